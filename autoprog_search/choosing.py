@@ -1,0 +1,73 @@
+"""The one protocol by which every method chooses at a stage boundary. Plain data: no model, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from autoprog_search.schedule import SubNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The one-shot estimate of a candidate.
+
+    Attributes:
+        loss: mean cross-entropy with the supernet's shared weights, over the evaluation points of the search.
+        loss_se: its standard error over the images.
+        cost: of one training step, FLOPs or seconds (`score_cost`).
+    """
+
+    sub_network: SubNetwork
+    loss: float
+    loss_se: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a method may look at when a stage opens.
+
+    Attributes:
+        stage: k, from 1.
+        candidates: Lambda_k; without search, all that a method may choose.
+        previous: the sub-network of the stage before, None at stage 1.
+        estimates: one per candidate where the method asked for them.
+        history: the estimates of the earlier stages' searches, oldest first (for the exponent w, should this stage's
+            candidates not suffice to fit it).
+        depths, patches: the space's levels, for methods that speak in levels.
+    """
+
+    stage: int
+    candidates: tuple[SubNetwork, ...]
+    previous: SubNetwork | None
+    estimates: tuple[Estimate, ...] | None
+    history: tuple[tuple[Estimate, ...], ...]
+    depths: tuple[int, ...]
+    patches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a method chose, and how sure a score was of it.
+
+    Attributes:
+        w: exponent of the cost in the score, None where no score decided.
+        margin: how far the runner-up's score lies above the winner's, relative to it.
+    """
+
+    sub_network: SubNetwork
+    w: float | None = None
+    margin: float | None = None
+
+
+class Method(Protocol):
+    """How the sub-network of a stage is chosen. The trainer asks once a stage, in stage order, but for the last."""
+
+    def needs_estimates(self, stage: int) -> bool:
+        """Whether the stage opens with a one-shot search."""
+        ...
+
+    def choose(self, context: StageContext) -> Choice:
+        """The sub-network that trains the stage, one of the context's candidates."""
+        ...

@@ -1,0 +1,256 @@
+"""Growth spaces (Omega): all monotone growth schedules over the levels of depth and of patches.
+
+A space is one YAML file under `search_spaces/`. It names the timm model and its full size, gives the levels of each
+axis as an absolute list or as fractions of full size, and the stages. The last stage always trains the full network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import cached_property
+from itertools import combinations_with_replacement, pairwise, product
+from math import comb
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from autoprog_search.errors import ScheduleError, SpaceError
+from autoprog_search.schedule import GrowthSchedule, SubNetwork, check_square, patches_at
+
+if TYPE_CHECKING:
+    from optuna.distributions import IntDistribution
+
+Levels = tuple[tuple[int, int], ...]
+"""(depth level, patches level) per stage."""
+
+PRESETS = Path(__file__).parent / "search_spaces"
+if not PRESETS.is_dir():  # a source checkout: the folder lies beside the package, in a wheel inside it
+    PRESETS = Path(__file__).parent.parent / "search_spaces"
+
+
+class GrowthSpace(BaseModel):
+    """A timm model, its full size, the levels it may grow through, and the stages.
+
+    Give each axis once: `depths` or `depth_fractions`; `patches`, `resolutions` or `resolution_fractions`. After
+    validation `depths` and `patches` hold the levels, ascending, the full size last.
+
+    Attributes:
+        model: timm model name. `model_args` go to `timm.create_model`.
+        pos_embed: initial position embedding: timm's, or fixed-frequency sines and cosines at scale 1 (still trained),
+            without which very small ViTs on little data hardly learn (docs/LOG.md).
+        depth, resolution, patch_size: the full network's blocks, image side and patch side in pixels.
+        resolution_step: fractions of the resolution are rounded to multiples of this many pixels.
+        stages: number of stages K, equally long unless `stage_lengths` (shares that sum to 1) are given.
+        recipe: name of the recipe that a study on this space uses unless told otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    model: str
+    model_args: dict[str, Any] = Field(default_factory=dict)
+    pos_embed: Literal["timm", "sincos"] = "timm"
+    depth: int = Field(ge=1)
+    resolution: int = Field(ge=1)
+    patch_size: int = Field(ge=1)
+    depths: tuple[int, ...] = ()
+    patches: tuple[int, ...] = ()
+    stages: int = Field(default=4, ge=1)
+    stage_lengths: tuple[float, ...] = ()
+    recipe: str = "deit"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_levels(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        _one_of(data, "depths", "depth_fractions")
+        _one_of(data, "patches", "resolutions", "resolution_fractions")
+        if fractions := data.pop("depth_fractions", None):
+            data["depths"] = _scale(fractions, data.get("depth"), 1, "depth")
+        step = data.pop("resolution_step", data.get("patch_size", 1))
+        if fractions := data.pop("resolution_fractions", None):
+            data["resolutions"] = _scale(fractions, data.get("resolution"), step, "resolution")
+        if resolutions := data.pop("resolutions", None):
+            data["patches"] = [patches_at(r, data.get("patch_size", 1)) for r in resolutions]
+        if "stage_lengths" in data:
+            data.setdefault("stages", len(data["stage_lengths"] or ()) or 4)
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> GrowthSpace:
+        for n in self.patches:
+            check_square(n)
+        full_patches = patches_at(self.resolution, self.patch_size)
+        for axis, levels, full in (("depths", self.depths, self.depth), ("patches", self.patches, full_patches)):
+            if list(levels) != sorted(set(levels)) or not levels or levels[0] < 1:
+                raise SpaceError(f"{axis}: {list(levels)} are not ascending distinct numbers above 0")
+            if levels[-1] > full:
+                raise SpaceError(f"{axis}: {levels[-1]} is above {self.model}'s {full}")
+            if levels[-1] != full:
+                raise SpaceError(f"{axis}: the last level is {levels[-1]}, it must be the full size {full}")
+        if self.stage_lengths:
+            if len(self.stage_lengths) != self.stages:
+                raise SpaceError(f"stage_lengths: got {len(self.stage_lengths)} for {self.stages} stages")
+            if min(self.stage_lengths) <= 0 or abs(sum(self.stage_lengths) - 1) > 1e-6:
+                raise SpaceError(f"stage_lengths: {list(self.stage_lengths)} are not shares above 0 that sum to 1")
+        return self
+
+    # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    def load(cls, name_or_path: str) -> GrowthSpace:
+        """The preset of that name, or the space in that YAML file.
+
+        Raises:
+            SpaceError: no such preset or file, or what it holds is no growth space.
+        """
+        import yaml
+
+        path = Path(name_or_path)
+        if path.suffix not in (".yaml", ".yml"):
+            path = PRESETS / f"{name_or_path}.yaml"
+            if name_or_path not in cls.presets():
+                known = ", ".join(cls.presets())
+                raise SpaceError(f"space: {name_or_path!r} is neither a preset ({known}) nor a .yaml file")
+        try:
+            data = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SpaceError(f"space: {path} cannot be read: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict):
+            raise SpaceError(f"space: {path} is not a mapping of fields")
+        try:
+            return cls.model_validate({"name": path.stem, **data})
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise SpaceError(f"space {path.stem}, {field}: {first['msg']}, got {first['input']!r}") from None
+        except (SpaceError, ScheduleError) as error:
+            raise SpaceError(f"space {path.stem}, {error}") from None
+
+    @staticmethod
+    def presets() -> list[str]:
+        """Names of the spaces that come with the package."""
+        return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+    # ── sub-networks and levels ─────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def full(self) -> SubNetwork:
+        """The full network."""
+        return SubNetwork(self.depths[-1], self.patches[-1])
+
+    @cached_property
+    def sub_networks(self) -> tuple[SubNetwork, ...]:
+        """Every combination of levels, shallow first."""
+        return tuple(SubNetwork(d, n) for d, n in product(self.depths, self.patches))
+
+    def at(self, depth_level: int, patches_level: int) -> SubNetwork:
+        """The sub-network at these level indices."""
+        return SubNetwork(self.depths[depth_level], self.patches[patches_level])
+
+    def levels_of(self, sub_network: SubNetwork) -> tuple[int, int]:
+        """(depth level, patches level) of a sub-network of this space.
+
+        Raises:
+            SpaceError: it is not one of them.
+        """
+        if sub_network.depth not in self.depths:
+            raise SpaceError(f"depth: {sub_network.depth} is not a level of {self.name}: {list(self.depths)}")
+        if sub_network.patches not in self.patches:
+            raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {list(self.patches)}")
+        return self.depths.index(sub_network.depth), self.patches.index(sub_network.patches)
+
+    # ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stage_epochs(self, epochs: int) -> tuple[int, ...]:
+        """Whole epochs of each stage: stage k starts at floor((k-1)E/K), or at its share of E.
+
+        Raises:
+            SpaceError: fewer epochs than stages would leave one empty.
+        """
+        lengths = self.stage_lengths or (Fraction(1, self.stages),) * self.stages
+        # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
+        starts = [int(epochs * sum(lengths[:k]) + 1e-9) for k in range(self.stages)] + [epochs]
+        parts = tuple(b - a for a, b in pairwise(starts))
+        if min(parts) < 1:
+            k = parts.index(min(parts)) + 1
+            raise SpaceError(f"epochs: {epochs} leave stage {k} of {self.stages} without an epoch; train longer")
+        return parts
+
+    def schedule(self, levels: Sequence[tuple[int, int]], epochs: int) -> GrowthSchedule:
+        """The schedule through these levels, one pair a stage."""
+        return GrowthSchedule.of(self.stage_epochs(epochs), [self.at(i, j) for i, j in levels])
+
+    def count(self) -> int:
+        """How many monotone schedules there are; the last stage is fixed."""
+        free = self.stages - 1
+        return comb(len(self.depths) + free - 1, free) * comb(len(self.patches) + free - 1, free)
+
+    def enumerate(self) -> Iterator[Levels]:
+        """Every monotone schedule as level indices."""
+        free, last = self.stages - 1, (len(self.depths) - 1, len(self.patches) - 1)
+        for i, j in product(
+            combinations_with_replacement(range(len(self.depths)), free),
+            combinations_with_replacement(range(len(self.patches)), free),
+        ):
+            yield (*zip(i, j, strict=True), last)
+
+    def sample(self, rng: Random) -> Levels:
+        """A schedule drawn uniformly over *schedules*, not over the choices stage by stage.
+
+        A uniform draw of a non-decreasing sequence is a uniform draw of a multiset ("stars and bars"); the two axes are
+        independent. Drawing each stage from what the last one left would pile up at full size (DESIGN §5).
+        """
+        free = self.stages - 1
+
+        def draw(levels: int) -> list[int]:
+            chosen = sorted(rng.sample(range(levels + free - 1), free))
+            return [c - k for k, c in enumerate(chosen)]
+
+        pairs = zip(draw(len(self.depths)), draw(len(self.patches)), strict=True)
+        return (*pairs, (len(self.depths) - 1, len(self.patches) - 1))
+
+    def repair(self, levels: Sequence[tuple[int, int]]) -> Levels:
+        """The running maximum of each axis, ending at full size: monotone, and the same if it already was."""
+        i = j = 0
+        repaired = []
+        for a, b in levels:
+            i, j = max(i, a), max(j, b)
+            repaired.append((i, j))
+        return (*repaired[:-1], (len(self.depths) - 1, len(self.patches) - 1))
+
+    def distributions(self) -> dict[str, IntDistribution]:
+        """Optuna distributions of the free stages' levels, in stage order, with static ranges."""
+        from optuna.distributions import IntDistribution
+
+        return {
+            parameter_name(k, axis): IntDistribution(0, len(levels) - 1)
+            for k in range(1, self.stages)
+            for axis, levels in (("depth", self.depths), ("patches", self.patches))
+        }
+
+
+def parameter_name(stage: int, axis: str) -> str:
+    """Name of a stage's level in Optuna (and in NNI): stages count from 1, the axis is `depth` or `patches`."""
+    return f"stage{stage}_{axis}_level"
+
+
+def _one_of(data: dict[str, Any], *names: str) -> None:
+    given = [name for name in names if data.get(name)]
+    if len(given) != 1:
+        raise SpaceError(f"{names[0]}: give exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}")
+
+
+def _scale(fractions: Any, full: Any, step: int, axis: str) -> list[int]:
+    """Fractions of full size, each rounded to the nearest multiple of `step`, halves up; 1 is full size itself."""
+    if not isinstance(fractions, list) or not all(isinstance(f, int | float) and 0 < f <= 1 for f in fractions):
+        raise SpaceError(f"{axis}_fractions: {fractions!r} are not numbers above 0 and up to 1")
+    if not isinstance(full, int):
+        raise SpaceError(f"{axis}: {full!r} is not a whole number")
+    return [full if f == 1 else max(step, int(f * full / step + 0.5) * step) for f in fractions]
