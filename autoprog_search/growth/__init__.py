@@ -1,0 +1,1 @@
+"""The elastic model and the growth operators."""
