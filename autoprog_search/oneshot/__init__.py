@@ -1,0 +1,1 @@
+"""What one-shot search is: candidates, estimates, score."""

@@ -1,0 +1,41 @@
+"""Lambda_k: which sub-networks a one-shot search looks at when a stage opens (section 4; DESIGN §3.1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
+
+ForceGrowth = Literal["none", "any", "depth"]
+
+
+def candidates(
+    space: GrowthSpace, stage: int, current: SubNetwork | None, force_growth: ForceGrowth = "none"
+) -> tuple[SubNetwork, ...]:
+    """The candidates of stage k < K, the largest last.
+
+    At stage 1 the smallest, middle and largest level of each axis; later the current depth level and the next two, and
+    the current patches level and the next: growing at once in both, in one or in none.
+
+    Args:
+        space: the growth space.
+        stage: k, from 1.
+        current: the sub-network of stage k - 1; None at stage 1.
+        force_growth: drop "not growing" (`any`), or what does not grow deeper (`depth`, the released code), wherever a
+            larger candidate is left.
+    """
+    n_depths, n_patches = len(space.depths), len(space.patches)
+    if current is None:
+        depth_levels = sorted({0, n_depths // 2, n_depths - 1})
+        patches_levels = sorted({0, n_patches // 2, n_patches - 1})
+        return tuple(space.at(i, j) for i in depth_levels for j in patches_levels)
+    i, j = space.levels_of(current)
+    found = tuple(
+        space.at(a, b) for a in range(i, min(i + 2, n_depths - 1) + 1) for b in range(j, min(j + 1, n_patches - 1) + 1)
+    )
+    grown = tuple(c for c in found if c != current)
+    deeper = tuple(c for c in found if c.depth > current.depth)
+    if force_growth == "depth" and deeper:
+        return deeper
+    return grown if force_growth != "none" and grown else found

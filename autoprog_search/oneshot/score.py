@@ -1,0 +1,86 @@
+"""The score of a one-shot search: estimated loss against cost (section 4, equation 8; numpy only).
+
+The paper minimises L * T^w, with w fitted so that a candidate on the trend L ~ b * T^a of its fellows scores like any
+other: what wins is what lies below the trend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoprog_search.choosing import Choice, Estimate, StageContext
+from autoprog_search.errors import ConfigError
+
+TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candidate wins
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRule:
+    """How a score weighs cost.
+
+    Attributes:
+        score: name in SCORES.
+        w: exponent, None to fit it at every stage.
+        w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
+        w_default: exponent where none can be fitted and none was fitted before.
+    """
+
+    score: str = "loss_cost"
+    w: float | None = None
+    w_scale: float = 1.0
+    w_default: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise ConfigError(f"score: {self.score!r} is unknown; there are {', '.join(SCORES)}")
+
+
+def fit_weight(losses: Sequence[float], costs: Sequence[float]) -> float | None:
+    """w = max(0, -a), with L ~ b * T^a fitted by least squares in log-log (the released code fits nonlinearly).
+
+    Returns:
+        None where there are fewer than 3 distinct costs: through two points any trend is exact.
+    """
+    if len({float(c) for c in costs}) < 3:
+        return None
+    slope = np.polynomial.polynomial.polyfit(np.log(costs), np.log(losses), 1)[1]
+    return max(0.0, -float(slope))
+
+
+def loss_cost(losses: np.ndarray, costs: np.ndarray, w: float) -> np.ndarray:
+    """L * T^w, lower is better; costs relative to the largest, which changes no order."""
+    return np.asarray(losses * (costs / costs.max()) ** w)
+
+
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {"loss_cost": loss_cost}
+
+
+def weight_of(context: StageContext, rule: ScoreRule) -> float:
+    """The exponent at this stage: given; fitted here; the last one that could be fitted; or the default."""
+    if rule.w is not None:
+        return rule.w * rule.w_scale
+    for estimates in (context.estimates or (), *reversed(context.history)):
+        fitted = fit_weight([e.loss for e in estimates], [e.cost for e in estimates])
+        if fitted is not None:
+            return fitted * rule.w_scale
+    return rule.w_default * rule.w_scale
+
+
+def choose(context: StageContext, rule: ScoreRule) -> Choice:
+    """The candidate with the least score: a pure function of the estimates. A single candidate needs none."""
+    if len(context.candidates) == 1:
+        return Choice(context.candidates[0])
+    estimates: Sequence[Estimate] = context.estimates or ()
+    assert estimates, "a score needs estimates"
+    w = weight_of(context, rule)
+    costs = np.array([e.cost for e in estimates], dtype=float)
+    scores = SCORES[rule.score](np.array([e.loss for e in estimates], dtype=float), costs, w)
+    best = scores.min()
+    tied = [i for i in range(len(scores)) if scores[i] - best <= TIE * abs(best)]
+    winner = min(tied, key=lambda i: (costs[i], i))
+    others = np.delete(scores, winner)
+    margin = float((others.min() - scores[winner]) / abs(scores[winner])) if len(others) else None
+    return Choice(estimates[winner].sub_network, w=w, margin=margin)
