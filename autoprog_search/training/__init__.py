@@ -1,0 +1,1 @@
+"""The staged training loop, its recipe, data and checkpoints."""

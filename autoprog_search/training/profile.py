@@ -1,0 +1,95 @@
+"""Seconds of a training step, per sub-network, from one interleaved profile.
+
+A busy machine distorts a single run's clock; here every sub-network takes a step in turn, so a noisy neighbour slows
+all alike, and the median of the rounds is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
+from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer
+from autoprog_search.training.recipe import Recipe
+
+ROUNDS = 5
+BUDGET_SECONDS = 60.0  # after two rounds, no further one is begun past this
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """Median seconds of a training step per sub-network, on one device; what the profile itself cost."""
+
+    device: str
+    seconds: dict[SubNetwork, float]
+    flops: int
+    profile_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        rows = [[s.depth, s.patches, seconds] for s, seconds in self.seconds.items()]
+        return {"device": self.device, "seconds": rows, "flops": self.flops, "profile_seconds": self.profile_seconds}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StepProfile:
+        """What `to_dict` wrote."""
+        seconds = {SubNetwork(depth, patches): s for depth, patches, s in data["seconds"]}
+        return cls(data["device"], seconds, data["flops"], data["profile_seconds"])
+
+
+def device_name(device: torch.device) -> str:
+    """The device's name in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} thread(s)"
+
+
+def profile_steps(
+    space: GrowthSpace,
+    recipe: Recipe,
+    *,
+    num_classes: int,
+    in_chans: int,
+    device: torch.device,
+    sub_networks: Sequence[SubNetwork] | None = None,
+) -> StepProfile:
+    """Measure a whole optimiser step (forward, backward, optimiser, two EMAs) of every sub-network, in turns."""
+    start, flops = time.perf_counter(), 0
+    elastic = ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).to(device).train()
+    optimizer = build_optimizer(recipe, elastic.model)
+    loss_of = build_loss(recipe.model_copy(update={"mixup": 0.0, "cutmix": 0.0}))  # mixing images costs next to nothing
+    emas = [build_ema(elastic, 0.5, 100) for _ in range(2)]
+    images = torch.randn(recipe.batch_size, in_chans, space.resolution, space.resolution, device=device)
+    labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
+    times: dict[SubNetwork, list[float]] = {s: [] for s in sub_networks or space.sub_networks}
+    for turn in range(ROUNDS + 1):  # the first warms up
+        if turn > 2 and time.perf_counter() - start > BUDGET_SECONDS:
+            break
+        for sub_network, taken in times.items():
+            elastic.activate(sub_network)
+            began = _now(device)
+            with autocast(recipe, device):
+                loss = loss_of(elastic(images), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            for ema in emas:
+                ema.update(elastic)
+            taken.append(_now(device) - began)
+            flops += elastic.cost.step_flops(sub_network, recipe.batch_size)
+    seconds = {s: median(taken[1:]) for s, taken in times.items()}
+    return StepProfile(device_name(device), seconds, flops, time.perf_counter() - start)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

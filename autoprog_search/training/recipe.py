@@ -1,0 +1,154 @@
+"""What a run is configured by: the recipe (how any schedule is trained), the growth settings, the data.
+
+They are apart on purpose: the recipe is tuned for `full` and then frozen, growth methods may tune only growth settings
+(DESIGN §8). Recipes are YAML files under `training/recipes/`, each opening with its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autoprog_search.errors import ConfigError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Recipe(BaseModel):
+    """How a network is trained, whatever its schedule.
+
+    Shares are of the whole run's optimiser steps; the LR schedule is stepped per update and unbroken over the stages.
+
+    Attributes:
+        epochs, batch_size: passes over the training data; images per optimiser step (a last partial batch is left out).
+        opt, lr, weight_decay, opt_args: for timm's optimiser factory. clip_grad: gradient norm, not clipped if 0.
+        sched: cosine, or warm-up-stable-decay (`wsd`: linear decay over the last `decay_share`).
+        label_smoothing, mixup, cutmix: timm's.
+        augment: strength of the affine augmentation of data that live on the device, 0 to 1.
+        auto_augment, random_erasing: timm's, for data that come through a loader.
+        drop_path: stochastic depth rate of the last block.
+        precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
+        eval_weights: which weights are reported, fixed beforehand; `ema` is the momentum network.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    opt: str = "adamw"
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    opt_args: dict[str, Any] = Field(default_factory=dict)
+    clip_grad: float = Field(default=0.0, ge=0)
+    sched: Literal["cosine", "wsd"] = "wsd"
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    decay_share: float = Field(default=0.3, gt=0, le=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    augment: float = Field(default=0.5, ge=0, le=1)
+    auto_augment: str | None = "rand-m9-mstd0.5-inc1"
+    random_erasing: float = Field(default=0.25, ge=0, le=1)
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    eval_weights: Literal["ema", "raw"] = "ema"
+
+
+class GrowthSettings(BaseModel):
+    """How growing and the one-shot search are done (DESIGN §3). Defaults: what docs/LOG.md measured, on validation.
+
+    Attributes:
+        operator: name in GROWTH_OPERATORS.
+        chain: which blocks run at which depth; default: the operator's own.
+        optimizer_state: of a new block: dropped, or copied from its donor.
+        search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
+        search_points: evaluations of all candidates, spread over the search's second half and averaged.
+        estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
+        estimate_images: the most images to evaluate on, however much would be affordable.
+        estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
+        force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
+            that do not grow deeper (`depth`, the released code).
+        score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
+        w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
+        estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operator: str = "mogrow_new"
+    chain: Literal["even", "lowest"] | None = None
+    optimizer_state: Literal["reset", "copy"] = "reset"
+    search_share: float = Field(default=0.08, gt=0, lt=1)
+    search_points: int = Field(default=2, ge=1)
+    estimate_share: float = Field(default=0.03, gt=0, le=1)
+    estimate_images: int = Field(default=4096, ge=1)
+    estimate_at: Literal["own", "common"] = "own"
+    force_growth: Literal["none", "any", "depth"] = "any"
+    score: str = "loss_cost"
+    score_cost: Literal["flops", "seconds"] = "flops"
+    w: float | None = Field(default=None, ge=0)
+    w_default: float = Field(default=0.0, ge=0)
+    estimation_ema: float = Field(default=0.004, gt=0, le=1)
+    momentum_ema: float = Field(default=0.02, gt=0, le=1)
+
+
+class DataConfig(BaseModel):
+    """Where images come from.
+
+    Attributes:
+        name: `digits` (embedded), any timm data set name (`torch/cifar10`, `hfds/...`), or a folder of images.
+        root: folder of a named data set, if it needs one.
+        workers: loader processes, for data that do not live on the device.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "digits"
+    root: str = ""
+    workers: int = Field(default=2, ge=0)
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """The recipe of that name, or in that YAML file.
+
+    Raises:
+        ConfigError: no such recipe, or a wrong field in it.
+    """
+    import yaml
+
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
+        if name_or_path not in known:
+            raise ConfigError(f"recipe: {name_or_path!r} is neither a recipe ({', '.join(known)}) nor a .yaml file")
+        path = RECIPES / f"{name_or_path}.yaml"
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"recipe: {path} cannot be read: {' '.join(str(error).split())}") from None
+    return validated(Recipe, data if data is not None else {}, f"recipe {path.stem}")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], data: Any, where: str) -> Model:
+    """Build a configuration object; pydantic's many lines become one that names field and value.
+
+    Raises:
+        ConfigError: the first wrong field.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where}: {data!r} is not a mapping of fields")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            raise ConfigError(f"{where}, {field}: unknown field; there are {known}") from None
+        raise ConfigError(f"{where}, {field}: {first['msg']}, got {first['input']!r}") from None

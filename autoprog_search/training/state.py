@@ -1,0 +1,96 @@
+"""Where a run stands: all that a checkpoint holds besides weights, and that is no pure function of (config, step)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from autoprog_search.choosing import Estimate
+from autoprog_search.schedule import SubNetwork
+
+Phase = Literal["open", "search", "train"]
+"""A stage has to be opened (candidates, growth), trains its supernet, or trains what was chosen."""
+
+
+@dataclass
+class StageRecord:
+    """What happened when a stage opened.
+
+    Attributes:
+        chosen: the sub-network that trains the stage.
+        candidates, losses, loss_ses, costs: of its search, if there was one; costs as the score took them.
+        w, margin: of the score's choice.
+        searched_steps: supernet steps.
+    """
+
+    chosen: SubNetwork
+    candidates: tuple[SubNetwork, ...] = ()
+    losses: tuple[float, ...] = ()
+    loss_ses: tuple[float, ...] = ()
+    costs: tuple[float, ...] = ()
+    w: float | None = None
+    margin: float | None = None
+    searched_steps: int = 0
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """The search's estimates, one a candidate."""
+        rows = zip(self.candidates, self.losses, self.loss_ses, self.costs, strict=True)
+        return tuple(Estimate(*row) for row in rows)
+
+
+@dataclass
+class RunState:
+    """A run in progress. Steps count optimiser steps from 0, stages from 1.
+
+    Attributes:
+        search: losses summed over the evaluation points so far, (candidates, images), of the search under way.
+        steps: optimiser steps per sub-network that was trained, supernet steps under the candidate drawn.
+        loss_sum, loss_count: training loss since the epoch began.
+        curve: a row an epoch.
+        search_flops, search_seconds: spent on estimates; wall_seconds: on everything, over all interruptions.
+    """
+
+    step: int = 0
+    stage: int = 1
+    phase: Phase = "open"
+    stages: list[StageRecord] = field(default_factory=list)
+    search: torch.Tensor | None = None
+    steps: dict[SubNetwork, int] = field(default_factory=dict)
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    search_flops: int = 0
+    search_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values and tensors, which `torch.load(weights_only=True)` accepts."""
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        data["stages"] = [
+            {**asdict(r), "chosen": _pair(r.chosen), "candidates": [_pair(c) for c in r.candidates]}
+            for r in self.stages
+        ]
+        data["steps"] = [(*_pair(s), count) for s, count in self.steps.items()]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RunState:
+        """What `to_dict` wrote."""
+        data = dict(data)
+        data["stages"] = [_read_stage(stage) for stage in data["stages"]]
+        data["steps"] = {SubNetwork(depth, patches): count for depth, patches, count in data["steps"]}
+        return cls(**data)
+
+
+def _read_stage(data: dict[str, Any]) -> StageRecord:
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
+    fields["chosen"] = SubNetwork(*data["chosen"])
+    fields["candidates"] = tuple(SubNetwork(*c) for c in data["candidates"])
+    return StageRecord(**fields)
+
+
+def _pair(sub_network: SubNetwork) -> tuple[int, int]:
+    return sub_network.depth, sub_network.patches

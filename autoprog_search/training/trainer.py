@@ -1,0 +1,492 @@
+"""The staged loop: train one elastic model through K stages, asking a method at each boundary (DESIGN §3, §5).
+
+A run is a small state machine, `open -> search -> train -> open of the next stage`, whose whole state is one
+checkpoint: killed anywhere, it goes on from the last one and, on the CPU, ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import Mixup
+from timm.utils import dispatch_clip_grad
+
+from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.errors import ConfigError, RunFailedError, ScheduleError
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.oneshot import estimate as oneshot
+from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
+from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
+from autoprog_search.training.data import Batch, Data
+from autoprog_search.training.evaluate import Metrics, evaluate
+from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
+from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.randomness import derive
+from autoprog_search.training.recipe import GrowthSettings, Recipe
+from autoprog_search.training.state import RunState, StageRecord
+
+CHECKPOINT_SECONDS = 15.0
+CHECK_LOSS_EVERY = 20  # steps between looks at the loss: each waits for the device
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has written its checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a run tells while it runs; loss and accuracy are the last epoch's, None before its end."""
+
+    step: int
+    steps: int
+    stage: int
+    stages: int
+    phase: str
+    sub_network: SubNetwork
+    loss: float | None
+    val_top1: float | None
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to train: everything that decides a run's result.
+
+    Attributes:
+        stage_steps: optimiser steps of each stage.
+        seed: of the initial weights, the order of images and all else that is random.
+        extra_depths: depths of a fixed schedule that are no levels of the space.
+    """
+
+    space: GrowthSpace
+    recipe: Recipe
+    growth: GrowthSettings
+    stage_steps: tuple[int, ...]
+    seed: int
+    extra_depths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run was and cost. Metrics are of the full network."""
+
+    state: RunState
+    val: Metrics
+    test: Metrics
+    test_ema: Metrics
+    train_flops: int
+    step_flops_full: int
+    weights: dict[str, torch.Tensor]
+
+
+class Trainer:
+    """One run, from its checkpoint if there is one.
+
+    Args:
+        spec: what to train.
+        data: on `device`.
+        method: asked for the sub-network of each stage but the last.
+        checkpoint: file to keep the run's state in; None: none is kept.
+        profile: seconds of a training step per sub-network; needed where `growth.score_cost` is `seconds`.
+        on_progress: called after steps, a few times a second at most.
+        should_stop: asked before every step; once true, the run writes its checkpoint and raises `Interrupted`.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        data: Data,
+        method: Method,
+        *,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        profile: StepProfile | None = None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.spec, self.data, self.method, self.device = spec, data, method, device
+        self._checkpoint, self._profile = checkpoint, profile
+        self._on_progress, self._should_stop = on_progress, should_stop
+        recipe, growth, space = spec.recipe, spec.growth, spec.space
+        self._ends = np.cumsum(spec.stage_steps).tolist()
+        self._total = self._ends[-1]
+        self._epoch_steps = data.train_size // recipe.batch_size
+        torch.manual_seed(derive(spec.seed, "weights"))
+        space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
+        self.elastic = ElasticModel.from_space(
+            space,
+            num_classes=data.num_classes,
+            in_chans=data.in_chans,
+            operator=growth.operator,
+            chain=growth.chain,
+            drop_path_rate=recipe.drop_path,
+        ).to(device)
+        self._optimizer = build_optimizer(recipe, self.elastic.model)
+        self._scheduler = build_scheduler(recipe, self._optimizer, self._total)
+        self._momentum = build_ema(self.elastic, growth.momentum_ema, self._total)
+        self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
+        self._loss = build_loss(recipe)
+        self._mixup = _mixup(recipe, data.num_classes)
+        self.state = RunState()
+        self._loss_parts: list[torch.Tensor] = []
+        self._restore()
+
+    # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self) -> RunResult:
+        """Train to the end.
+
+        Raises:
+            RunFailedError: the loss is not finite.
+            Interrupted: `should_stop` said so; a later run with the same checkpoint goes on.
+        """
+        self._session_start = self._last_save = time.perf_counter()
+        self._session_step = self.state.step
+        self._wall_before = self.state.wall_seconds
+        self._last_progress = 0.0
+        while self.state.stage <= len(self._ends):
+            if self.state.phase == "open":
+                self._open_stage()
+            elif self.state.phase == "search":
+                self._search()
+            else:
+                self._train_stage()
+        return self._result()
+
+    def _open_stage(self) -> None:
+        state = self.state
+        if state.stage == len(self._ends):
+            self._enter(Choice(self.elastic.full))
+            return
+        searches = self.method.needs_estimates(state.stage)
+        allowed = self._candidates() if searches else self._reachable()
+        if searches and len(allowed) > 1:
+            supernet = oneshot.supernet_of(allowed)
+            oneshot.search_steps(state.stage, self._stage_steps(), len(allowed), self.spec.growth.search_share)
+            self._grow(supernet)
+            state.phase = "search"
+            self._save()
+            return
+        self._enter(self.method.choose(self._context(allowed, None)))
+
+    def _search(self) -> None:
+        """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method."""
+        state, growth = self.state, self.spec.growth
+        lambda_k = self._candidates()
+        begin = self._stage_begin()
+        steps = oneshot.search_steps(state.stage, self._stage_steps(), len(lambda_k), growth.search_share)
+        points = oneshot.evaluation_points(steps, growth.search_points)
+        supernet = oneshot.supernet_of(lambda_k)
+        seed = derive(self.spec.seed, "draw", state.stage)
+
+        def before(step: int) -> SubNetwork:
+            drawn = oneshot.draw(lambda_k, seed, step - begin)
+            self.elastic.activate(drawn, rates_of=supernet)
+            return drawn
+
+        stops = sorted(begin + p for p in points)
+        for stop in (s for s in stops if s > state.step):
+            self._train_steps(stop, before)
+            self.elastic.activate(supernet)
+            self._estimate(lambda_k)
+        assert state.search is not None
+        rows = oneshot.summarise(state.search / len(points))
+        record = StageRecord(
+            chosen=supernet,
+            candidates=lambda_k,
+            losses=tuple(mean for mean, _ in rows),
+            loss_ses=tuple(error for _, error in rows),
+            costs=tuple(self._score_cost(c) for c in lambda_k),
+            searched_steps=steps,
+        )
+        choice = self.method.choose(self._context(lambda_k, record))
+        state.search = None
+        self._enter(choice, record)
+
+    def _enter(self, choice: Choice, record: StageRecord | None = None) -> None:
+        """Train the chosen sub-network from here on: grown into, or recycled from the supernet."""
+        state, chosen = self.state, choice.sub_network
+        if record is not None:  # recycling: weights, EMAs and optimiser state are the supernet's; nothing is grown
+            assert chosen in record.candidates, "a method chose what was no candidate"
+            self._activate(chosen)
+        elif state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
+            self._activate(chosen)
+        else:
+            self._grow(chosen)
+        record = record or StageRecord(chosen)
+        record.chosen, record.w, record.margin = chosen, choice.w, choice.margin
+        state.stages.append(record)
+        state.phase = "train"
+        self._save()
+
+    def _train_stage(self) -> None:
+        self._train_steps(self._ends[self.state.stage - 1], lambda step: self.elastic.sub_network)
+        self.state.stage += 1
+        self.state.phase = "open"
+        self._save()
+
+    # ── growing and choosing ────────────────────────────────────────────────────────────────────────────────────
+
+    def _candidates(self) -> tuple[SubNetwork, ...]:
+        return candidates(self.spec.space, self.state.stage, self._previous(), self.spec.growth.force_growth)
+
+    def _reachable(self) -> tuple[SubNetwork, ...]:
+        """All that a method may choose without a search: every sub-network that does not shrink."""
+        least = self._previous() or SubNetwork(1, 1)
+        return tuple(s for s in self.spec.space.sub_networks if s.depth >= least.depth and s.patches >= least.patches)
+
+    def _previous(self) -> SubNetwork | None:
+        stages = self.state.stages[: self.state.stage - 1]
+        return stages[-1].chosen if stages else None
+
+    def _context(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> StageContext:
+        return StageContext(
+            stage=self.state.stage,
+            candidates=allowed,
+            previous=self._previous(),
+            estimates=record.estimates if record else None,
+            history=tuple(r.estimates for r in self.state.stages if r.candidates),
+            depths=self.spec.space.depths,
+            patches=self.spec.space.patches,
+        )
+
+    def _grow(self, to: SubNetwork) -> None:
+        if self.state.stage == 1:
+            self._activate(to)
+            return
+        if to.depth < self.elastic.sub_network.depth or to.patches < self.elastic.sub_network.patches:
+            raise ScheduleError(f"stage {self.state.stage}: {to} is smaller than {self.elastic.sub_network}")
+        self.elastic.grow(
+            to,
+            optimizer=self._optimizer,
+            state_rule=self.spec.growth.optimizer_state,
+            momentum=self._momentum.module,
+            emas=[self._estimation.module],
+        )
+
+    def _activate(self, sub_network: SubNetwork) -> None:
+        for network in (self.elastic, self._momentum.module, self._estimation.module):
+            network.activate(sub_network)
+
+    def _score_cost(self, candidate: SubNetwork) -> float:
+        if self.spec.growth.score_cost == "flops":
+            return float(self.elastic.cost.step_flops(candidate, self.spec.recipe.batch_size))
+        if self._profile is None:
+            raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
+        return self._profile.seconds[candidate]
+
+    def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
+        growth, batch_size, start = self.spec.growth, self.spec.recipe.batch_size, time.perf_counter()
+        count = oneshot.affordable_images(
+            self.elastic.cost, lambda_k, self._stage_steps() * batch_size, growth.search_points, growth.estimate_share
+        )
+        count = min(count, growth.estimate_images, self.data.train_size)
+        batches = self.data.train_subset(count, derive(self.spec.seed, "estimate", self.state.stage), batch_size)
+        network, common = self._estimation.module, growth.estimate_at == "common"
+        with autocast(self.spec.recipe, self.device):
+            losses = oneshot.candidate_losses(network, lambda_k, batches, common)
+        self.state.search = losses if self.state.search is None else self.state.search + losses
+        self.state.search_flops += oneshot.estimation_flops(self.elastic.cost, lambda_k, count, common)
+        self.state.search_seconds += time.perf_counter() - start
+        self._save()
+
+    # ── optimiser steps ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stage_begin(self) -> int:
+        return self._ends[self.state.stage - 1] - self._stage_steps()
+
+    def _stage_steps(self) -> int:
+        return self.spec.stage_steps[self.state.stage - 1]
+
+    def _train_steps(self, stop: int, before: Callable[[int], SubNetwork]) -> None:
+        """Take optimiser steps up to `stop`; `before(step)` may switch the sub-network and names what trains."""
+        state = self.state
+        self.elastic.train()
+        first = state.stage if state.phase == "search" else state.stage + 1
+        self._search_ahead = any(self.method.needs_estimates(k) for k in range(first, len(self._ends)))
+        batches = self.data.train_batches(self.spec.seed, state.step, stop, self.spec.recipe.batch_size)
+        for batch in batches:
+            if self._should_stop():
+                self._save()
+                raise Interrupted
+            trained = before(state.step)
+            self._step(batch)
+            state.steps[trained] = state.steps.get(trained, 0) + 1
+            state.step += 1
+            epoch_ends = state.step % self._epoch_steps == 0 or state.step == self._total
+            if epoch_ends:
+                self._end_epoch()
+            elif state.step % CHECK_LOSS_EVERY == 0:
+                self._gather_loss()
+            now = time.perf_counter()
+            if now - self._last_save > CHECKPOINT_SECONDS:
+                self._save()
+            if now - self._last_progress > 0.25 or epoch_ends:
+                self._last_progress = now
+                self._on_progress(self._progress())
+
+    def _step(self, batch: Batch) -> None:
+        """One optimiser step; everything random in it is seeded by the step."""
+        recipe, step = self.spec.recipe, self.state.step
+        images, labels = batch
+        seed = derive(self.spec.seed, "step", step)
+        torch.manual_seed(seed)
+        if self._mixup is not None:
+            np.random.seed(seed % 2**32)
+            images, labels = self._mixup(images, labels)
+        self._scheduler.step_update(step)
+        with autocast(recipe, self.device):
+            loss = self._loss(self.elastic(images), labels)
+        loss.backward()
+        if recipe.clip_grad > 0:
+            dispatch_clip_grad(self.elastic.parameters(), recipe.clip_grad)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._momentum.update(self.elastic, step + 1)
+        if self._search_ahead:
+            self._estimation.update(self.elastic, step + 1)
+        self._loss_parts.append(loss.detach())
+
+    def _gather_loss(self) -> None:
+        """Add the losses since the last look to the epoch's sum.
+
+        Raises:
+            RunFailedError: one of them is not finite.
+        """
+        if not self._loss_parts:
+            return
+        losses = torch.stack(self._loss_parts).double()
+        if not bool(losses.isfinite().all()):
+            first = int(losses.isfinite().logical_not().nonzero()[0]) + self.state.step - len(losses)
+            raise RunFailedError(
+                f"loss: not finite at step {first + 1} of {self._total} (stage {self.state.stage}, "
+                f"{self.elastic.sub_network}); a lower recipe.lr than {self.spec.recipe.lr:g} may help"
+            )
+        # One after the other, so that where a checkpoint falls does not change the sum's last bit.
+        for loss in losses.tolist():
+            self.state.loss_sum += loss
+        self.state.loss_count += len(losses)
+        self._loss_parts = []
+
+    def _end_epoch(self) -> None:
+        self._gather_loss()
+        state = self.state
+        network = self._reported()
+        if state.phase == "search":
+            network.activate(self.elastic.sub_network)
+        val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size))
+        if state.phase == "search":
+            network.activate(oneshot.supernet_of(self._candidates()))
+        state.curve.append(
+            {
+                "epoch": state.step / self._epoch_steps,
+                "stage": state.stage,
+                "depth": self.elastic.sub_network.depth,
+                "patches": self.elastic.sub_network.patches,
+                "lr": self._optimizer.param_groups[0]["lr"],
+                "train_loss": state.loss_sum / state.loss_count,
+                "val_loss": val.loss,
+                "val_top1": val.top1,
+                "flops": self._train_flops() + state.search_flops,
+            }
+        )
+        state.loss_sum, state.loss_count = 0.0, 0
+
+    def _reported(self) -> ElasticModel:
+        network = self._momentum.module if self.spec.recipe.eval_weights == "ema" else self.elastic
+        assert isinstance(network, ElasticModel)
+        return network
+
+    # ── result, progress, checkpoint ────────────────────────────────────────────────────────────────────────────
+
+    def _train_flops(self) -> int:
+        return self.elastic.cost.steps_flops(self.state.steps, self.spec.recipe.batch_size)
+
+    def _result(self) -> RunResult:
+        batch_size = 2 * self.spec.recipe.batch_size
+        network, ema = self._reported(), self._momentum.module
+        val = evaluate(network, self.data.eval_batches("val", batch_size))
+        test = evaluate(network, self.data.eval_batches("test", batch_size))
+        test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size))
+        self._tick()
+        step_flops = self.elastic.cost.step_flops(self.elastic.full, self.spec.recipe.batch_size)
+        return RunResult(self.state, val, test, test_ema, self._train_flops(), step_flops, network.model.state_dict())
+
+    def _progress(self) -> Progress:
+        state, elapsed = self.state, time.perf_counter() - self._session_start
+        done = state.step - self._session_step
+        last: Mapping[str, Any] = state.curve[-1] if state.curve else {}
+        return Progress(
+            step=state.step,
+            steps=self._total,
+            stage=state.stage,
+            stages=len(self._ends),
+            phase=state.phase,
+            sub_network=self.elastic.sub_network,
+            loss=last.get("train_loss"),
+            val_top1=last.get("val_top1"),
+            images_per_second=done * self.spec.recipe.batch_size / elapsed,
+            seconds_left=elapsed / done * (self._total - state.step),
+        )
+
+    def _tick(self) -> None:
+        self.state.wall_seconds = self._wall_before + time.perf_counter() - self._session_start
+
+    def _save(self) -> None:
+        self._last_save = time.perf_counter()
+        if self._checkpoint is None:
+            return
+        self._gather_loss()
+        self._tick()
+        save_checkpoint(
+            self._checkpoint,
+            {
+                "state": self.state.to_dict(),
+                "sub_network": (self.elastic.sub_network.depth, self.elastic.sub_network.patches),
+                "model": self.elastic.model.state_dict(),
+                "momentum": self._momentum.module.model.state_dict(),
+                "estimation": self._estimation.module.model.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+            },
+        )
+
+    def _restore(self) -> None:
+        saved = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
+        if saved is None:
+            return
+        self.state = RunState.from_dict(saved["state"])
+        self.elastic.model.load_state_dict(saved["model"])
+        self._momentum.module.model.load_state_dict(saved["momentum"])
+        self._estimation.module.model.load_state_dict(saved["estimation"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        if self.state.phase == "search":  # the step draws its own candidate; EMAs stand at the supernet
+            self._activate(oneshot.supernet_of(self._candidates()))
+        else:
+            self._activate(SubNetwork(*saved["sub_network"]))
+
+
+def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
+    if recipe.mixup == 0 and recipe.cutmix == 0:
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        label_smoothing=recipe.label_smoothing,
+        num_classes=num_classes,
+    )
+
+
+def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:
+    """Optimiser steps of each stage: boundaries are rounded, so that the parts sum to the rounded whole."""
+    ends = [0, *(round(float(e) * epoch_steps) for e in np.cumsum(stage_epochs))]
+    return tuple(b - a for a, b in pairwise(ends))
