@@ -1,0 +1,189 @@
+"""Growth schedules as Optuna parameters: AutoProg as a sampler, and any sampler as a method.
+
+A stage's choice is two integers, `stage{k}_depth_level` and `stage{k}_patches_level`, suggested when the stage opens
+(define-by-run). `AutoProgSampler` answers them from the run in progress; other samplers from earlier trials.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from autoprog_search.choosing import Choice, StageContext
+from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import parameter_name
+
+PARAMETER = re.compile(r"stage(\d+)_(depth|patches)_level")
+
+Ranges = Literal["dynamic", "static"]
+"""Whether a stage's range begins at the previous stage's level, or at 0 with a running maximum taken afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of ours: which stage, which axis."""
+
+    stage: int
+    axis: str
+
+
+def parse_parameter(name: str) -> Parameter | None:
+    """The stage and axis that a parameter's name speaks of, None if it is not one of ours."""
+    match = PARAMETER.fullmatch(name)
+    return Parameter(int(match[1]), match[2]) if match else None
+
+
+class AutoProgSampler(BaseSampler):
+    """Chooses each stage of a growth schedule from one-shot estimates of the run in progress (CVPR 2022, section 4).
+
+    It needs no trial besides the one it steers: no other trial is created or read. The run hands it what it may look at
+    with `offer(trial.number, context)`, then suggests the stage's two parameters; one joint choice serves both.
+    Anything else, such as a user's own parameters or a study that is no growth run, is answered by the base sampler.
+    It pickles, and serves threads.
+
+    Args:
+        seed: of the base sampler.
+        base_sampler: default: `TPESampler(seed=seed)`, Optuna's own default.
+        w: exponent of the cost in the score; None: fitted at every stage.
+        w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
+        score: name in `oneshot.score.SCORES`.
+        w_default: exponent where none could be fitted so far.
+    """
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        base_sampler: BaseSampler | None = None,
+        w: float | None = None,
+        w_scale: float = 1.0,
+        *,
+        score: str = "loss_cost",
+        w_default: float = 0.0,
+    ) -> None:
+        self.rule = ScoreRule(score=score, w=w, w_scale=w_scale, w_default=w_default)
+        self._base = base_sampler if base_sampler is not None else TPESampler(seed=seed)
+        self._offered: dict[tuple[int, int], StageContext] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def offer(self, trial_number: int, context: StageContext) -> None:
+        """Let the stage's parameters of that trial be answered from this context."""
+        with self._lock:
+            self._offered[trial_number, context.stage] = context
+
+    def decide(self, context: StageContext) -> Choice:
+        """The joint choice for a stage: a pure function of its estimates."""
+        return choose(context, self.rule)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Answer a stage's two parameters from the run in progress, as one joint choice.
+
+        Not `sample_relative`: Optuna calls that once a trial, before stage 2 has candidates. Where nothing was offered,
+        and for parameters that are not ours, the base sampler answers.
+
+        Raises:
+            ValueError: the chosen level lies outside the range that was asked for.
+        """
+        ours = parse_parameter(param_name)
+        with self._lock:
+            context = self._offered.get((trial.number, ours.stage)) if ours else None
+        if ours is None or context is None:
+            return self._base.sample_independent(study, trial, param_name, param_distribution)
+        choice = self.decide(context).sub_network
+        level = context.depths.index(choice.depth) if ours.axis == "depth" else context.patches.index(choice.patches)
+        return checked(param_name, level, param_distribution)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The base sampler's, without our parameters."""
+        space = self._base.infer_relative_search_space(study, trial)
+        return {name: distribution for name, distribution in space.items() if parse_parameter(name) is None}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The base sampler's answer."""
+        return self._base.sample_relative(study, trial, search_space)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Passed on to the base sampler."""
+        self._base.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Forget what was offered for the trial; passed on to the base sampler."""
+        with self._lock:
+            self._offered = {key: c for key, c in self._offered.items() if key[0] != trial.number}
+        self._base.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Passed on to the base sampler; our own choices draw nothing."""
+        self._base.reseed_rng()
+
+
+def checked(name: str, level: int, distribution: BaseDistribution) -> int:
+    """The level, if the range allows it; Optuna itself checks no integer.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not isinstance(distribution, IntDistribution) or not distribution.low <= level <= distribution.high:
+        raise ValueError(f"{name}: AutoProg chose level {level}, outside {distribution}")
+    return level
+
+
+class OptunaMethod:
+    """Asks an Optuna trial at each stage boundary; whatever sampler its study has answers.
+
+    Args:
+        trial: a running trial.
+        ranges: see `Ranges`; what each sampler searches best with is in the METHODS table.
+        sampler_for: makes the sampler for a parameter. A sampler made anew for every parameter, with a seed from its
+            name, answers the same after any interruption. Default: the study's own sampler answers.
+    """
+
+    def __init__(
+        self, trial: Trial, *, ranges: Ranges = "static", sampler_for: Callable[[str], BaseSampler] | None = None
+    ) -> None:
+        self._trial, self._ranges, self._sampler_for = trial, ranges, sampler_for
+
+    def needs_estimates(self, stage: int) -> bool:
+        """Only AutoProg looks at estimates."""
+        return isinstance(self._trial.study.sampler, AutoProgSampler)
+
+    def choose(self, context: StageContext) -> Choice:
+        """Suggest the stage's two levels."""
+        before = context.previous
+        lows = (context.depths.index(before.depth), context.patches.index(before.patches)) if before else (0, 0)
+        explained = None
+        sampler = self._trial.study.sampler
+        if isinstance(sampler, AutoProgSampler):
+            sampler.offer(self._trial.number, context)
+            explained = sampler.decide(context)
+        levels = []
+        for axis, count, low in (
+            ("depth", len(context.depths), lows[0]),
+            ("patches", len(context.patches), lows[1]),
+        ):
+            name = parameter_name(context.stage, axis)
+            if self._sampler_for is not None:
+                self._trial.study.sampler = self._sampler_for(name)
+            level = self._trial.suggest_int(name, low if self._ranges == "dynamic" else 0, count - 1)
+            levels.append(max(level, low))
+        chosen = SubNetwork(context.depths[levels[0]], context.patches[levels[1]])
+        return explained if explained is not None and explained.sub_network == chosen else Choice(chosen)

@@ -1,0 +1,94 @@
+"""Every method, once: `--methods`, the comparison and the conformance tests read this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal
+
+from autoprog_search.errors import ConfigError
+from autoprog_search.methods.fixed import full, linear
+from autoprog_search.space import GrowthSpace, Levels
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method and its traits.
+
+    Attributes:
+        description: one line for `--help` and the report.
+        levels: the fixed schedule, for methods that have one.
+        draw: draws a trial's schedule before any trial runs.
+        sampler: import path of the Optuna sampler that answers; `sampler_args` from the number of trials.
+        ranges: how the sampler is asked (`methods.optuna.Ranges`), as measured on toy studies of 50 trials (hypervolume
+            over the optimum on two toys): TPE dynamic .943/.951, static .911/.883.
+        many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
+        sequential: a trial's schedule depends on the trials before it.
+        budget_of: the full network is trained to the total cost of that method's first trial of the same seed.
+    """
+
+    description: str
+    levels: Callable[[GrowthSpace], Levels] | None = None
+    draw: Callable[[GrowthSpace, Random], Levels] | None = None
+    sampler: str | None = None
+    sampler_args: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
+    ranges: Literal["dynamic", "static"] = "static"
+    many_trials: bool = False
+    sequential: bool = False
+    budget_of: str | None = None
+
+    def make_sampler(self, seed: int, trials: int, **more: Any) -> BaseSampler:
+        """The sampler, seeded."""
+        assert self.sampler is not None
+        module, _, name = self.sampler.partition(":")
+        sampler: BaseSampler = getattr(import_module(module), name)(seed=seed, **self.sampler_args(trials), **more)
+        return sampler
+
+
+METHODS: dict[str, MethodInfo] = {
+    "full": MethodInfo("the full network from the first step: ordinary training", levels=full),
+    "full-short": MethodInfo(
+        "the full network for fewer epochs, to autoprog's total cost: the control", budget_of="autoprog"
+    ),
+    "linear": MethodInfo("depth and resolution grow linearly (the paper's manual baseline)", levels=linear),
+    "autoprog": MethodInfo(
+        "one-shot search inside the run, no other trial (Li et al., CVPR 2022)",
+        sampler="autoprog_search.methods.optuna:AutoProgSampler",
+    ),
+    "random": MethodInfo(
+        "schedules drawn uniformly over all monotone ones", draw=lambda space, rng: space.sample(rng), many_trials=True
+    ),
+    "tpe": MethodInfo(
+        "Optuna's tree-structured Parzen estimator, two objectives (Ozaki et al., GECCO 2020)",
+        sampler="optuna.samplers:TPESampler",
+        # Optuna's own default of 10 start-up trials would make it random search in a study of this size.
+        sampler_args=lambda trials: {"n_startup_trials": max(3, trials // 4)},
+        ranges="dynamic",
+        many_trials=True,
+        sequential=True,
+    ),
+}
+
+
+def method_named(name: str) -> MethodInfo:
+    """The entry of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"methods: {name!r} is unknown; there are {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+W_SCALES = (1.0, 2.0, 0.5, 4.0, 0.25, 8.0, 0.125)
+
+
+def w_scale_of(trial: int) -> float:
+    """The multiple of the fitted w in autoprog's trial (from 0): 1, 2, 1/2, 4, 1/4, ... trace the Pareto front."""
+    return W_SCALES[trial] if trial < len(W_SCALES) else 2.0 ** ((trial + 1) // 2 * (1 if trial % 2 else -1))

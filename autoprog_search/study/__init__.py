@@ -1,0 +1,20 @@
+"""Studies: one comparison of methods on a growth space, stored, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoprog_search.study.store import StoredStudy
+
+
+def load_study(name: str, root: str | Path = "studies") -> StoredStudy:
+    """A study that was created earlier, for its tables (`study.results`) or its Optuna studies.
+
+    Raises:
+        StudyError: there is none of that name.
+    """
+    from autoprog_search.study.store import open_study
+
+    return open_study(Path(root), name)

@@ -1,0 +1,173 @@
+"""The resolved configuration of a study: `study.yaml`, written once when the study is created."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.methods.table import method_named
+from autoprog_search.space import GrowthSpace
+from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe, load_recipe, validated
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class MethodPlan(BaseModel):
+    """How often a method runs: so many trials for each of so many seeds (0, 1, ...)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int = Field(default=1, ge=1)
+    seeds: int = Field(default=3, ge=1)
+
+
+class StudyConfig(BaseModel):
+    """Everything that decides a study's results, and where they are kept.
+
+    Attributes:
+        storage: URL of the Optuna storage; empty: a SQLite file in the study's folder.
+        tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
+        threads: torch threads of each worker on the CPU. Part of the configuration because sums over another number of
+            threads round differently.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    space: GrowthSpace
+    data: DataConfig = Field(default_factory=DataConfig)
+    recipe: Recipe = Field(default_factory=Recipe)
+    growth: GrowthSettings = Field(default_factory=GrowthSettings)
+    methods: dict[str, MethodPlan]
+    tolerance: float = Field(default=0.5, ge=0)
+    threads: int = Field(default=1, ge=1)
+    storage: str = ""
+
+    def hash(self) -> str:
+        """Twelve hex digits that change when anything that decides a result changes."""
+        decisive = self.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
+        decisive["data"].pop("workers")
+        return blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """The study's name, if a folder may bear it.
+
+    Raises:
+        StudyError: it holds a path separator, `..` or other characters than letters, digits, `.`, `_` and `-`.
+    """
+    if not NAME.fullmatch(name) or ".." in name:
+        raise StudyError(f"name: {name!r} is no study name; use letters, digits, '.', '_' and '-', no '..' and no '/'")
+    return name
+
+
+def make_config(
+    name: str,
+    *,
+    space: str,
+    data: Mapping[str, Any],
+    methods: Iterable[str],
+    trials: int,
+    seeds: int,
+    recipe: str | None = None,
+    storage: str = "",
+    overrides: Iterable[str] = (),
+) -> StudyConfig:
+    """Resolve what a user asked for; `overrides` are `field.subfield=value` and win.
+
+    Raises:
+        AutoProgError: the first thing that is wrong.
+    """
+    growth_space = GrowthSpace.load(space)
+    chosen = list(methods)
+    plans = {m: {"trials": trials if method_named(m).many_trials else 1, "seeds": seeds} for m in chosen}
+    resolved: dict[str, Any] = {
+        "name": check_name(name),
+        "space": growth_space.model_dump(),
+        "data": dict(data),
+        "recipe": load_recipe(recipe or growth_space.recipe).model_dump(),
+        "growth": {},
+        "methods": plans,
+        "storage": storage,
+    }
+    for text in overrides:
+        override(resolved, text)
+    return check_config(validated(StudyConfig, resolved, "study"))
+
+
+def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterable[str] = ()) -> StudyConfig:
+    """The configuration in a YAML file: another study's study.yaml, or one that names its space and recipe.
+
+    Raises:
+        AutoProgError: it cannot be read, or something in it is wrong.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"config: {path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict) or "space" not in data:
+        raise ConfigError(f"config: {path} names no space")
+    resolved: dict[str, Any] = {"growth": {}, "data": {}, **data, "name": check_name(name), "storage": storage}
+    if isinstance(resolved["space"], str):
+        resolved["space"] = GrowthSpace.load(resolved["space"]).model_dump()
+    default_recipe = resolved["space"].get("recipe", "deit") if isinstance(resolved["space"], dict) else "deit"
+    if isinstance(resolved.setdefault("recipe", default_recipe), str):
+        resolved["recipe"] = load_recipe(resolved["recipe"]).model_dump()
+    for text in overrides:
+        override(resolved, text)
+    return check_config(validated(StudyConfig, resolved, f"config {path}"))
+
+
+def check_config(config: StudyConfig) -> StudyConfig:
+    """What no single field can tell.
+
+    Raises:
+        ConfigError: it cannot run.
+    """
+    from autoprog_search.growth.operators import operator_named
+    from autoprog_search.oneshot.score import ScoreRule
+
+    if not config.methods:
+        raise ConfigError("methods: none given")
+    for name, plan in config.methods.items():
+        needed = method_named(name).budget_of
+        if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
+            raise ConfigError(f"methods: {name} trains to the cost of {needed}, which must be there for the same seeds")
+    operator_named(config.growth.operator)
+    ScoreRule(score=config.growth.score)
+    config.space.stage_epochs(config.recipe.epochs)
+    return config
+
+
+def override(resolved: dict[str, Any], text: str) -> None:
+    """Apply one `field.subfield=value`; the value is read as YAML.
+
+    Raises:
+        ConfigError: no such field.
+    """
+    import yaml
+
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set: {text!r} is not field=value, for example recipe.lr=3e-4")
+    *parents, last = path.split(".")
+    target: Any = resolved
+    for name in parents:
+        if not isinstance(target, dict) or name not in target:
+            raise ConfigError(f"--set: {path}: there is no {name!r}; try one of {', '.join(sorted(resolved))}")
+        target = target[name]
+    if not isinstance(target, dict):
+        raise ConfigError(f"--set: {path}: {'.'.join(parents)} has no fields")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set: {path}: {value!r} cannot be read as a value") from None

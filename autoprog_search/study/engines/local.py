@@ -1,0 +1,230 @@
+"""Run a study's trials in local worker processes.
+
+A worker takes a trial by a file lock beside its checkpoint, which the system frees when the worker dies, however it
+dies. So any number of workers, also of several `study run`, share a study and run nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from autoprog_search.errors import AutoProgError, StudyError
+from autoprog_search.study.scheduling import runnable, unfinished
+from autoprog_search.study.store import Job, StoredStudy, open_study
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker tells: it profiles, what the study will take, a trial started, goes on, ended or failed, or that it
+    failed itself.
+
+    Attributes:
+        progress: a `training.trainer.Progress`, of `progress` events.
+        message: an error in one line, or a finished trial's summary.
+    """
+
+    kind: Literal["profile", "budget", "start", "progress", "done", "fail", "error"]
+    job: Job | None = None
+    progress: Any = None
+    message: str = ""
+
+
+def run_study(
+    study: StoredStudy, *, workers: int, device: str, on_event: Callable[[Event], None] = lambda event: None
+) -> bool:
+    """Run whatever is unfinished; safe to call again, and at the same time from elsewhere.
+
+    Returns:
+        Whether every trial of the study has ended without failure.
+
+    Raises:
+        StudyError: a worker died; what the others finished is stored and the rest can be resumed.
+        KeyboardInterrupt: SIGINT or SIGTERM; workers have written their checkpoints.
+    """
+    if unfinished(study.trials()):
+        _run_workers(study, workers, device, on_event)
+    states = [trial.state.name for trial in study.trials().values()]
+    return all(state == "COMPLETE" for state in states)
+
+
+def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
+    context = multiprocessing.get_context("spawn")
+    events: multiprocessing.Queue[Event] = context.Queue()
+    root, name = study.folder.parent, study.config.name
+    processes = [
+        context.Process(target=_worker, args=(root, name, device, index, events, os.getpid()), name=f"worker-{index}")
+        for index in range(workers)
+    ]
+    stop = threading.Event()
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous[number] = signal.signal(number, lambda *_: stop.set())
+    error: str | None = None
+    try:
+        for process in processes:
+            process.start()
+        while any(p.is_alive() for p in processes) or not events.empty():
+            try:
+                event = events.get(timeout=0.2)
+            except queue.Empty:
+                event = None
+            if event is not None:
+                if event.kind == "error":
+                    error = error or event.message
+                on_event(event)
+            if stop.is_set():
+                for process in processes:
+                    if process.is_alive():
+                        process.terminate()  # SIGTERM: the worker writes its checkpoint, then ends
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+            process.join()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if stop.is_set():
+        raise KeyboardInterrupt
+    if error is not None:
+        raise StudyError(error)
+    died = [p for p in processes if p.exitcode != 0]
+    if died:
+        raise StudyError(f"{died[0].name} died (exit code {died[0].exitcode}); run the study again, it resumes")
+
+
+def _worker(root: Path, name: str, device: str, index: int, events: Any, parent: int) -> None:
+    """A worker process: run trials until none is left."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        # A parent that was killed cannot end its workers: they look for themselves.
+        work(open_study(root, name), device, index, events.put, lambda: stop.is_set() or os.getppid() != parent)
+    except AutoProgError as error:
+        events.put(Event("error", message=str(error)))
+
+
+def work(
+    study: StoredStudy, device_name: str, index: int, tell: Callable[[Event], None], should_stop: Callable[[], bool]
+) -> None:
+    """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
+    import torch
+
+    from autoprog_search.study.budget import budget
+    from autoprog_search.study.run_trial import run_trial
+    from autoprog_search.training.data import load_data
+    from autoprog_search.training.trainer import Interrupted
+
+    device = pick_device(device_name, index)
+    torch.set_num_threads(study.config.threads)
+    data = load_data(study.config.data, study.config.space, study.config.recipe, device)
+    profile = shared_profile(study, data, device, tell)
+    if index == 0:
+        tell(Event("budget", message=budget(study, profile, data.train_size).text))
+    while not should_stop():
+        job, lock = _claim(study)
+        if job is None or lock is None:
+            if not unfinished(study.trials()):
+                return
+            time.sleep(POLL_SECONDS)
+            continue
+        tell(Event("start", job))
+        try:
+            state = run_trial(
+                study,
+                job,
+                data,
+                device=device,
+                profile=profile,
+                on_progress=partial(_tell_progress, tell, job),
+                should_stop=should_stop,
+            )
+        except Interrupted:
+            return
+        finally:
+            lock.release()
+        trial = study.optuna_study(job.method, job.seed).trials[job.trial]
+        if state.name == "COMPLETE":
+            tell(Event("done", job, message=f"val {trial.user_attrs['val_top1']:.2f} %"))
+        else:
+            tell(Event("fail", job, message=trial.user_attrs["error"]))
+
+
+def _tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> None:
+    tell(Event("progress", job, progress))
+
+
+def _claim(study: StoredStudy) -> tuple[Job | None, FileLock | None]:
+    """A trial that is ready and that nobody else holds, with its lock."""
+    for job in runnable(study.trials()):
+        folder = study.trial_folder(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        # It may have been finished between the look and the lock.
+        if study.optuna_study(job.method, job.seed).get_trials(deepcopy=False)[job.trial].state.is_finished():
+            lock.release()
+            continue
+        return job, lock
+    return None, None
+
+
+def pick_device(name: str, index: int = 0) -> Any:
+    """A torch device: `auto` takes the GPUs in turn, if there are any.
+
+    Raises:
+        StudyError: torch does not know it, or it is not there.
+    """
+    import torch
+
+    if name == "auto":
+        count = torch.cuda.device_count()
+        return torch.device("cuda", index % count) if count else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise StudyError(f"device: {name!r}: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def shared_profile(study: StoredStudy, data: Any, device: Any, tell: Callable[[Event], None]) -> Any:
+    """The study's step profile on this kind of device, measured by the first worker while the others wait."""
+    from autoprog_search.files import write_atomic
+    from autoprog_search.training.profile import StepProfile, device_name, profile_steps
+
+    path = study.folder / "profile.json"
+    with FileLock(study.folder / ".profile.lock"):
+        stored = json.loads(path.read_text()) if path.exists() else {}
+        name = device_name(device)
+        if name not in stored:
+            tell(Event("profile", message=name))
+            measured = profile_steps(
+                study.config.space,
+                study.config.recipe,
+                num_classes=data.num_classes,
+                in_chans=data.in_chans,
+                device=device,
+            )
+            stored[name] = measured.to_dict()
+            write_atomic(path, json.dumps(stored).encode())
+        return StepProfile.from_dict(stored[name])

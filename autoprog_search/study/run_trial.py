@@ -1,0 +1,177 @@
+"""Run one trial of a study: claim it, build its method, train, store the row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+import torch
+from optuna.trial import Trial, TrialState
+
+from autoprog_search.choosing import Method
+from autoprog_search.errors import RunFailedError
+from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.training.checkpoint import export_weights
+from autoprog_search.training.data import Data
+from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.randomness import derive
+from autoprog_search.training.trainer import Progress, RunResult, RunSpec, Trainer, steps_of_stages
+
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+
+
+def run_trial(
+    study: StoredStudy,
+    job: Job,
+    data: Data,
+    *,
+    device: torch.device,
+    profile: StepProfile,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> TrialState:
+    """Run a trial from its checkpoint or from the start, under its own number. The caller holds its lock.
+
+    Returns:
+        COMPLETE, or FAIL where training failed; the reason is stored with the trial.
+
+    Raises:
+        Interrupted: `should_stop` said so.
+    """
+    stored = study.optuna_study(job.method, job.seed)
+    frozen = stored.get_trials(deepcopy=False)[job.trial]
+    if frozen.state == TrialState.WAITING:
+        study.storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+    trial = Trial(stored, frozen._trial_id)
+    folder = study.trial_folder(job)
+    try:
+        spec, method = plan(study, job, trial, data)
+        trainer = Trainer(
+            spec,
+            data,
+            method,
+            device=device,
+            checkpoint=folder / CHECKPOINT,
+            profile=profile,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        result = trainer.run()
+    except RunFailedError as error:
+        trial.set_user_attr("error", str(error))
+        stored.tell(trial.number, state=TrialState.FAIL)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        return TrialState.FAIL
+    export_weights(folder / WEIGHTS, result.weights)
+    row = result_row(spec, result, profile, trainer.data.train_size // spec.recipe.batch_size)
+    for name, value in row.items():
+        trial.set_user_attr(name, value)
+    stored.tell(trial.number, [row["total_flops"], row["val_top1"]])
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return TrialState.COMPLETE
+
+
+def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpec, Method]:
+    """What a trial trains, and who chooses.
+
+    Raises:
+        RunFailedError: the trial whose budget this one takes has failed.
+    """
+    config, info = study.config, method_named(job.method)
+    space, epoch_steps = config.space, data.train_size // config.recipe.batch_size
+    stage_steps = steps_of_stages(space.stage_epochs(config.recipe.epochs), epoch_steps)
+    method: Method
+    if info.budget_of is not None:
+        stage_steps = (_steps_for(study, job, info.budget_of, sum(stage_steps)),)
+        method = FixedMethod([space.full])
+    elif info.levels is not None:
+        method = FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    elif info.draw is not None:
+        method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
+    else:
+        method = _asking_sampler(study, job, trial)
+    return RunSpec(space, config.recipe, config.growth, stage_steps, job.seed), method
+
+
+def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:
+    info, growth = method_named(job.method), study.config.growth
+    trials = study.config.methods[job.method].trials
+
+    def sampler_for(name: str) -> optuna.samplers.BaseSampler:
+        # Made anew for every parameter: what it suggests depends on the stored trials only, whatever was interrupted.
+        seed = derive(study.config.name, job.method, job.seed, job.trial, name) % 2**32
+        return info.make_sampler(seed, trials)
+
+    if info.sampler is not None and info.sampler.endswith(":AutoProgSampler"):
+        trial.study.sampler = AutoProgSampler(
+            seed=job.seed, w=growth.w, w_scale=w_scale_of(job.trial), score=growth.score, w_default=growth.w_default
+        )
+        return OptunaMethod(trial, ranges=info.ranges)
+    trial.study.sampler = sampler_for("")
+    return OptunaMethod(trial, ranges=info.ranges, sampler_for=sampler_for)
+
+
+def _steps_for(study: StoredStudy, job: Job, budget_of: str, most: int) -> int:
+    """Steps of the full network for what the other method's first trial of this seed cost, search included."""
+    other = study.optuna_study(budget_of, job.seed).get_trials(deepcopy=False)[0]
+    if other.state != TrialState.COMPLETE:
+        raise RunFailedError(f"{job}: {budget_of} of the same seed failed, so there is no budget to train to")
+    affordable = other.user_attrs["total_flops"] / other.user_attrs["step_flops_full"]
+    return max(1, min(most, round(affordable)))
+
+
+def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, epoch_steps: int) -> dict[str, Any]:
+    """What is stored of a finished run: plain values, one a column of `study/results.py`, and its details."""
+    state, space = result.state, spec.space
+    chosen = [record.chosen for record in state.stages]
+    train_seconds = (
+        sum(count * profile.seconds[s] for s, count in state.steps.items())
+        if profile is not None and all(s in profile.seconds for s in state.steps)
+        else state.wall_seconds - state.search_seconds
+    )
+    by_seconds = spec.growth.score_cost == "seconds" and profile is not None and any(r.candidates for r in state.stages)
+    search_flops = state.search_flops + (profile.flops if by_seconds and profile else 0)
+    search_seconds = state.search_seconds + (profile.profile_seconds if by_seconds and profile else 0.0)
+    return {
+        "depths": [s.depth for s in chosen],
+        "patches": [s.patches for s in chosen],
+        "resolutions": [s.resolution(space.patch_size) for s in chosen],
+        "stage_epochs": [steps / epoch_steps for steps in spec.stage_steps],
+        "val_top1": result.val.top1,
+        "top1": result.test.top1,
+        "top5": result.test.top5,
+        "ema_top1": result.test_ema.top1,
+        "loss": result.test.loss,
+        "train_flops": result.train_flops,
+        "search_flops": search_flops,
+        "total_flops": result.train_flops + search_flops,
+        "train_seconds": train_seconds,
+        "search_seconds": search_seconds,
+        "wall_seconds": state.wall_seconds,
+        "epochs": state.step / epoch_steps,
+        "step_flops_full": result.step_flops_full,
+        "curve": state.curve,
+        "stages": [
+            {
+                **{k: v for k, v in asdict(record).items() if k not in ("chosen", "candidates")},
+                "chosen": [record.chosen.depth, record.chosen.patches],
+                "candidates": [[c.depth, c.patches] for c in record.candidates],
+            }
+            for record in state.stages
+        ],
+        "versions": versions(),
+        "device": profile.device if profile is not None else "",
+    }
+
+
+def versions() -> str:
+    """Versions of what decides a result's bits."""
+    from importlib.metadata import version
+
+    return json.dumps({name: version(name) for name in ("autoprog-search", "torch", "timm", "optuna")})

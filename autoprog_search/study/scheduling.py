@@ -1,0 +1,42 @@
+"""Which trial may run next: pure functions of what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from optuna.trial import FrozenTrial
+
+from autoprog_search.methods.table import method_named
+from autoprog_search.study.store import Job
+
+
+def is_ready(job: Job, trials: Mapping[Job, FrozenTrial]) -> bool:
+    """Whether all that a trial depends on has ended: earlier trials it learns from, the trial whose budget it takes."""
+    info = method_named(job.method)
+    if info.budget_of is not None and not trials[Job(info.budget_of, job.seed, 0)].state.is_finished():
+        return False
+    earlier = range(job.trial) if info.sequential else ()
+    return all(trials[Job(job.method, job.seed, t)].state.is_finished() for t in earlier)
+
+
+def unfinished(trials: Mapping[Job, FrozenTrial]) -> list[Job]:
+    """Trials that still have to run, in the order to try them: long chains first, so that they do not end alone.
+
+    Then methods whose cost others wait for, then the rest in the study's order.
+    """
+
+    def chain(job: Job) -> int:
+        return sum(1 for j in trials if (j.method, j.seed) == (job.method, job.seed)) if _sequential(job) else 0
+
+    waited_for = {method_named(job.method).budget_of for job in trials}
+    jobs = [job for job, trial in trials.items() if not trial.state.is_finished()]
+    return sorted(jobs, key=lambda j: (-chain(j), j.method not in waited_for, j.trial if _sequential(j) else 0))
+
+
+def runnable(trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:
+    """Unfinished trials that are ready; one that another worker runs is among them, its lock tells."""
+    return (job for job in unfinished(trials) if is_ready(job, trials))
+
+
+def _sequential(job: Job) -> bool:
+    return method_named(job.method).sequential

@@ -1,0 +1,128 @@
+"""One training run outside a study: `autoprog-search train`, and `autoprog_search.train` in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoprog_search.choosing import Method
+from autoprog_search.errors import ConfigError, ScheduleError
+from autoprog_search.files import write_atomic
+from autoprog_search.schedule import GrowthSchedule
+from autoprog_search.space import GrowthSpace
+from autoprog_search.training.checkpoint import export_weights
+from autoprog_search.training.recipe import GrowthSettings, Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from autoprog_search.training.recipe import DataConfig
+    from autoprog_search.training.trainer import Progress
+
+
+def train(
+    space: GrowthSpace | str,
+    data: DataConfig | str = "digits",
+    *,
+    schedule: GrowthSchedule | str = "autoprog",
+    recipe: Recipe | None = None,
+    growth: GrowthSettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: Path | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train one model under a growth schedule.
+
+    Args:
+        space: a growth space, or a preset's name.
+        data: a data configuration, or a data set's name.
+        schedule: a schedule; `full` or `linear`; or `autoprog`: found during the run.
+        recipe, growth: default: the space's recipe, and the measured defaults.
+        out: folder for the checkpoint while it runs, then `weights.safetensors` (the full timm model's),
+            `schedule.yaml` and `result.json`. A run that was interrupted goes on from there. None: nothing is written.
+
+    Returns:
+        The columns of a study's result row (`study/results.py`), with `curve` and `stages`.
+
+    Raises:
+        AutoProgError: something of the input is wrong, or the run failed.
+    """
+    import yaml
+
+    from autoprog_search.study.engines.local import pick_device
+    from autoprog_search.study.run_trial import result_row
+    from autoprog_search.training.data import load_data
+    from autoprog_search.training.recipe import DataConfig
+    from autoprog_search.training.trainer import RunSpec, Trainer, steps_of_stages
+
+    space = GrowthSpace.load(space) if isinstance(space, str) else space
+    recipe = recipe or load_recipe(space.recipe)
+    growth = growth or GrowthSettings()
+    torch_device = pick_device(device)
+    opened = load_data(DataConfig(name=data) if isinstance(data, str) else data, space, recipe, torch_device)
+    epoch_steps = opened.train_size // recipe.batch_size
+    stage_epochs: tuple[float, ...]
+    if isinstance(schedule, GrowthSchedule):
+        fixed = _check_fits(schedule, space)
+        stage_epochs = tuple(s.epochs for s in fixed.stages)
+        extra = tuple(s.sub_network.depth for s in fixed.stages)
+    else:
+        stage_epochs, extra = space.stage_epochs(recipe.epochs), ()
+    stage_steps = steps_of_stages(stage_epochs, epoch_steps)
+    spec = RunSpec(space, recipe, growth, stage_steps, seed, extra)
+    method = _method(schedule, space, growth, seed)
+    checkpoint = out / "checkpoint.pt" if out is not None else None
+    trainer = Trainer(
+        spec,
+        opened,
+        method,
+        device=torch_device,
+        checkpoint=checkpoint,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    result = trainer.run()
+    row = result_row(spec, result, None, epoch_steps)
+    if out is not None and checkpoint is not None:
+        ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
+        export_weights(out / "weights.safetensors", result.weights)
+        write_atomic(out / "schedule.yaml", yaml.safe_dump(ran.to_dict(), sort_keys=False).encode())
+        write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
+        checkpoint.unlink(missing_ok=True)
+    return row
+
+
+def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> GrowthSchedule:
+    for k, stage in enumerate(schedule.stages, start=1):
+        depth, patches = stage.sub_network.depth, stage.sub_network.patches
+        if depth > space.full.depth:
+            raise ScheduleError(f"stage {k}, depth: {depth} is above {space.model}'s {space.full.depth}")
+        if patches > space.full.patches:
+            raise ScheduleError(f"stage {k}, patches: {patches} is above {space.model}'s {space.full.patches}")
+    if schedule.stages[-1].sub_network != space.full:
+        last = schedule.stages[-1].sub_network
+        raise ScheduleError(f"stage {len(schedule.stages)}: {last} is not the full network ({space.full})")
+    return schedule
+
+
+def _method(schedule: GrowthSchedule | str, space: GrowthSpace, growth: GrowthSettings, seed: int) -> Method:
+    from autoprog_search.methods.fixed import FixedMethod
+    from autoprog_search.methods.table import METHODS
+
+    if isinstance(schedule, GrowthSchedule):
+        return FixedMethod([s.sub_network for s in schedule.stages])
+    info = METHODS.get(schedule)
+    if info is not None and info.levels is not None:
+        return FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    if schedule != "autoprog":
+        known = ", ".join([name for name, i in METHODS.items() if i.levels is not None] + ["autoprog"])
+        raise ConfigError(f"schedule: {schedule!r} is neither a file nor one of {known}")
+    import optuna
+
+    from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = AutoProgSampler(seed=seed, w=growth.w, score=growth.score, w_default=growth.w_default)
+    return OptunaMethod(optuna.create_study(sampler=sampler).ask())

@@ -1,0 +1,185 @@
+"""A study on disk: its folder, its configuration and its Optuna storage, the source of truth of every result.
+
+Each (method, seed) is one Optuna study whose trials are created, waiting, with the study itself; running one never
+changes its number.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import optuna
+import yaml
+from filelock import FileLock
+from optuna.trial import FrozenTrial
+
+from autoprog_search.errors import StudyError
+from autoprog_search.files import write_atomic
+from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.space import parameter_name
+from autoprog_search.study.config import StudyConfig, check_name
+from autoprog_search.training.randomness import derive
+from autoprog_search.training.recipe import validated
+
+DIRECTIONS: list[Literal["minimize", "maximize"]] = [
+    "minimize",
+    "maximize",
+]  # total FLOPs (training and search), val_top1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trial of a study: which method, which seed, which number."""
+
+    method: str
+    seed: int
+    trial: int
+
+    def __str__(self) -> str:
+        return f"{self.method} seed {self.seed}" + (f" trial {self.trial}" if self.trial else "")
+
+
+class StoredStudy:
+    """A study that exists.
+
+    Args:
+        folder: where study.yaml, the database, checkpoints and weights lie.
+        config: what study.yaml says.
+    """
+
+    def __init__(self, folder: Path, config: StudyConfig) -> None:
+        self.folder, self.config = folder, config
+
+    @property
+    def storage_url(self) -> str:
+        """URL of the Optuna storage."""
+        return self.config.storage or f"sqlite:///{(self.folder / 'study.db').resolve()}"
+
+    @cached_property
+    def storage(self) -> optuna.storages.BaseStorage:
+        """The Optuna storage."""
+        return open_storage(self.storage_url)
+
+    def jobs(self) -> Iterator[Job]:
+        """Every trial of the study, in the order of its methods."""
+        for method, plan in self.config.methods.items():
+            for seed in range(plan.seeds):
+                for trial in range(plan.trials):
+                    yield Job(method, seed, trial)
+
+    def optuna_name(self, method: str, seed: int) -> str:
+        """Name of a (method, seed)'s Optuna study; methods share it with no other."""
+        return f"{self.config.name}/{method}/s{seed}"
+
+    def optuna_study(self, method: str, seed: int) -> optuna.Study:
+        """The Optuna study of a (method, seed)."""
+        return optuna.load_study(study_name=self.optuna_name(method, seed), storage=self.storage)
+
+    def trials(self) -> dict[Job, FrozenTrial]:
+        """Every job's trial as it is stored now."""
+        stored = {}
+        for method, plan in self.config.methods.items():
+            for seed in range(plan.seeds):
+                for trial in self.optuna_study(method, seed).get_trials(deepcopy=False)[: plan.trials]:
+                    stored[Job(method, seed, trial.number)] = trial
+        return stored
+
+    def trial_folder(self, job: Job) -> Path:
+        """Where a trial's lock, checkpoint and weights lie."""
+        return self.folder / "trials" / f"{job.method}-s{job.seed}-t{job.trial}"
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """An Optuna storage by URL.
+
+    Raises:
+        StudyError: it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        if url.startswith("sqlite"):
+            # Several workers write: wait for the file's lock instead of failing.
+            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+        return optuna.storages.get_storage(url)
+    except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
+        raise StudyError(f"storage: {url!r} cannot be opened: {' '.join(str(error).split())[:200]}") from None
+
+
+def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = False) -> StoredStudy:
+    """Write a study's configuration and all of its trials, waiting. Interrupted, it can be called again.
+
+    Raises:
+        StudyError: it exists, or its folder cannot be written.
+    """
+    folder = root / check_name(config.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "permission denied")
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be written: {str(error.strerror).lower()}") from None
+    with FileLock(folder / ".create.lock"):
+        if (folder / "study.yaml").exists():
+            if not skip_if_exists:
+                raise StudyError(f"name: study {config.name!r} exists already in {root}; run it, or delete it first")
+            return open_study(root, config.name)
+        study = StoredStudy(folder, config)
+        for method, plan in config.methods.items():
+            for seed in range(plan.seeds):
+                _create_trials(study, method, seed, plan.trials)
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
+    return study
+
+
+def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> None:
+    info, space = method_named(method), study.config.space
+    name = study.optuna_name(method, seed)
+    stored = optuna.create_study(study_name=name, storage=study.storage, directions=DIRECTIONS, load_if_exists=True)
+    for number in range(len(stored.get_trials(deepcopy=False)), count):
+        params: dict[str, int] = {}
+        if info.draw is not None:
+            levels = info.draw(space, Random(derive(study.config.name, method, seed, number)))
+            for k, pair in enumerate(levels[:-1], start=1):
+                params |= {parameter_name(k, axis): v for axis, v in zip(("depth", "patches"), pair, strict=True)}
+        attributes = {"w_scale": w_scale_of(number) if method == "autoprog" else 1.0}
+        stored.enqueue_trial(params, user_attrs=attributes)
+
+
+def open_study(root: Path, name: str) -> StoredStudy:
+    """A study that was created earlier.
+
+    Raises:
+        StudyError: there is none of that name.
+    """
+    folder = root / check_name(name)
+    path = folder / "study.yaml"
+    if not path.exists():
+        raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StudyError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    return StoredStudy(folder, validated(StudyConfig, data, str(path)))
+
+
+def list_studies(root: Path) -> list[str]:
+    """Names of the studies in a folder."""
+    return sorted(path.parent.name for path in root.glob("*/study.yaml"))
+
+
+def delete_study(study: StoredStudy) -> None:
+    """Remove a study: its Optuna studies, checkpoints, weights and folder."""
+    known = {summary.study_name for summary in optuna.get_all_study_summaries(study.storage)}
+    for method, plan in study.config.methods.items():
+        for seed in range(plan.seeds):
+            if study.optuna_name(method, seed) in known:
+                optuna.delete_study(study_name=study.optuna_name(method, seed), storage=study.storage)
+    shutil.rmtree(study.folder)
