@@ -1,0 +1,240 @@
+"""`autoprog-search study`: create, run and look at studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoprog_search.cli.main import Session
+from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from autoprog_search.study.store import StoredStudy
+
+COSTS = ("flops", "seconds")
+KINDS = ("pareto", "schedule", "curves", "estimates")
+
+
+@click.group()
+def study() -> None:
+    """Studies: methods that choose growth schedules, compared on the same space, data, recipe and seeds."""
+
+
+@study.command("create")
+@click.argument("name")
+@click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file.")
+@click.option("--data", default="digits", show_default=True, help="`digits`, a timm data set name, or an image folder.")
+@click.option("--data-root", default="", help="Folder of a named data set.")
+@click.option("--methods", default="full,full-short,linear,autoprog", show_default=True, help="Comma-separated.")
+@click.option("--trials", type=click.IntRange(1), default=8, show_default=True, help="Of methods that learn by trials.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Every method runs once a seed.")
+@click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Take all from another study.yaml.")
+@click.option("--storage", default="", help="URL of an Optuna storage. Default: SQLite in the study's folder.")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Such as recipe.lr=3e-4. Repeatable.")
+@click.option("--skip-if-exists", is_flag=True, help="Do nothing where the study exists.")
+@click.pass_obj
+def create(
+    session: Session,
+    name: str,
+    space: str | None,
+    data: str,
+    data_root: str,
+    methods: str,
+    trials: int,
+    seeds: int,
+    recipe: str | None,
+    config: Path | None,
+    storage: str,
+    overrides: tuple[str, ...],
+    skip_if_exists: bool,
+) -> None:
+    """Write a study's configuration and its trials; `study run` runs them.
+
+    Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, tpe.
+    Every field of the configuration can be set: recipe.*, growth.*, data.*, methods.NAME.trials, tolerance, threads.
+    """
+    from autoprog_search.study.config import config_from_file, make_config
+    from autoprog_search.study.store import create_study
+
+    if config is not None:
+        resolved = config_from_file(config, name, storage, overrides)
+    elif space is None:
+        raise click.UsageError("give --space (a preset or a YAML file) or --config")
+    else:
+        resolved = make_config(
+            name,
+            space=space,
+            data={"name": data, "root": data_root},
+            methods=[m.strip() for m in methods.split(",") if m.strip()],
+            trials=trials,
+            seeds=seeds,
+            recipe=recipe,
+            storage=storage,
+            overrides=overrides,
+        )
+    created = create_study(session.root, resolved, skip_if_exists=skip_if_exists)
+    count = sum(1 for _ in created.jobs())
+    click.echo(f"{created.folder / 'study.yaml'}: {count} trials; run them with: autoprog-search study run {name}")
+
+
+@study.command("run")
+@click.argument("name")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Local processes.")
+@click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
+@click.pass_context
+def run(ctx: click.Context, name: str, workers: int, device: str) -> None:
+    """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work."""
+    from autoprog_search.study.store import open_study
+
+    opened = open_study(ctx.obj.root, name)
+    if not run_to_end(opened, workers, device):
+        failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
+        click.echo(f"error: {len(failed)} trial(s) failed: {', '.join(failed)}", err=True)
+        ctx.exit(1)
+
+
+def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
+    """Run a stored study under a display."""
+    from autoprog_search.cli.progress import showing
+    from autoprog_search.study.engines.local import run_study
+    from autoprog_search.study.results import export
+
+    trials = opened.trials()
+    finished = sum(trial.state.is_finished() for trial in trials.values())
+    with showing(len(trials), finished) as display:
+        complete = run_study(opened, workers=workers, device=device, on_event=display.event)
+    export(opened)
+    return complete
+
+
+@study.command("show")
+@click.argument("name")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def show(session: Session, name: str, fmt: Format) -> None:
+    """Show every trial: state, schedule, accuracy, cost."""
+    from autoprog_search.study.results import trials_frame
+    from autoprog_search.study.store import open_study
+
+    frame = trials_frame(open_study(session.root, name))
+    if fmt == "table":
+        columns = ["method", "seed", "trial", "state", "depths", "resolutions", "val_top1", "top1", "total_flops"]
+        frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
+        frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
+    rows = plain_rows(frame)
+    if fmt == "table":
+        rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    echo_table(rows, fmt)
+
+
+def _cell(value: object) -> object:
+    return "–" if value is None else f"{value:.2f}" if isinstance(value, float) else value
+
+
+@study.command("list")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def list_all(session: Session, fmt: Format) -> None:
+    """List the studies in the root folder."""
+    from autoprog_search.study.store import list_studies, open_study
+
+    rows = []
+    for name in list_studies(session.root):
+        opened = open_study(session.root, name)
+        states = [trial.state.name for trial in opened.trials().values()]
+        rows.append(
+            {
+                "name": name,
+                "space": opened.config.space.name,
+                "data": opened.config.data.name,
+                "methods": ",".join(opened.config.methods),
+                "finished": f"{states.count('COMPLETE')}/{len(states)}",
+                "failed": states.count("FAIL"),
+            }
+        )
+    echo_table(rows, fmt)
+
+
+@study.command("export")
+@click.argument("name")
+@click.pass_obj
+def export(session: Session, name: str) -> None:
+    """Write results, curves and estimates as CSV and parquet into the study's folder."""
+    from autoprog_search.study.results import export as write
+    from autoprog_search.study.store import open_study
+
+    for path in write(open_study(session.root, name)):
+        click.echo(path)
+
+
+@study.command("delete")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def delete(session: Session, name: str, yes: bool) -> None:
+    """Remove a study: its trials in the storage, its weights and its folder."""
+    from autoprog_search.study.store import delete_study, open_study
+
+    opened = open_study(session.root, name)
+    if not yes:
+        click.confirm(f"Delete {opened.folder} and its trials?", abort=True, err=True)
+    delete_study(opened)
+    click.echo(f"{opened.folder} is deleted")
+
+
+@study.command("compare")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def compare(session: Session, names: tuple[str, ...], fmt: Format) -> None:
+    """Compare the methods of studies: accuracy, cost, speed-up over `full` of the same seed, search cost."""
+    from autoprog_search.study.compare import compare_studies
+    from autoprog_search.study.store import open_study
+
+    echo_comparison(compare_studies([open_study(session.root, name) for name in names]), fmt)
+
+
+def echo_comparison(table: DataFrame, fmt: Format) -> None:
+    """Print a comparison: formatted for people, raw numbers for programs."""
+    from autoprog_search.report.tables import comparison_rows
+
+    rows = comparison_rows(table) if fmt == "table" else plain_rows(table)
+    echo_table(rows, fmt)
+
+
+@study.command("plot")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), default="pareto", show_default=True)
+@click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
+@click.pass_obj
+def plot(session: Session, name: str, kind: str, cost: str, output: Path | None) -> None:
+    """Draw the Pareto front, the schedules, the learning curves or the one-shot estimates of a study."""
+    from autoprog_search.report.figures import FIGURES, write_figure
+    from autoprog_search.study.store import open_study
+
+    opened = open_study(session.root, name)
+    output = output or opened.folder / f"{kind}.html"
+    write_figure(FIGURES[kind].draw(opened, cost), output)
+    click.echo(output)
+
+
+@study.command("report")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: report.html beside it.")
+@click.pass_obj
+def report(session: Session, name: str, output: Path | None) -> None:
+    """Write one self-contained HTML page: comparison, Pareto front, schedules, curves, estimates."""
+    from autoprog_search.files import write_atomic
+    from autoprog_search.report.page import report_page
+    from autoprog_search.study.store import open_study
+
+    opened = open_study(session.root, name)
+    output = output or opened.folder / "report.html"
+    write_atomic(output, report_page(opened).encode())
+    click.echo(output)

@@ -1,0 +1,55 @@
+"""Tables on standard output: for people, or as JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Format = Literal["table", "json", "csv"]
+FORMATS = ("table", "json", "csv")
+
+
+def echo_table(rows: Sequence[Mapping[str, Any]], fmt: Format, title: str | None = None) -> None:
+    """Print rows of equal keys."""
+    if fmt == "json":
+        click.echo(json.dumps([dict(row) for row in rows], indent=1))
+    elif fmt == "csv":
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        click.echo(buffer.getvalue(), nl=False)
+    else:
+        _echo_rich(rows, title)
+
+
+def plain_rows(frame: DataFrame) -> list[dict[str, Any]]:
+    """A data frame's rows, with None for what is missing."""
+    rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")  # type: ignore
+    return rows
+
+
+def _echo_rich(rows: Sequence[Mapping[str, Any]], title: str | None) -> None:
+    import shutil
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in rows[0] if rows else ():
+        numeric = all(isinstance(row[name], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    # Piped into a file or a pager, a table keeps its columns whole.
+    width = None if sys.stdout.isatty() else max(160, shutil.get_terminal_size().columns)
+    Console(width=width).print(table)

@@ -1,0 +1,86 @@
+"""`autoprog-search train`: one run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--space", required=True, help="Growth space: a preset (see `space list`) or a YAML file.")
+@click.option("--schedule", default="autoprog", show_default=True, help="autoprog, linear, full, or a YAML file.")
+@click.option("--data", default="digits", show_default=True, help="`digits`, a timm data set name, or an image folder.")
+@click.option("--data-root", default="", help="Folder of a named data set.")
+@click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--device", default="auto", show_default=True, help="A torch device; auto takes a GPU where there is one."
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="For example recipe.epochs=30. Repeatable."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for weights and results.",
+)
+def train(
+    space: str,
+    schedule: str,
+    data: str,
+    data_root: str,
+    recipe: str | None,
+    seed: int,
+    device: str,
+    overrides: tuple[str, ...],
+    output: Path,
+) -> None:
+    """Train one model under a growth schedule; interrupted, the same command goes on.
+
+    Leaves weights.safetensors (the full model's: timm.create_model(NAME, checkpoint_path=...) loads it), schedule.yaml
+    (what ran) and result.json in the output folder.
+    """
+    from autoprog_search.cli.progress import showing
+    from autoprog_search.schedule import GrowthSchedule
+    from autoprog_search.study.config import make_config
+    from autoprog_search.study.single import train as run
+    from autoprog_search.training.trainer import Interrupted
+
+    config = make_config(
+        "train",
+        space=space,
+        data={"name": data, "root": data_root},
+        methods=["full"],
+        trials=1,
+        seeds=1,
+        recipe=recipe,
+        overrides=overrides,
+    )
+    is_file = schedule.endswith((".yaml", ".yml"))
+    chosen = GrowthSchedule.from_file(Path(schedule), config.space.patch_size) if is_file else schedule
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with showing() as display:
+        try:
+            row = run(
+                config.space,
+                config.data,
+                schedule=chosen,
+                recipe=config.recipe,
+                growth=config.growth,
+                seed=seed,
+                device=device,
+                out=output,
+                on_progress=display.run,
+                should_stop=stop.is_set,
+            )
+        except Interrupted:
+            raise KeyboardInterrupt from None
+    click.echo(f"depths {row['depths']}, resolutions {row['resolutions']}, test top-1 {row['top1']:.2f} %")
+    click.echo(output / "weights.safetensors")
