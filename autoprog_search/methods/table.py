@@ -29,6 +29,7 @@ class MethodInfo:
             over the optimum on two toys): TPE dynamic .943/.951, static .911/.883.
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
         sequential: a trial's schedule depends on the trials before it.
+        searches_inside: its schedule comes from one-shot estimates of the run that it steers.
         budget_of: the full network is trained to the total cost of that method's first trial of the same seed.
     """
 
@@ -40,6 +41,7 @@ class MethodInfo:
     ranges: Literal["dynamic", "static"] = "static"
     many_trials: bool = False
     sequential: bool = False
+    searches_inside: bool = False
     budget_of: str | None = None
 
     def make_sampler(self, seed: int, trials: int, **more: Any) -> BaseSampler:
@@ -59,6 +61,7 @@ METHODS: dict[str, MethodInfo] = {
     "autoprog": MethodInfo(
         "one-shot search inside the run, no other trial (Li et al., CVPR 2022)",
         sampler="autoprog_search.methods.optuna:AutoProgSampler",
+        searches_inside=True,
     ),
     "random": MethodInfo(
         "schedules drawn uniformly over all monotone ones", draw=lambda space, rng: space.sample(rng), many_trials=True

@@ -16,6 +16,8 @@ from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
 from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
@@ -77,6 +79,26 @@ def run_trial(
     return TrialState.COMPLETE
 
 
+def check_study(study: StoredStudy, data: Data) -> None:
+    """What cannot be told before the data are open, said before any trial runs.
+
+    Raises:
+        ConfigError: a stage is too short for its search.
+    """
+    config = study.config
+    if not any(method_named(name).searches_inside for name in config.methods):
+        return
+    stage_steps = steps_of_stages(
+        config.space.stage_epochs(config.recipe.epochs), data.train_size // config.recipe.batch_size
+    )
+    current = None
+    for stage, steps in enumerate(stage_steps[:-1], start=1):
+        # Growing from the smallest sub-network has the most candidates.
+        count = len(candidates(config.space, stage, current, config.growth.force_growth))
+        search_steps(stage, steps, count, config.growth.search_share)
+        current = config.space.at(0, 0)
+
+
 def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpec, Method]:
     """What a trial trains, and who chooses.
 
@@ -108,7 +130,7 @@ def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:
         seed = derive(study.config.name, job.method, job.seed, job.trial, name) % 2**32
         return info.make_sampler(seed, trials)
 
-    if info.sampler is not None and info.sampler.endswith(":AutoProgSampler"):
+    if info.searches_inside:
         trial.study.sampler = AutoProgSampler(
             seed=job.seed, w=growth.w, w_scale=w_scale_of(job.trial), score=growth.score, w_default=growth.w_default
         )

@@ -127,13 +127,14 @@ def work(
     import torch
 
     from autoprog_search.study.budget import budget
-    from autoprog_search.study.run_trial import run_trial
+    from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
     from autoprog_search.training.trainer import Interrupted
 
     device = pick_device(device_name, index)
     torch.set_num_threads(study.config.threads)
     data = load_data(study.config.data, study.config.space, study.config.recipe, device)
+    check_study(study, data)
     profile = shared_profile(study, data, device, tell)
     if index == 0:
         tell(Event("budget", message=budget(study, profile, data.train_size).text))

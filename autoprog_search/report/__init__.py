@@ -1,0 +1,1 @@
+"""Figures and tables: numbers first, then drawings; one HTML page."""

@@ -1,0 +1,26 @@
+"""One colour and one marker a method, the same in every figure."""
+
+from __future__ import annotations
+
+from autoprog_search.methods.table import METHODS
+
+FULL = "#4D4D4D"  # the reference of every comparison, so not one colour among others
+# Okabe and Ito's colour-blind-safe palette without its yellow, which cannot be seen on white.
+PALETTE = ("#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#009E73", "#D55E00")
+SYMBOLS = ("square", "diamond", "circle", "triangle-up", "triangle-down", "pentagon")
+
+_ORDER = tuple(name for name in METHODS if name != "full")
+
+
+def colour_of(method: str) -> str:
+    """A method's colour, by its place in METHODS; black for a name that is not there."""
+    if method == "full":
+        return FULL
+    return PALETTE[_ORDER.index(method) % len(PALETTE)] if method in _ORDER else "#000000"
+
+
+def symbol_of(method: str) -> str:
+    """A method's marker, so that no reader needs the colours."""
+    if method == "full":
+        return "star"
+    return SYMBOLS[_ORDER.index(method) % len(SYMBOLS)] if method in _ORDER else "x"

@@ -1,0 +1,154 @@
+"""Every figure, once: `plot --kind` and the HTML page read this table. Importing it loads neither plotly nor pandas."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from autoprog_search.cost import CostKind
+from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.files import write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from autoprog_search.study.store import StoredStudy
+
+NO_CHROME = (
+    "png: no Chrome for kaleido; `pip install autoprog-search[png]` and a Chrome or Chromium (`plotly_get_chrome` "
+    "downloads one) make it work, and .html works without"
+)
+PNG_WIDTH = 1000  # px, drawn at twice that
+
+
+@dataclass(frozen=True)
+class FigureInfo:
+    """A figure of a study.
+
+    Attributes:
+        caption: one line that says how to read it.
+        draw: (study, cost) to a plotly figure; raises ConfigError where that cost is not stored for it, StudyError
+            where there is nothing to draw yet.
+    """
+
+    title: str
+    caption: str
+    draw: Callable[[StoredStudy, CostKind], go.Figure]
+
+
+def _pareto(study: StoredStudy, cost: CostKind) -> go.Figure:
+    from autoprog_search.report.pareto import draw_pareto_front, pareto_front
+    from autoprog_search.study.results import trials_frame
+
+    front = pareto_front(trials_frame(study), cost)
+    if not len(front.cost):
+        raise _nothing_finished(study)
+    return draw_pareto_front(front)
+
+
+def _schedule(study: StoredStudy, cost: CostKind) -> go.Figure:
+    from autoprog_search.report.schedules import draw_schedules, staircases
+
+    return draw_schedules(staircases(_heads(study)))
+
+
+def _curves(study: StoredStudy, cost: CostKind) -> go.Figure:
+    from autoprog_search.report.curves import draw_curves, validation_curves
+    from autoprog_search.study.results import curves_frame
+
+    return draw_curves(validation_curves(curves_frame(study), _heads(study), cost))
+
+
+def _estimates(study: StoredStudy, cost: CostKind) -> go.Figure:
+    from autoprog_search.report.estimates import draw_estimates, stage_estimates
+    from autoprog_search.study.results import estimates_frame
+
+    stored = study.config.growth.score_cost
+    if cost != stored:
+        raise ConfigError(f"cost: this study's estimates are stored against {stored} only, got {cost!r}; use {stored}")
+    stages = stage_estimates(
+        estimates_frame(study), study.config.space.patch_size, "FLOPs" if stored == "flops" else "s"
+    )
+    if not stages:
+        raise StudyError(f"study {study.config.name!r} has no one-shot estimates: no finished trial searched")
+    return draw_estimates(stages)
+
+
+def _heads(study: StoredStudy) -> pd.DataFrame:
+    from autoprog_search.study.results import headline, trials_frame
+
+    heads = headline(trials_frame(study), study.config.tolerance)
+    if heads.empty:
+        raise _nothing_finished(study)
+    return heads
+
+
+def _nothing_finished(study: StoredStudy) -> StudyError:
+    return StudyError(f"study {study.config.name!r} has no finished trial yet; run it first")
+
+
+FIGURES: dict[str, FigureInfo] = {
+    "pareto": FigureInfo(
+        "Accuracy against cost",
+        "Every finished trial of every seed: test top-1 against the cost of training and search. Steps: the best a "
+        "method reached at that cost or less (its filled points); broad grey: the best of all methods.",
+        _pareto,
+    ),
+    "schedule": FigureInfo(
+        "Growth schedules",
+        "What trained when, for the headline trial of each method and seed. Lines are shifted a little vertically so "
+        "that no method hides another.",
+        _schedule,
+    ),
+    "curves": FigureInfo(
+        "Validation accuracy over the cost spent",
+        "The headline trials, a line a seed: validation top-1 after each epoch against the FLOPs spent until then, "
+        "search included.",
+        _curves,
+    ),
+    "estimates": FigureInfo(
+        "One-shot estimates",
+        "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error) against "
+        "the cost of its training step. Stars were chosen.",
+        _estimates,
+    ),
+}
+
+
+def write_figure(figure: go.Figure, path: Path) -> None:
+    """Write a figure as a self-contained .html or as a .png.
+
+    Raises:
+        ConfigError: another suffix.
+        StudyError: a .png without kaleido or without a Chrome that runs; or the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".html":
+        from autoprog_search.report.layout import CONFIG
+
+        write_atomic(path, figure.to_html(include_plotlyjs=True, config=CONFIG, div_id="figure").encode())
+    elif suffix == ".png":
+        write_atomic(path, _png(figure))
+    else:
+        raise ConfigError(f"output: {str(path)!r} ends in {path.suffix!r}; figures are written as .html or .png")
+
+
+def _png(figure: go.Figure) -> bytes:
+    # Not through figure.to_image: that one makes the browser fetch MathJax from the network, which we never use.
+    for name in ("kaleido", "choreographer"):  # they log tracebacks of what they then ignore
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        kaleido = import_module("kaleido")
+        opts = {"format": "png", "width": PNG_WIDTH, "height": figure.layout.height or 500, "scale": 2}
+        return cast(bytes, kaleido.calc_fig_sync(figure.to_dict(), opts=opts, kopts={"mathjax": False}))
+    except (ImportError, AttributeError):  # not installed, or older than 1
+        raise StudyError(NO_CHROME) from None
+    except (RuntimeError, OSError, TimeoutError) as error:
+        reason = " ".join(str(error).split())
+        missing = type(error).__name__ == "ChromeNotFoundError"
+        raise StudyError(NO_CHROME if missing or not reason else f"{NO_CHROME} ({reason[:120]})") from None

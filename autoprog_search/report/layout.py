@@ -1,0 +1,27 @@
+"""How every figure looks: font, margins, legend, grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+BUTTONS = [["toImage", "resetScale2d"]]  # dragging zooms; more buttons would lie over the legend on small screens
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": BUTTONS}  # of plotly.js, for HTML
+
+
+def styled(figure: go.Figure, height: int = 460, **layout: Any) -> go.Figure:
+    """Give a figure the common look, in place."""
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        font={"family": FONT, "size": 13, "color": "#222222"},
+        margin={"l": 64, "r": 16, "t": 40, "b": 56},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
+        hoverlabel={"align": "left"},
+        **layout,
+    )
+    figure.update_xaxes(showline=True, linecolor="#999999", ticks="outside", tickcolor="#999999", zeroline=False)
+    figure.update_yaxes(showline=True, linecolor="#999999", ticks="outside", tickcolor="#999999", zeroline=False)
+    return figure

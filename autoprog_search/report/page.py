@@ -1,0 +1,168 @@
+"""One HTML page that holds a whole study: tables, notes and figures, without any network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from autoprog_search.cost import CostKind
+from autoprog_search.errors import AutoProgError
+from autoprog_search.methods.table import METHODS
+from autoprog_search.report.colours import colour_of
+from autoprog_search.report.figures import FIGURES
+from autoprog_search.report.layout import CONFIG
+from autoprog_search.report.notes import reading_notes
+from autoprog_search.report.page_style import CSS
+from autoprog_search.report.tables import HEADERS, comparison_rows
+from autoprog_search.study.compare import COLUMNS, compare
+from autoprog_search.study.results import trials_frame
+from autoprog_search.study.store import Job, StoredStudy
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+STATES = {"COMPLETE": "finished", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+
+
+class Snapshot(StoredStudy):
+    """A study as it was at one moment, so that the page's parts agree while it runs, and the storage is read once."""
+
+    def __init__(self, study: StoredStudy) -> None:
+        super().__init__(study.folder, study.config)
+        self._trials = study.trials()
+
+    def trials(self) -> dict[Job, FrozenTrial]:
+        """The trials as they were then."""
+        return self._trials
+
+
+def report_page(study: StoredStudy) -> str:
+    """The study's self-contained HTML page; plotly.js is in it once."""
+    study = Snapshot(study)
+    trials = trials_frame(study)
+    title = f"Study {study.config.name}"
+    finished = bool((trials["state"] == "COMPLETE").any())
+    sections = [
+        _header(study, trials),
+        _section("Comparison", _comparison(study, trials) if finished else "<p>No trial has finished yet.</p>"),
+        _section("How to read it", _list(reading_notes(trials, study.config.tolerance))),
+        *(_figures(study) if finished else ()),
+        _section("Configuration and provenance", _configuration(study, trials)),
+    ]
+    script = f"<script>{get_plotlyjs()}</script>" if finished else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n{script}\n</head>\n<body>\n<main>\n"
+        + "\n".join(sections)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _header(study: StoredStudy, trials: pd.DataFrame) -> str:
+    config, space = study.config, study.config.space
+    resolutions = [round(n**0.5) * space.patch_size for n in space.patches]
+    states = trials["state"].value_counts()
+    counts = ", ".join(f"{states[state]} {word}" for state, word in STATES.items() if state in states)
+    return (
+        f"<header><h1>Study {escape(config.name)}</h1>"
+        f'<p class="lead">Growth schedules for <b>{escape(space.model)}</b> on <b>{escape(config.data.name)}</b>: '
+        f"depth {_levels(space.depths)} of {space.depth} blocks, resolution {_levels(resolutions)} px, {space.stages} "
+        f"stages in {config.recipe.epochs} epochs. {len(config.methods)} methods, {len(trials)} trials: "
+        f"{counts or 'none'}.</p></header>"
+    )
+
+
+def _levels(levels: Iterable[int]) -> str:
+    return ", ".join(str(level) for level in levels)
+
+
+def _comparison(study: StoredStudy, trials: pd.DataFrame) -> str:
+    rows = comparison_rows(compare(trials, study.config.tolerance))
+    head = "".join(f'<th scope="col">{escape(header)}</th>' for header in HEADERS)
+    body = ""
+    for row in rows:
+        method = row["method"]
+        swatch = f'<span class="swatch" style="background:{colour_of(method)}"></span>'
+        cells = "".join(f"<td>{escape(text)}</td>" for header, text in row.items() if header != "method")
+        body += f'<tr><th scope="row">{swatch}{escape(method)}</th>{cells}</tr>'
+    columns = {
+        header: "; ".join(COLUMNS[name] for name in names) for header, names in HEADERS.items() if header != "method"
+    }
+    methods = {row["method"]: METHODS[row["method"]].description for row in rows if row["method"] in METHODS}
+    return (
+        f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"<details open><summary>What the columns mean</summary>{_facts(columns)}</details>"
+        f"<details><summary>What the methods are</summary>{_facts(methods)}</details>"
+    )
+
+
+def _figures(study: StoredStudy) -> Iterable[str]:
+    """The section of each figure that can be drawn, the Pareto front for both costs; why, for one that cannot."""
+    stored: CostKind = study.config.growth.score_cost
+    costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
+    for key, info in FIGURES.items():
+        for cost in costs.get(key, ("flops",)):
+            title = f"{info.title}, {'FLOPs' if cost == 'flops' else 'seconds'}" if key == "pareto" else info.title
+            try:
+                figure = info.draw(study, cost)
+            except AutoProgError as error:
+                yield _section(title, f"<p>{escape(str(error))}.</p>")
+                continue
+            drawn = figure.to_html(
+                full_html=False, include_plotlyjs=False, config=CONFIG, div_id=f"figure-{key}-{cost}"
+            )
+            caption = f'<p class="caption">{escape(info.caption)}</p>'
+            yield _section(title, f'<div class="plot">{drawn}</div>{caption}')
+
+
+def _configuration(study: StoredStudy, trials: pd.DataFrame) -> str:
+    done = trials[trials["state"] == "COMPLETE"]
+    provenance: dict[str, Any] = {
+        "device": [str(d) for d in done["device"].dropna().unique() if d],
+        "versions": [_versions(v) for v in done["versions"].dropna().unique()],
+        "config hash": study.config.hash(),
+    }
+    # The storage's URL is left out: it may hold a password.
+    stored = study.config.model_dump(mode="json", exclude={"name", "storage"})
+    groups = {name: value for name, value in stored.items() if isinstance(value, dict)}
+    groups["study"] = {name: value for name, value in stored.items() if not isinstance(value, dict)}
+    parts = "".join(f"<div><h3>{escape(name)}</h3>{_facts(values)}</div>" for name, values in groups.items())
+    return f'{_facts(provenance)}<details><summary>All settings</summary><div class="columns">{parts}</div></details>'
+
+
+def _versions(text: str) -> str:
+    return ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
+
+
+# ── HTML ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _section(title: str, html: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{html}</section>"
+
+
+def _list(sentences: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    """A table of two columns."""
+    rows = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(_value(v))}</td></tr>" for k, v in facts.items())
+    return f'<div class="scroll"><table class="facts">{rows}</table></div>'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_value(v)}" for k, v in value.items()) or "–"
+    if isinstance(value, list):
+        return ", ".join(_value(v) for v in value) or "–"
+    return "–" if value is None or value == "" else str(value)

@@ -1,0 +1,70 @@
+"""The comparison as text, for the HTML page and the terminal."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from autoprog_search.report.units import MISSING, flops_text, seconds_text
+
+HEADERS: dict[str, tuple[str, ...]] = {
+    "method": ("method",),
+    "seeds": ("seeds",),
+    "trials": ("trials",),
+    "test top-1, %": ("top1", "top1_se"),
+    "difference to full, points [95 % interval]": ("difference", "difference_low", "difference_high"),
+    "FLOPs": ("total_flops",),
+    "seconds": ("seconds",),
+    "speed-up, FLOPs": ("speedup_flops",),
+    "speed-up, seconds": ("speedup_seconds",),
+    "search, %": ("search_share",),
+    "spent": ("spent",),
+}
+"""Header: the columns of `study.compare.COLUMNS` that it shows."""
+
+
+def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a method of `study.compare.compare`'s table, a text a header; `–` where there is no number.
+
+    Tables of several studies (`compare_studies`) get the study's name in front.
+    """
+    rows = []
+    several = table["study"].nunique() > 1
+    for row in table.to_dict("records"):
+        texts = (
+            str(row["method"]),
+            str(row["seeds"]),
+            str(row["trials"]),
+            _with_error(row["top1"], row["top1_se"]),
+            "reference"
+            if row["method"] == "full"
+            else interval_text(row["difference"], row["difference_low"], row["difference_high"]),
+            flops_text(row["total_flops"]),
+            seconds_text(row["seconds"]),
+            times_text(row["speedup_flops"]),
+            times_text(row["speedup_seconds"]),
+            f"{row['search_share']:.1f}" if math.isfinite(row["search_share"]) else MISSING,
+            times_text(row["spent"]),
+        )
+        front = {"study": str(row["study"])} if several else {}
+        rows.append(front | dict(zip(HEADERS, texts, strict=True)))
+    return rows
+
+
+def _with_error(mean: float, error: float) -> str:
+    if not math.isfinite(mean):
+        return MISSING
+    return f"{mean:.2f} ± {error:.2f}" if math.isfinite(error) else f"{mean:.2f}"
+
+
+def interval_text(mean: float, low: float, high: float) -> str:
+    """For example `-0.12 [-0.40, +0.16]`; one seed has no interval."""
+    if not math.isfinite(mean):
+        return MISSING
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" if math.isfinite(low) else f"{mean:+.2f}"
+
+
+def times_text(ratio: float) -> str:
+    """For example `1.38×`."""
+    return f"{ratio:.2f}×" if math.isfinite(ratio) else MISSING

@@ -1,0 +1,398 @@
+"""Conformance suites for plug-ins, to be subclassed in anybody's tests: pytest collects what they inherit.
+
+    class TestMyOperator(GrowthOperatorCase):
+        @pytest.fixture
+        def operator(self):
+            return GrowthOperator(my_function, "new blocks are ...")
+
+Needs pytest. Nothing of the package imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from autoprog_search.choosing import Choice, Estimate, Method, StageContext
+from autoprog_search.errors import GrowthError
+from autoprog_search.growth.chain import CHAINS
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.operators import GrowthOperator
+from autoprog_search.oneshot.candidates import ForceGrowth, candidates
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
+
+BLOCKS, SIZE, PATCH, CLASSES = 6, 24, 4, 5
+SMALL, GROWN, FULL = SubNetwork(3, 36), SubNetwork(5, 36), SubNetwork(BLOCKS, 36)
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass
+class RunInProgress:
+    """A run that trained a few steps at full size, then as a smaller sub-network: no two blocks or networks are alike.
+
+    Attributes:
+        elastic: in eval mode, running `SMALL`.
+        momentum, estimation: two EMAs of different horizons.
+        optimizer: AdamW, with state of every block, also of those that do not run now.
+    """
+
+    elastic: ElasticModel
+    momentum: ElasticModel
+    estimation: ElasticModel
+    optimizer: torch.optim.Optimizer
+
+    def grow(self, operator: GrowthOperator, to: SubNetwork, **more: Any) -> dict[int, int | None]:
+        """Grow all of it."""
+        return self.elastic.grow(to, operator, momentum=self.momentum, emas=[self.estimation], **more)
+
+    def optimizer_state_of(self, block: int) -> dict[str, State]:
+        """A copy of the optimiser's state of a block, by parameter name; empty where it has none."""
+        parameters = self.elastic.blocks[block].named_parameters()
+        return {n: deepcopy(self.optimizer.state[p]) for n, p in parameters if self.optimizer.state.get(p)}
+
+
+class GrowthOperatorCase:
+    """What every growth operator keeps. Supply the fixture `operator`.
+
+    `elastic` is a ViT of 6 blocks in eval mode; on the even chain it runs 0, 2, 4 and grows by 1 and 5, then by 3.
+    """
+
+    @pytest.fixture
+    def operator(self) -> GrowthOperator:
+        """The operator under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def images(self) -> torch.Tensor:
+        """A batch of images at full size."""
+        return _images()
+
+    @pytest.fixture
+    def run(self, operator: GrowthOperator) -> RunInProgress:
+        """A run in progress, for this test alone."""
+        return deepcopy(_run_in_progress(operator.chain))
+
+    def test_function_is_preserved_where_promised(
+        self, operator: GrowthOperator, run: RunInProgress, images: torch.Tensor
+    ) -> None:
+        """Both ways: an operator that changed nothing would fail too."""
+        with torch.inference_mode():
+            before = run.elastic(images)
+        run.grow(operator, GROWN)
+        with torch.inference_mode():
+            same = torch.allclose(run.elastic(images), before, atol=1e-5, rtol=0)
+        assert same == operator.preserves_function
+
+    def test_it_grows_into_the_active_set_of_its_chain(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """The grown network, and every EMA, runs the blocks that the operator's chain says."""
+        chain = CHAINS[operator.chain](BLOCKS, [SMALL.depth, GROWN.depth, BLOCKS])
+        assert run.elastic.active == chain[SMALL.depth]
+        origin = run.grow(operator, GROWN)
+        assert set(origin) == set(chain[GROWN.depth]) - set(chain[SMALL.depth])
+        for network in (run.elastic, run.momentum, run.estimation):
+            assert network.active == chain[GROWN.depth]
+            assert network.sub_network == GROWN
+
+    def test_what_ran_before_is_unchanged(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """Old blocks and all that is no block; where the operator says so, they are the EMA network's."""
+        source = run.momentum if operator.donors == "ema_for_all" else run.elastic
+        before, emas_before = _state(source), [_state(run.momentum), _state(run.estimation)]
+        origin = run.grow(operator, GROWN)
+        kept = [name for name in before if _block_of(name) not in origin]
+        idle = set(range(BLOCKS)) - set(run.elastic.active)
+        assert any(_block_of(name) is None for name in kept)
+        after = _state(run.elastic)
+        for name in kept:
+            if _block_of(name) not in idle:
+                assert torch.equal(after[name], before[name]), name
+        for ema, ema_before in zip((run.momentum, run.estimation), emas_before, strict=True):
+            ema_after = _state(ema)
+            assert all(torch.equal(ema_after[name], ema_before[name]) for name in kept)
+
+    def test_new_blocks_are_what_the_returned_map_says(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """A copy equals its donor, but for residual branches closed to preserve the function; a fresh block is new."""
+        donors = deepcopy(run.elastic.blocks if operator.donors == "online" else run.momentum.blocks)
+        before, active = deepcopy(run.elastic.blocks), run.elastic.active
+        origin = run.grow(operator, GROWN)
+        for new, donor in origin.items():
+            block = run.elastic.blocks[new]
+            if donor is not None:
+                assert donor in active
+                _assert_copied(block, donors[donor], run.elastic, operator.preserves_function)
+            else:
+                assert not any(_same(block, other) for other in [*before, *donors])
+            assert not _same(block, before[new]), "whatever the block held must be overwritten"
+
+    def test_fresh_blocks_are_drawn_from_torchs_generator(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """The same seed gives the same growth; another seed gives the same one iff no block is made afresh."""
+
+        def grown(seed: int) -> tuple[State, bool]:
+            twin = deepcopy(run)
+            torch.manual_seed(seed)
+            origin = twin.grow(operator, GROWN)
+            return _state(twin.elastic), None in origin.values()
+
+        first, fresh = grown(1)
+        assert _equal(first, grown(1)[0])
+        assert _equal(first, grown(2)[0]) != fresh
+
+    def test_emas_follow_by_the_same_map(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """Copies are made of each EMA's own blocks; what is made afresh is the online network's."""
+        before = [deepcopy(ema.blocks) for ema in (run.momentum, run.estimation)]
+        origin = run.grow(operator, GROWN)
+        for ema, donors in zip((run.momentum, run.estimation), before, strict=True):
+            for new, donor in origin.items():
+                if donor is None:
+                    assert _same(ema.blocks[new], run.elastic.blocks[new])
+                else:
+                    _assert_copied(ema.blocks[new], donors[donor], run.elastic, operator.preserves_function)
+
+    def test_optimiser_state_of_new_blocks_is_reset(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """Also what was left of an earlier life as a candidate; the old blocks' state stays."""
+        before = {index: run.optimizer_state_of(index) for index in range(BLOCKS)}
+        assert all(before.values())
+        origin = run.grow(operator, GROWN, optimizer=run.optimizer, state_rule="reset")
+        for index in range(BLOCKS):
+            expected: dict[str, State] = {} if index in origin else before[index]
+            assert _equal_states(run.optimizer_state_of(index), expected), f"block {index}"
+
+    def test_optimiser_state_of_new_blocks_is_copied(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """From the donor, as tensors of its own; a fresh block has none."""
+        before = {index: run.optimizer_state_of(index) for index in range(BLOCKS)}
+        origin = run.grow(operator, GROWN, optimizer=run.optimizer, state_rule="copy")
+        for index in range(BLOCKS):
+            source = origin.get(index, index)
+            expected: dict[str, State] = {} if source is None else before[source]
+            assert _equal_states(run.optimizer_state_of(index), expected), f"block {index}"
+        tensors = [t for s in run.optimizer.state.values() for t in s.values() if isinstance(t, torch.Tensor)]
+        assert len({t.data_ptr() for t in tensors}) == len(tensors), "two parameters share a moment"
+
+    def test_growing_smaller_is_refused_and_writes_nothing(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """Growth never shrinks."""
+        run.grow(operator, GROWN)
+        networks = (run.elastic, run.momentum, run.estimation)
+        before = [_state(network) for network in networks]
+        with pytest.raises(GrowthError):
+            run.grow(operator, SMALL, optimizer=run.optimizer)
+        assert all(_equal(_state(n), b) for n, b in zip(networks, before, strict=True))
+        assert run.elastic.sub_network == GROWN
+
+    def test_an_operator_that_takes_from_the_ema_says_so(self, operator: GrowthOperator, run: RunInProgress) -> None:
+        """Without an EMA network it grows iff its trait says that it needs none; a refusal writes nothing."""
+        before = _state(run.elastic)
+        if operator.donors == "online":
+            run.elastic.grow(GROWN, operator)
+            return
+        with pytest.raises(GrowthError, match="EMA"):
+            run.elastic.grow(GROWN, operator)
+        assert _equal(_state(run.elastic), before)
+
+    def test_a_schedule_trains(self, operator: GrowthOperator, images: torch.Tensor) -> None:
+        """Three stages, growing in depth and in patches: finite losses, and the blocks that ran have moved."""
+        torch.manual_seed(0)
+        elastic = ElasticModel(_tiny_vit(drop_path_rate=0.2), depths=[3, 5, 6], chain=operator.chain)
+        ema = ModelEmaV3(elastic, decay=0.5)
+        optimizer = torch.optim.AdamW(elastic.parameters(), lr=1e-3)
+        elastic.activate(SubNetwork(3, 9))
+        for sub_network in (SubNetwork(3, 9), SubNetwork(5, 16), SubNetwork(6, 36)):
+            elastic.grow(sub_network, operator, optimizer=optimizer, momentum=ema.module)
+            elastic.train()
+            before = _state(elastic)
+            for _ in range(3):
+                loss = _train_step(elastic, optimizer, images)
+                ema.update(elastic)
+                assert loss == loss, f"the loss of {sub_network} is NaN"
+            after = _state(elastic)
+            moved = {_block_of(name) for name in after if not torch.equal(after[name], before[name])} - {None}
+            assert moved == set(elastic.active)
+        for network in (elastic, ema.module):
+            assert all(bool(value.isfinite().all()) for value in _state(network).values())
+
+
+class MethodCase:
+    """What every method keeps. Supply `make_method`, which builds a fresh one, the same at every call.
+
+    Estimates are synthetic: losses and costs of a plausible size, with noise.
+    """
+
+    seeds = range(5)
+
+    @pytest.fixture
+    def make_method(self) -> Callable[[GrowthSpace], Method]:
+        """Builds the method under test for a space."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def space(self) -> GrowthSpace:
+        """Four levels of depth, three of patches, four stages."""
+        return GrowthSpace.model_validate(
+            {
+                "name": "conformance",
+                "model": "vit_tiny_patch16_224",
+                "depth": 8,
+                "resolution": 24,
+                "patch_size": 4,
+                "depths": [4, 5, 6, 8],
+                "resolutions": [12, 16, 24],
+                "stages": 4,
+            }
+        )
+
+    def test_it_chooses_candidates_and_never_shrinks(
+        self, make_method: Callable[[GrowthSpace], Method], space: GrowthSpace
+    ) -> None:
+        """At every stage, whatever the estimates say."""
+        for seed in self.seeds:
+            contexts = play(make_method(space), space, seed)
+            assert [context.stage for context, _ in contexts] == list(range(1, space.stages))
+            for context, choice in contexts:
+                assert choice.sub_network in context.candidates
+            chosen = [choice.sub_network for _, choice in contexts] + [space.full]
+            assert all(a.depth <= b.depth and a.patches <= b.patches for a, b in pairwise(chosen))
+
+    def test_it_is_deterministic(self, make_method: Callable[[GrowthSpace], Method], space: GrowthSpace) -> None:
+        """Two of the same, given the same, choose the same."""
+        for seed in self.seeds:
+            assert play(make_method(space), space, seed) == play(make_method(space), space, seed)
+
+    def test_asking_again_changes_nothing(
+        self, make_method: Callable[[GrowthSpace], Method], space: GrowthSpace
+    ) -> None:
+        """A run that was interrupted after its method chose asks the same again."""
+        method = make_method(space)
+        for context, choice in play(method, space, 0):
+            assert method.choose(context).sub_network == choice.sub_network
+
+    def test_what_it_asks_for_does_not_depend_on_when(
+        self, make_method: Callable[[GrowthSpace], Method], space: GrowthSpace
+    ) -> None:
+        """The trainer looks ahead: which stages open with a search is known before the first one."""
+        method = make_method(space)
+        ahead = [method.needs_estimates(k) for k in range(1, space.stages)]
+        assert all(isinstance(needed, bool) for needed in ahead)
+        play(method, space, 0)
+        assert [method.needs_estimates(k) for k in range(1, space.stages)] == ahead
+
+
+def play(
+    method: Method, space: GrowthSpace, seed: int = 0, force_growth: ForceGrowth = "any"
+) -> list[tuple[StageContext, Choice]]:
+    """Ask a method for all stages but the last, as the trainer does, with synthetic estimates where it needs them."""
+    played: list[tuple[StageContext, Choice]] = []
+    history: list[tuple[Estimate, ...]] = []
+    previous: SubNetwork | None = None
+    for stage in range(1, space.stages):
+        estimates: tuple[Estimate, ...] | None = None
+        if method.needs_estimates(stage):
+            allowed = candidates(space, stage, previous, force_growth)
+            if len(allowed) > 1:
+                estimates = synthetic_estimates(allowed, Random(f"{seed}/{stage}"))
+        else:
+            least = previous or SubNetwork(1, 1)
+            allowed = tuple(s for s in space.sub_networks if s.depth >= least.depth and s.patches >= least.patches)
+        context = StageContext(stage, allowed, previous, estimates, tuple(history), space.depths, space.patches)
+        choice = method.choose(context)
+        played.append((context, choice))
+        previous = choice.sub_network
+        if estimates:
+            history.append(estimates)
+    return played
+
+
+def synthetic_estimates(sub_networks: tuple[SubNetwork, ...], rng: Random) -> tuple[Estimate, ...]:
+    """Losses that fall slowly with the cost, and noise."""
+    costs = [float(s.depth * s.patches) for s in sub_networks]
+    return tuple(
+        Estimate(s, 2.0 * cost**-0.1 * rng.uniform(0.9, 1.1), 0.01, cost)
+        for s, cost in zip(sub_networks, costs, strict=True)
+    )
+
+
+def _images() -> torch.Tensor:
+    return torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@cache
+def _run_in_progress(chain: str) -> RunInProgress:
+    torch.manual_seed(0)
+    elastic = ElasticModel(_tiny_vit(), depths=[SMALL.depth, GROWN.depth, BLOCKS], chain=chain)
+    momentum, estimation = ModelEmaV3(elastic, decay=0.7), ModelEmaV3(elastic, decay=0.3)
+    optimizer = torch.optim.AdamW(elastic.parameters(), lr=1e-2)
+    for sub_network in (FULL, FULL, SMALL, SMALL):
+        elastic.activate(sub_network)
+        _train_step(elastic, optimizer, _images())
+        for ema in (momentum, estimation):
+            ema.update(elastic)
+    for ema in (momentum, estimation):
+        ema.module.activate(SMALL)
+        ema.module.eval()
+    elastic.eval()
+    return RunInProgress(elastic, momentum.module, estimation.module, optimizer)
+
+
+def _tiny_vit(**arguments: Any) -> nn.Module:
+    model: nn.Module = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=SIZE,
+        patch_size=PATCH,
+        embed_dim=16,
+        depth=BLOCKS,
+        num_heads=2,
+        num_classes=CLASSES,
+        dynamic_img_size=True,
+        **arguments,
+    )
+    return model
+
+
+def _train_step(elastic: ElasticModel, optimizer: torch.optim.Optimizer, images: torch.Tensor) -> float:
+    labels = torch.arange(len(images)) % CLASSES
+    loss = nn.functional.cross_entropy(elastic(images), labels)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def _state(elastic: ElasticModel) -> State:
+    return {name: value.clone() for name, value in elastic.model.state_dict().items()}
+
+
+def _block_of(name: str) -> int | None:
+    parts = name.split(".")
+    return int(parts[1]) if parts[0] == "blocks" else None
+
+
+def _equal(a: State, b: State) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def _equal_states(a: dict[str, State], b: dict[str, State]) -> bool:
+    return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
+
+
+def _same(a: nn.Module, b: nn.Module) -> bool:
+    return _equal(a.state_dict(), b.state_dict())
+
+
+def _assert_copied(block: nn.Module, donor: nn.Module, elastic: ElasticModel, closed: bool) -> None:
+    """Equal, but that the residual branches' last projections may be zero where the function is preserved."""
+    ends = elastic._adapter.residual_ends if closed else ()
+    donor_state = donor.state_dict()
+    for name, value in block.state_dict().items():
+        if name.rpartition(".")[0] in ends and not value.any():
+            continue
+        assert torch.equal(value, donor_state[name]), name
