@@ -13,6 +13,7 @@ from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from autoprog_search.cost import CostKind
     from autoprog_search.study.store import StoredStudy
 
 COSTS = ("flops", "seconds")
@@ -213,7 +214,7 @@ def echo_comparison(table: DataFrame, fmt: Format) -> None:
 @click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
-def plot(session: Session, name: str, kind: str, cost: str, output: Path | None) -> None:
+def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
     """Draw the Pareto front, the schedules, the learning curves or the one-shot estimates of a study."""
     from autoprog_search.report.figures import FIGURES, write_figure
     from autoprog_search.study.store import open_study

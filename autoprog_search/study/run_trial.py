@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
-import torch
 from optuna.trial import Trial, TrialState
 
 from autoprog_search.choosing import Method
@@ -24,6 +23,9 @@ from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.trainer import Progress, RunResult, RunSpec, Trainer, steps_of_stages
+
+if TYPE_CHECKING:
+    import torch
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 

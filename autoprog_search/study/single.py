@@ -51,9 +51,9 @@ def train(
     """
     import yaml
 
-    from autoprog_search.study.engines.local import pick_device
     from autoprog_search.study.run_trial import result_row
     from autoprog_search.training.data import load_data
+    from autoprog_search.training.device import pick_device
     from autoprog_search.training.recipe import DataConfig
     from autoprog_search.training.trainer import RunSpec, Trainer, steps_of_stages
 

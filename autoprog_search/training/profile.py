@@ -17,6 +17,7 @@ import torch
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
+from autoprog_search.training.device import device_name
 from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer
 from autoprog_search.training.recipe import Recipe
 
@@ -43,13 +44,6 @@ class StepProfile:
         """What `to_dict` wrote."""
         seconds = {SubNetwork(depth, patches): s for depth, patches, s in data["seconds"]}
         return cls(data["device"], seconds, data["flops"], data["profile_seconds"])
-
-
-def device_name(device: torch.device) -> str:
-    """The device's name in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} thread(s)"
 
 
 def profile_steps(

@@ -124,15 +124,14 @@ def work(
     study: StoredStudy, device_name: str, index: int, tell: Callable[[Event], None], should_stop: Callable[[], bool]
 ) -> None:
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
-    import torch
-
     from autoprog_search.study.budget import budget
     from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
+    from autoprog_search.training.device import pick_device, use_threads
     from autoprog_search.training.trainer import Interrupted
 
     device = pick_device(device_name, index)
-    torch.set_num_threads(study.config.threads)
+    use_threads(study.config.threads)
     data = load_data(study.config.data, study.config.space, study.config.recipe, device)
     check_study(study, data)
     profile = shared_profile(study, data, device, tell)
@@ -189,29 +188,11 @@ def _claim(study: StoredStudy) -> tuple[Job | None, FileLock | None]:
     return None, None
 
 
-def pick_device(name: str, index: int = 0) -> Any:
-    """A torch device: `auto` takes the GPUs in turn, if there are any.
-
-    Raises:
-        StudyError: torch does not know it, or it is not there.
-    """
-    import torch
-
-    if name == "auto":
-        count = torch.cuda.device_count()
-        return torch.device("cuda", index % count) if count else torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise StudyError(f"device: {name!r}: {str(error).splitlines()[0]}") from None
-    return device
-
-
 def shared_profile(study: StoredStudy, data: Any, device: Any, tell: Callable[[Event], None]) -> Any:
     """The study's step profile on this kind of device, measured by the first worker while the others wait."""
     from autoprog_search.files import write_atomic
-    from autoprog_search.training.profile import StepProfile, device_name, profile_steps
+    from autoprog_search.training.device import device_name
+    from autoprog_search.training.profile import StepProfile, profile_steps
 
     path = study.folder / "profile.json"
     with FileLock(study.folder / ".profile.lock"):
