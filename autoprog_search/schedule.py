@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isqrt
+from math import inf, isqrt
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,10 @@ class Stage:
     sub_network: SubNetwork
 
     def __post_init__(self) -> None:
-        if not self.epochs > 0:
-            raise ScheduleError(f"epochs: {self.epochs} is not above 0, a stage trains for some time")
+        if not 0 < self.epochs < inf:
+            raise ScheduleError(
+                f"epochs: {self.epochs} is not a length above 0 that ends, a stage trains for some time"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class GrowthSchedule:
 
         try:
             data = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise ScheduleError(f"schedule: {path} cannot be read: {' '.join(str(error).split())}") from None
         return cls.from_dict(data, patch_size)
 
@@ -123,7 +125,7 @@ def _read_stage(k: int, data: Any, patch_size: int) -> Stage:
     where = f"stage {k}"
     if not isinstance(data, Mapping):
         raise ScheduleError(f"{where}: {data!r} is not a mapping of epochs, depth and patches (or resolution)")
-    if unknown := sorted(set(data) - {"epochs", "depth", "patches", "resolution"}):
+    if unknown := sorted(map(str, set(data) - {"epochs", "depth", "patches", "resolution"})):
         raise ScheduleError(f"{where}: {unknown[0]} is unknown; use epochs, depth and patches (or resolution)")
     if ("patches" in data) == ("resolution" in data):
         raise ScheduleError(f"{where}: give patches or resolution, exactly one of them")

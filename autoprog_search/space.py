@@ -69,6 +69,11 @@ class GrowthSpace(BaseModel):
         if not isinstance(data, dict):
             return data
         data = dict(data)
+        # What is computed with below is checked here; pydantic checks the rest afterwards.
+        for name in ("depth", "resolution", "patch_size", "resolution_step"):
+            _check_count(data, name)
+        for name in ("depths", "depth_fractions", "patches", "resolutions", "resolution_fractions", "stage_lengths"):
+            _check_numbers(data, name)
         _one_of(data, "depths", "depth_fractions")
         _one_of(data, "patches", "resolutions", "resolution_fractions")
         if fractions := data.pop("depth_fractions", None):
@@ -79,7 +84,7 @@ class GrowthSpace(BaseModel):
         if resolutions := data.pop("resolutions", None):
             data["patches"] = [patches_at(r, data.get("patch_size", 1)) for r in resolutions]
         if "stage_lengths" in data:
-            data.setdefault("stages", len(data["stage_lengths"] or ()) or 4)
+            data.setdefault("stages", len(data["stage_lengths"]) or 4)
         return data
 
     @model_validator(mode="after")
@@ -97,7 +102,7 @@ class GrowthSpace(BaseModel):
         if self.stage_lengths:
             if len(self.stage_lengths) != self.stages:
                 raise SpaceError(f"stage_lengths: got {len(self.stage_lengths)} for {self.stages} stages")
-            if min(self.stage_lengths) <= 0 or abs(sum(self.stage_lengths) - 1) > 1e-6:
+            if not (min(self.stage_lengths) > 0 and abs(sum(self.stage_lengths) - 1) <= 1e-6):  # so that NaN is refused
                 raise SpaceError(f"stage_lengths: {list(self.stage_lengths)} are not shares above 0 that sum to 1")
         return self
 
@@ -120,7 +125,7 @@ class GrowthSpace(BaseModel):
                 raise SpaceError(f"space: {name_or_path!r} is neither a preset ({known}) nor a .yaml file")
         try:
             data = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:  # an impossible date is a ValueError to PyYAML
             raise SpaceError(f"space: {path} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(data, dict):
             raise SpaceError(f"space: {path} is not a mapping of fields")
@@ -247,10 +252,25 @@ def _one_of(data: dict[str, Any], *names: str) -> None:
         raise SpaceError(f"{names[0]}: give exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}")
 
 
-def _scale(fractions: Any, full: Any, step: int, axis: str) -> list[int]:
+def _check_count(data: dict[str, Any], name: str) -> None:
+    value = data.get(name, 1)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SpaceError(f"{name}: {value!r} is not a whole number above 0")
+
+
+def _check_numbers(data: dict[str, Any], name: str) -> None:
+    values = data.get(name, [])
+    numbers = isinstance(values, list | tuple) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) for v in values
+    )
+    if not numbers:
+        raise SpaceError(f"{name}: {values!r} is not a list of numbers")
+
+
+def _scale(fractions: list[float], full: Any, step: int, axis: str) -> list[int]:
     """Fractions of full size, each rounded to the nearest multiple of `step`, halves up; 1 is full size itself."""
-    if not isinstance(fractions, list) or not all(isinstance(f, int | float) and 0 < f <= 1 for f in fractions):
+    if not all(0 < f <= 1 for f in fractions):
         raise SpaceError(f"{axis}_fractions: {fractions!r} are not numbers above 0 and up to 1")
-    if not isinstance(full, int):
-        raise SpaceError(f"{axis}: {full!r} is not a whole number")
+    if full is None:
+        raise SpaceError(f"{axis}: missing; its fractions need it")
     return [full if f == 1 else max(step, int(f * full / step + 0.5) * step) for f in fractions]

@@ -85,7 +85,10 @@ class ElasticModel(nn.Module):
         if levels[-1] > self.full.depth or levels[0] < 1:
             wrong = levels[-1] if levels[-1] > self.full.depth else levels[0]
             raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s 1 to {self.full.depth} blocks")
-        self.chain = CHAINS[chain or operator_named(operator).chain](self.full.depth, levels)
+        chain = chain or operator_named(operator).chain
+        if chain not in CHAINS:
+            raise GrowthError(f"chain: {chain!r} is unknown; there are {', '.join(CHAINS)}")
+        self.chain = CHAINS[chain](self.full.depth, levels)
         blocks = blocks_of(model)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
         self._drop_path_rate = drop_path_rate_of(self._adapter, blocks[-1])
@@ -112,10 +115,12 @@ class ElasticModel(nn.Module):
             GrowthError: timm does not know the model or its arguments, or its size is not what the space says.
         """
         model = create_timm_model(space, num_classes=num_classes, in_chans=in_chans, drop_path_rate=drop_path_rate)
+        adapter_of(model)
+        blocks = full_size(model).depth
+        if blocks != space.depth:
+            side = "above" if space.depth > blocks else "below"
+            raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
         elastic = cls(model, depths=space.depths, operator=operator, chain=chain)
-        if elastic.full.depth != space.depth:
-            side = "above" if space.depth > elastic.full.depth else "below"
-            raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {elastic.full.depth}")
         if (elastic.full, elastic.patch_size) != (space.full, space.patch_size):
             raise GrowthError(
                 f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "

@@ -7,7 +7,7 @@ from typing import Literal
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
-ForceGrowth = Literal["none", "any", "depth"]
+ForceGrowth = Literal["none", "any", "depth", "patches"]
 
 
 def candidates(
@@ -22,8 +22,8 @@ def candidates(
         space: the growth space.
         stage: k, from 1.
         current: the sub-network of stage k - 1; None at stage 1.
-        force_growth: drop "not growing" (`any`), or what does not grow deeper (`depth`, the released code), wherever a
-            larger candidate is left.
+        force_growth: drop "not growing" (`any`), what does not grow deeper (`depth`, the released code), or what has no
+            more patches (`patches`), wherever a larger candidate is left.
     """
     n_depths, n_patches = len(space.depths), len(space.patches)
     if current is None:
@@ -36,6 +36,6 @@ def candidates(
     )
     grown = tuple(c for c in found if c != current)
     deeper = tuple(c for c in found if c.depth > current.depth)
-    if force_growth == "depth" and deeper:
-        return deeper
-    return grown if force_growth != "none" and grown else found
+    finer = tuple(c for c in found if c.patches > current.patches)
+    forced = {"none": found, "any": grown, "depth": deeper, "patches": finer}[force_growth]
+    return forced or grown or found

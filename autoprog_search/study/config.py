@@ -112,7 +112,7 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
 
     try:
         data = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"config: {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict) or "space" not in data:
         raise ConfigError(f"config: {path} names no space")

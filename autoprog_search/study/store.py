@@ -165,7 +165,7 @@ def open_study(root: Path, name: str) -> StoredStudy:
         raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
     try:
         data = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise StudyError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     return StoredStudy(folder, validated(StudyConfig, data, str(path)))
 

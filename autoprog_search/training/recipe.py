@@ -86,7 +86,7 @@ class GrowthSettings(BaseModel):
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)
     estimate_at: Literal["own", "common"] = "own"
-    force_growth: Literal["none", "any", "depth"] = "any"
+    force_growth: Literal["none", "any", "depth", "patches"] = "any"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)
@@ -127,7 +127,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         path = RECIPES / f"{name_or_path}.yaml"
     try:
         data = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"recipe: {path} cannot be read: {' '.join(str(error).split())}") from None
     return validated(Recipe, data if data is not None else {}, f"recipe {path.stem}")
 

@@ -1,0 +1,164 @@
+"""The command line as a user meets it: output on stdout, one line for what is wrong, exit codes, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import TINY, cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with a created study, an empty data folder, and files that are wrong in one way each."""
+    path = tmp_path_factory.mktemp("cli")
+    done = cli("study", "create", "there", "--config", TINY, cwd=path)
+    assert done.returncode == 0, done.stderr
+    for name in ("train", "val"):
+        (path / "empty" / name).mkdir(parents=True)
+    stages = {
+        "shrinks": [(1, 6, 24), (1, 5, 24)],
+        "too_deep": [(1, 4, 12), (1, 13, 24)],
+        "not_full": [(1, 4, 12), (1, 5, 24)],
+    }
+    for name, rows in stages.items():
+        lines = [f"- {{epochs: {e}, depth: {d}, resolution: {r}}}" for e, d, r in rows]
+        (path / f"{name}.yaml").write_text("stages:\n" + "\n".join(lines) + "\n")
+    (path / "no_square.yaml").write_text("stages:\n- {epochs: 1, depth: 4, patches: 10}\n")
+    (path / "not_yaml.yaml").write_text("stages: [")
+    (path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    base = "{depth: 12, resolution: 224, patch_size: 16, depths: [6, 12], resolutions: [112, 224], recipe: digits"
+    (path / "space_model.yaml").write_text(base + ", model: no_such_model}")
+    (path / "space_deep.yaml").write_text(
+        base.replace("depth: 12", "depth: 13").replace("[6, 12]", "[6, 13]") + ", model: deit_tiny_patch16_224}"
+    )
+    (path / "space_level.yaml").write_text(base.replace("[6, 12]", "[6, 13]") + ", model: deit_tiny_patch16_224}")
+    (path / "space_square.yaml").write_text(
+        base.replace("resolutions: [112, 224]", "patches: [50, 196]") + ", model: deit_tiny_patch16_224}"
+    )
+    return path
+
+
+TRAIN = ("train", "--space", "digits", "-o", "out", "--device", "cpu")
+WRONG = {
+    "unknown model": (("train", "--space", "space_model.yaml", "-o", "out"), ["model", "'no_such_model'"]),
+    "depth above the model's": (
+        ("train", "--space", "space_deep.yaml", "-o", "out"),
+        ["depth", "13 is above deit_tiny_patch16_224's 12"],
+    ),
+    "level above the full depth": (("space", "validate", "space_level.yaml"), ["depths", "13", "12"]),
+    "patches no square": (("space", "validate", "space_square.yaml"), ["patches", "50", "49", "64"]),
+    "schedule shrinks": ((*TRAIN, "--schedule", "shrinks.yaml"), ["stage 2", "5 blocks", "never shrinks"]),
+    "schedule too deep": ((*TRAIN, "--schedule", "too_deep.yaml"), ["stage 2", "depth", "13", "6"]),
+    "schedule not full": ((*TRAIN, "--schedule", "not_full.yaml"), ["stage 2", "full network"]),
+    "schedule no square": ((*TRAIN, "--schedule", "no_square.yaml"), ["stage 1", "10 is not a square"]),
+    "schedule no YAML": ((*TRAIN, "--schedule", "not_yaml.yaml"), ["not_yaml.yaml", "cannot be read"]),
+    "schedule binary": ((*TRAIN, "--schedule", "binary.yaml"), ["binary.yaml", "cannot be read"]),
+    "schedule unknown": ((*TRAIN, "--schedule", "spiral"), ["schedule", "'spiral'", "linear"]),
+    "study exists": (("study", "create", "there", "--config", TINY), ["name", "'there'", "exists"]),
+    "study name with slash": (("study", "create", "a/b", "--space", "digits"), ["name", "'a/b'"]),
+    "study name with dots": (("study", "create", "..", "--space", "digits"), ["name", "'..'"]),
+    "study missing": (("study", "run", "nowhere"), ["name", "'nowhere'", "study list"]),
+    "study not run yet": (("study", "compare", "there"), ["'there'", "no finished trial"]),
+    "space missing": (("space", "show", "nothing"), ["space", "'nothing'", "digits"]),
+    "no space given": (("study", "create", "x"), ["--space"]),
+    "data missing": (
+        ("train", "--space", "deit_tiny", "--data", "nowhere", "-o", "out"),
+        ["data", "'nowhere'"],
+    ),
+    "data empty": (("train", "--space", "deit_tiny", "--data", "empty", "-o", "out"), ["data", "empty"]),
+    "device unknown": (("train", "--space", "digits", "-o", "out", "--device", "warp"), ["device", "'warp'"]),
+    "recipe field": ((*TRAIN, "--set", "recipe.lr=fast"), ["recipe.lr", "'fast'"]),
+    "optimiser unknown": ((*TRAIN, "--set", "recipe.opt=warp"), ["opt", "'warp'"]),
+    "root is a file": (("--root", "shrinks.yaml", "study", "create", "x", "--space", "digits"), ["shrinks.yaml"]),
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG.keys())
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, folder):
+    command, words = arguments
+    before = sorted(p.name for p in folder.iterdir())
+    done = cli(*command, cwd=folder)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("Usage:", "Try ")) and line]
+    assert len(lines) == 1, done.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert done.stdout == ""
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_folder(folder, tmp_path):
+    tmp_path.chmod(0o500)
+    done = cli("--root", tmp_path / "studies", "study", "create", "x", "--space", "digits", cwd=folder)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+def test_folder_that_cannot_be_made(folder):
+    """The same for root, whom no permission stops: /proc takes no folder."""
+    done = cli("--root", "/proc/studies", "study", "create", "x", "--space", "digits", cwd=folder)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "/proc/studies" in done.stderr
+    assert "cannot be written" in done.stderr
+
+
+def test_loss_that_is_not_finite_is_a_failed_run(tmp_path):
+    wrong = ("--set", "recipe.lr=1e18", "--set", "recipe.warmup_share=0", "--set", "recipe.epochs=4")
+    done = cli(*TRAIN, "--schedule", "linear", *wrong, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: loss: not finite at step")
+    assert "Traceback" not in done.stderr
+
+
+def test_train_leaves_weights_schedule_and_result(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "stages:\n- {epochs: 0.5, depth: 4, resolution: 12}\n- {epochs: 0.5, depth: 6, resolution: 24}\n"
+    )
+    done = cli(*TRAIN, "--schedule", "s.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "out/weights.safetensors"
+    row = json.loads((tmp_path / "out/result.json").read_text())
+    assert (row["depths"], row["resolutions"]) == ([4, 6], [12, 24])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "result.json",
+        "schedule.yaml",
+        "weights.safetensors",
+    ]
+    assert "stage 2/2, 6 blocks x 36 patches" in done.stderr
+    again = cli(*TRAIN, "--schedule", "out/schedule.yaml", cwd=tmp_path)
+    assert again.stdout == done.stdout  # what ran is a schedule file, and gives the same network
+
+
+def test_space_list_and_show(folder):
+    presets = json.loads(cli("space", "list", "-f", "json", cwd=folder).stdout)
+    assert {"digits", "deit_tiny", "volo_d1_05"} <= {row["name"] for row in presets}
+    rows = json.loads(cli("space", "show", "volo_d1_04", "-f", "json", cwd=folder).stdout)
+    assert [(row["depth"], row["resolution"]) for row in rows] == [(7, 96), (11, 128), (14, 192), (18, 224)]
+    assert "9, 12, 15, 18" in cli("space", "show", "volo_d1_05", cwd=folder).stdout
+
+
+def test_study_list_show_and_delete(tmp_path):
+    assert (
+        cli("study", "create", "s", "--space", "digits", "--trials", "3", "--seeds", "2", cwd=tmp_path).returncode == 0
+    )
+    (listed,) = json.loads(cli("study", "list", "-f", "json", cwd=tmp_path).stdout)
+    assert (listed["name"], listed["finished"]) == ("s", "0/8")
+    shown = json.loads(cli("study", "show", "s", "-f", "json", cwd=tmp_path).stdout)
+    assert {row["state"] for row in shown} == {"WAITING"}
+    assert cli("study", "delete", "s", "--yes", cwd=tmp_path).returncode == 0
+    assert json.loads(cli("study", "list", "-f", "json", cwd=tmp_path).stdout) == []
+
+
+def test_every_command_has_help(folder):
+    groups = {"study": ["create", "run", "show", "list", "export", "delete", "compare", "plot", "report"]}
+    groups |= {"space": ["list", "show", "validate"], "train": [""], "demo": [""]}
+    for group, commands in groups.items():
+        for command in commands:
+            done = cli(*filter(None, (group, command)), "--help", cwd=folder)
+            assert done.returncode == 0
+            assert len(done.stdout.splitlines()) > 4

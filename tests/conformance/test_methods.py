@@ -1,0 +1,136 @@
+"""Every method of the table, under the suite that ships, built by the entry's traits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from zlib import crc32
+
+import optuna
+import pytest
+
+from autoprog_search.choosing import Method
+from autoprog_search.errors import ConfigError
+from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
+from autoprog_search.space import GrowthSpace, parameter_name
+from autoprog_search.testing import MethodCase, play
+
+FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what answers
+
+
+def build(info: MethodInfo, space: GrowthSpace) -> Method:
+    if info.levels is not None:
+        return FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    study = optuna.create_study(directions=["minimize", "maximize"])
+    if info.draw is not None:
+        levels = info.draw(space, Random(0))
+        study.enqueue_trial(
+            {
+                parameter_name(k, axis): level
+                for k, pair in enumerate(levels[:-1], start=1)
+                for axis, level in zip(("depth", "patches"), pair, strict=True)
+            }
+        )
+        return OptunaMethod(study.ask())
+
+    def method() -> OptunaMethod:
+        sampler = info.make_sampler(7, FINISHED_TRIALS + 1)
+        trial = study.ask()
+        trial.study.sampler = sampler
+        if isinstance(sampler, AutoProgSampler):
+            return OptunaMethod(trial, ranges=info.ranges)
+        seed = trial.number
+        return OptunaMethod(
+            trial,
+            ranges=info.ranges,
+            sampler_for=lambda name: info.make_sampler(crc32(f"{seed}/{name}".encode()), FINISHED_TRIALS + 1),
+        )
+
+    for number in range(FINISHED_TRIALS):
+        chosen = [choice.sub_network for _, choice in play(method(), space, seed=number)]
+        cost = sum(s.depth * s.patches for s in chosen)
+        study.tell(number, [float(cost), 90 + cost**0.1])
+    return method()
+
+
+@pytest.fixture(params=[n for n, info in METHODS.items() if info.budget_of is None])
+def make_method(request: pytest.FixtureRequest) -> Callable[[GrowthSpace], Method]:
+    """All but those that take another's budget: they train the full network in one stage, so nothing is chosen."""
+    info = METHODS[request.param]
+    return lambda space: build(info, space)
+
+
+class TestMethods(MethodCase):
+    @pytest.fixture
+    def make_method(self, make_method):
+        return make_method
+
+
+class TestMethodsOnADegenerateSpace(MethodCase):
+    """One level of depth: parameters with a single value, of which Optuna asks no sampler."""
+
+    seeds = range(2)
+
+    @pytest.fixture
+    def make_method(self, make_method):
+        return make_method
+
+    @pytest.fixture
+    def space(self) -> GrowthSpace:
+        fields = {"depth": 4, "resolution": 24, "patch_size": 4, "depths": [4], "resolutions": [12, 24], "stages": 3}
+        return GrowthSpace.model_validate({"name": "one depth", "model": "vit_tiny_patch16_224", **fields})
+
+
+@pytest.mark.parametrize("name", [n for n, info in METHODS.items() if info.sampler and info.many_trials])
+def test_what_optuna_stores_is_the_schedule_that_ran(name):
+    space = GrowthSpace.load("digits")
+    info = METHODS[name]
+    study = optuna.create_study(directions=["minimize", "maximize"], sampler=info.make_sampler(3, 8))
+    for number in range(8):
+        trial = study.ask()
+        played = play(OptunaMethod(trial, ranges=info.ranges), space)
+        stored = [
+            space.at(trial.params[parameter_name(k, "depth")], trial.params[parameter_name(k, "patches")])
+            for k in range(1, space.stages)
+        ]
+        assert stored == [choice.sub_network for _, choice in played]
+        study.tell(number, [1.0, 1.0])
+
+
+def test_static_ranges_run_as_their_running_maximum():
+    space = GrowthSpace.load("digits")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    repaired = 0
+    for _ in range(20):
+        trial = study.ask()
+        ran = [space.levels_of(choice.sub_network) for _, choice in play(OptunaMethod(trial, ranges="static"), space)]
+        asked = [
+            (trial.params[parameter_name(k, "depth")], trial.params[parameter_name(k, "patches")])
+            for k in range(1, space.stages)
+        ]
+        full = (len(space.depths) - 1, len(space.patches) - 1)
+        assert (*ran, full) == space.repair([*asked, full])
+        repaired += asked != ran
+    assert repaired  # the control: some draw did shrink
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_entry_says_how_it_chooses_once(name):
+    info = method_named(name)
+    assert info.description
+    assert sum(way is not None for way in (info.levels, info.draw, info.sampler, info.budget_of)) == 1
+    assert info.budget_of is None or info.budget_of in METHODS
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ConfigError, match=r"methods: 'grid' .*autoprog"):
+        method_named("grid")
+
+
+def test_the_w_scales_of_a_studys_trials_are_distinct_and_begin_with_the_fitted_w():
+    scales = [w_scale_of(trial) for trial in range(12)]
+    assert scales[:5] == [1, 2, 0.5, 4, 0.25]
+    assert len(set(scales)) == len(scales)
+    assert all(scale > 0 for scale in scales)

@@ -1,0 +1,41 @@
+"""Estimates, stage by stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from autoprog_search.report.estimates import draw_estimates, stage_estimates
+from autoprog_search.study.results import estimates_frame
+
+
+def test_stages_hold_their_candidates(study):
+    frame = estimates_frame(study)
+    stages = stage_estimates(frame, patch_size=4, unit="FLOPs")
+    assert [s.stage for s in stages] == [1, 2, 3]  # the last stage searches nothing
+    assert sum(len(s.loss) for s in stages) == len(frame)
+    for s in stages:
+        rows = frame[frame["stage"] == s.stage]
+        assert s.loss.tolist() == rows["loss"].tolist()
+        assert (s.resolution**2).tolist() == (16 * rows["patches"]).tolist()
+        assert s.chosen.sum() == 3  # one a seed
+
+
+def test_drawing_marks_the_chosen_and_has_a_panel_a_stage(study):
+    stages = stage_estimates(estimates_frame(study), patch_size=4, unit="FLOPs")
+    figure = draw_estimates(stages)
+    stars = [trace for trace in figure.data if trace.marker.symbol == "star"]
+    assert len(stars) == len(stages)
+    assert all(len(trace.x) == 3 for trace in stars)
+    assert all(axis.type == "log" for axis in figure.select_xaxes() if axis.title.text)
+    errors = np.concatenate([trace.error_y.array for trace in figure.data])
+    assert (errors == 0.02).all()
+
+
+def test_no_estimates_and_no_w():
+    assert stage_estimates(pd.DataFrame(), 4, "s") == []
+    row = {"method": "autoprog", "seed": 0, "trial": 0, "stage": 2, "depth": 4, "patches": 9, "loss": 1.0}
+    frame = pd.DataFrame([row | {"loss_se": 0.1, "cost": 2.0, "w": None, "margin": None, "chosen": True}])
+    stages = stage_estimates(frame, 4, "s")
+    assert np.isnan(stages[0].w).all()
+    assert "a step" in draw_estimates(stages).data[1].text[0]

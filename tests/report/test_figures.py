@@ -1,0 +1,112 @@
+"""The table of figures, and figures as files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import plotly.graph_objects as go
+import pytest
+
+from autoprog_search.errors import AutoProgError, ConfigError, StudyError
+from autoprog_search.report import figures
+from autoprog_search.report.figures import FIGURES, write_figure
+
+from .conftest import SyntheticStudy, synthetic_study
+
+
+@pytest.mark.parametrize("key", FIGURES)
+def test_every_figure_draws_a_study(key, study):
+    assert len(FIGURES[key].draw(study, "flops").data) > 0
+    assert "\n" not in FIGURES[key].caption
+
+
+@pytest.mark.parametrize("key", FIGURES)
+def test_every_figure_says_that_nothing_has_finished(key, study):
+    with pytest.raises(StudyError, match="no finished trial"):
+        FIGURES[key].draw(SyntheticStudy(study.config, {}), "flops")
+
+
+def test_a_study_without_searches_has_no_estimates():
+    with pytest.raises(StudyError, match="no one-shot estimates"):
+        FIGURES["estimates"].draw(synthetic_study(methods=("full", "linear")), "flops")
+
+
+@pytest.mark.parametrize("key", ["curves", "estimates"])
+def test_a_cost_that_is_not_stored(key, study):
+    with pytest.raises(ConfigError, match="got 'seconds'"):
+        FIGURES[key].draw(study, "seconds")
+
+
+def test_html_is_self_contained(tmp_path):
+    path = tmp_path / "deep" / "figure.html"
+    write_figure(go.Figure(go.Scatter(x=[1], y=[2])), path)
+    html = path.read_text()
+    assert len(html) > 1_000_000
+    assert "<script src" not in html
+    assert 'script type="text/javascript" src' not in html
+
+
+@pytest.mark.parametrize("name", ["figure.pdf", "figure"])
+def test_other_suffixes_are_named(name, tmp_path):
+    with pytest.raises(ConfigError, match=repr((tmp_path / name).suffix)):
+        write_figure(go.Figure(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+class FakeKaleido:
+    """Kaleido that gives bytes, or fails as it does without a browser."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def calc_fig_sync(self, figure, opts, kopts):
+        if self.error is not None:
+            raise self.error
+        assert kopts["mathjax"] is False  # else the browser would ask the network for it
+        return b"png of " + str(opts["width"]).encode()
+
+
+class ChromeNotFoundError(RuntimeError):
+    """Kaleido's, by name."""
+
+
+def test_png_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "import_module", lambda name: FakeKaleido())
+    write_figure(go.Figure(), tmp_path / "figure.PNG")
+    assert (tmp_path / "figure.PNG").read_bytes() == b"png of 1000"
+
+
+@pytest.mark.parametrize("error", [ChromeNotFoundError("long\nmessage"), RuntimeError("Browser\nclosed"), OSError()])
+def test_png_without_chrome_is_one_line(error, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "import_module", lambda name: FakeKaleido(error))
+    with pytest.raises(StudyError) as caught:
+        write_figure(go.Figure(), tmp_path / "figure.png")
+    assert_says_how_to_get_png(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_png_without_kaleido_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kaleido", None)
+    with pytest.raises(StudyError) as caught:
+        write_figure(go.Figure(), tmp_path / "figure.png")
+    assert_says_how_to_get_png(caught.value)
+
+
+def assert_says_how_to_get_png(error: AutoProgError) -> None:
+    """One line: what is missing, how to get it, what works without."""
+    for part in (
+        "no Chrome for kaleido",
+        "pip install autoprog-search[png]",
+        "plotly_get_chrome",
+        ".html works without",
+    ):
+        assert part in str(error)
+    assert "\n" not in str(error)
+
+
+def test_the_table_is_cheap_to_import():
+    heavy = "{'torch', 'plotly', 'pandas', 'optuna', 'timm'}"
+    code = f"import sys, autoprog_search.report.figures; print(sorted({heavy} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,92 @@
+"""The page holds the whole study, safely and offline."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from autoprog_search.report import page
+from autoprog_search.report.figures import FIGURES
+from autoprog_search.report.page import report_page
+from autoprog_search.report.tables import comparison_rows
+from autoprog_search.study.compare import compare
+from autoprog_search.study.results import trials_frame
+
+from .conftest import SyntheticStudy, synthetic_study
+
+EVIL = "<script>alert('x')</script>&\""
+
+
+@pytest.fixture(autouse=True)
+def small_plotlyjs(monkeypatch):
+    """Its 5 MB are plotly's; a page without them can be searched."""
+    monkeypatch.setattr(page, "get_plotlyjs", lambda: "/* plotly.js */")
+
+
+def test_page_shows_every_method_number_and_figure(study):
+    html = report_page(study)
+    for row in comparison_rows(compare(trials_frame(study), 0.5)):
+        assert f"{row.pop('method')}</th>" in html
+        assert all(f"<td>{text}</td>" in html for text in row.values())
+    for key, info in FIGURES.items():
+        assert f'id="figure-{key}-flops"' in html
+        assert info.title in html
+    assert 'id="figure-pareto-seconds"' in html
+    assert html.count("/* plotly.js */") == 1
+    assert study.config.hash() in html
+    assert "torch 2.9.0" in html
+    assert "cpu (2 threads)" in html
+    assert "1 failed, 1 waiting" in html
+
+
+def test_page_asks_the_network_for_nothing(study):
+    html = report_page(study)
+    assert not re.findall(r"(?:src|href)\s*=|@import|url\(", html)
+
+
+def test_what_comes_from_the_study_is_escaped(study):
+    config = study.config
+    space = config.space.model_copy(update={"description": EVIL, "model": EVIL})
+    evil = config.model_copy(update={"space": space, "data": config.data.model_copy(update={"name": EVIL})})
+    for trial in study.given.values():
+        trial.user_attrs["device"] = EVIL
+    html = report_page(SyntheticStudy(evil, study.given))
+    assert "alert(&#x27;x&#x27;)" in html
+    assert "<script>alert" not in html
+
+
+def test_the_storage_url_may_hold_a_password_and_stays_out():
+    assert "s3cret" not in report_page(synthetic_study(storage="postgresql://user:s3cret@host/db"))
+
+
+def test_the_same_study_gives_the_same_page(study):
+    assert report_page(study) == report_page(synthetic_study())
+
+
+def test_a_study_that_has_not_started(study):
+    html = report_page(SyntheticStudy(study.config, {}))
+    assert "No trial has finished yet." in html
+    assert "plotly.js" not in html
+
+
+def test_a_figure_that_cannot_be_drawn_says_why():
+    html = report_page(synthetic_study(methods=("full", "linear")))
+    assert "no one-shot estimates" in html
+    assert 'id="figure-estimates' not in html
+
+
+def test_the_storage_is_read_once(study):
+    reads = []
+    read = study.trials
+    study.trials = lambda: reads.append(1) or read()
+    report_page(study)
+    assert len(reads) == 1
+
+
+def test_importing_the_page_loads_no_torch():
+    code = "import sys, autoprog_search.report.page; print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"

@@ -1,0 +1,206 @@
+"""Studies run to the end: stored, resumed after SIGKILL, shared by workers; nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+
+from autoprog_search.study.results import COLUMNS, curves_frame, estimates_frame, headline, trials_frame
+from autoprog_search.study.store import Job, open_study
+from autoprog_search.training.checkpoint import load_checkpoint
+from tests.tiny import CPU, TINY, cli, command, environment, tiny_data
+
+# Long enough that a search takes about a second, short enough for a test.
+SLOWER = ("--set", "space.model_args.embed_dim=64")
+
+
+def create(folder) -> None:
+    done = cli("study", "create", "tiny", "--config", TINY, *SLOWER, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def start(folder, workers: int) -> subprocess.Popen:
+    return subprocess.Popen(
+        command("study", "run", "tiny", "--workers", str(workers), "--device", "cpu"),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, so that SIGKILL reaches the workers too
+    )
+
+
+def finish(folder, workers: int = 2) -> str:
+    process = start(folder, workers)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def table(folder) -> pd.DataFrame:
+    frame = trials_frame(open_study(folder / "studies", "tiny"))
+    return frame[[c for c in frame.columns if not c.endswith("_seconds")]]
+
+
+def kill(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    create(folder)
+    finish(folder)
+    return folder
+
+
+def test_finished_study_has_every_column_of_every_trial(undisturbed):
+    frame = trials_frame(open_study(undisturbed / "studies", "tiny"))
+    assert list(frame.columns) == [column.name for column in COLUMNS]
+    assert len(frame) == 8
+    assert set(frame["state"]) == {"COMPLETE"}
+    assert frame.notna().all().all()
+    assert (frame["total_flops"] == frame["train_flops"] + frame["search_flops"]).all()
+    searched = frame.set_index("method")["search_flops"] > 0
+    assert searched.to_dict()["autoprog"]
+    assert searched.sum() == 1
+    full = frame[frame["method"] == "full"].iloc[0]
+    assert full["speedup_flops"] == full["speedup_seconds"] == 1
+    stored = pd.read_csv(undisturbed / "studies/tiny/results.csv")
+    pd.testing.assert_frame_equal(stored, frame, check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(undisturbed / "studies/tiny/results.parquet"), frame)
+
+
+def test_full_short_costs_what_autoprog_costs(undisturbed):
+    study = open_study(undisturbed / "studies", "tiny")
+    frame = trials_frame(study).set_index("method")
+    step = study.trials()[Job("full", 0, 0)].user_attrs["step_flops_full"]
+    assert abs(frame.loc["full-short", "total_flops"] - frame.loc["autoprog", "total_flops"]) <= step / 2
+    assert frame.loc["full-short", "epochs"] < frame.loc["full", "epochs"]
+
+
+def test_stored_parameters_are_the_schedule_that_ran(undisturbed):
+    study = open_study(undisturbed / "studies", "tiny")
+    space = study.config.space
+    for job, trial in study.trials().items():
+        if job.method not in ("autoprog", "tpe", "random"):
+            continue
+        for k, (depth, patches) in enumerate(
+            zip(trial.user_attrs["depths"][:-1], trial.user_attrs["patches"][:-1], strict=True), start=1
+        ):
+            assert space.depths[trial.params[f"stage{k}_depth_level"]] == depth
+            assert space.patches[trial.params[f"stage{k}_patches_level"]] == patches
+        assert trial.values == [trial.user_attrs["total_flops"], trial.user_attrs["val_top1"]]
+
+
+def test_tables_of_epochs_and_candidates(undisturbed):
+    study = open_study(undisturbed / "studies", "tiny")
+    curves, estimates = curves_frame(study), estimates_frame(study)
+    assert (curves.groupby(["method", "seed", "trial"])["flops"].diff().dropna() > 0).all()
+    assert set(estimates["method"]) == {"autoprog"}
+    assert (estimates.groupby("stage")["chosen"].sum() == 1).all()
+    assert (estimates["loss_se"] > 0).all()
+
+
+def test_weights_are_timms_and_evaluate_to_the_reported_accuracy(undisturbed):
+    import timm
+
+    from autoprog_search.training.evaluate import evaluate
+
+    study = open_study(undisturbed / "studies", "tiny")
+    job = Job("autoprog", 0, 0)
+    weights = study.trial_folder(job) / "weights.safetensors"
+    arguments = {**study.config.space.model_args, "num_classes": 10}
+    model = timm.create_model(study.config.space.model, checkpoint_path=str(weights), **arguments)
+    metrics = evaluate(model, tiny_data(study.config).eval_batches("test", 250))
+    assert metrics.top1 == study.trials()[job].user_attrs["top1"]
+
+
+def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
+    rows = [
+        ("full", 0, 0, 90.0, 100.0),
+        ("tpe", 0, 0, 89.6, 60.0),
+        ("tpe", 0, 1, 89.5, 50.0),
+        ("tpe", 0, 2, 89.4, 10.0),
+        ("random", 0, 0, 80.0, 30.0),
+        ("random", 0, 1, 85.0, 90.0),
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "trial", "val_top1", "total_flops"]).assign(state="COMPLETE")
+    heads = headline(frame, tolerance=0.5).set_index("method")
+    assert heads["trial"].to_dict() == {"full": 0, "tpe": 1, "random": 1}
+    assert heads["spent_flops"].to_dict() == {"full": 100.0, "tpe": 120.0, "random": 120.0}
+
+
+def test_killed_at_random_moments_the_table_is_the_same(undisturbed, tmp_path):
+    create(tmp_path)
+    moments = random.Random(20261124)
+    for _ in range(2):
+        process = start(tmp_path, workers=2)
+        time.sleep(moments.uniform(7, 14))  # start-up takes some seconds of it
+        kill(process)
+    finish(tmp_path)
+    pd.testing.assert_frame_equal(table(tmp_path), table(undisturbed))
+
+
+def test_killed_while_a_supernet_trains_the_table_is_the_same(undisturbed, tmp_path):
+    create(tmp_path)
+    process = start(tmp_path, workers=1)
+    checkpoint = tmp_path / "studies/tiny/trials/autoprog-s0-t0/checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() or load_checkpoint(checkpoint, CPU)["state"]["phase"] != "search":
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    kill(process)
+    state = load_checkpoint(checkpoint, CPU)["state"]
+    assert state["phase"] == "search"
+    finish(tmp_path)
+    pd.testing.assert_frame_equal(table(tmp_path), table(undisturbed))
+    ours, theirs = (f / "studies/tiny/trials/autoprog-s0-t0/weights.safetensors" for f in (tmp_path, undisturbed))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
+    create(tmp_path)
+    processes = [start(tmp_path, workers=1) for _ in range(2)]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    finished = [line.split(":")[0] for text in errors for line in text.splitlines() if line.startswith("done")]
+    assert sorted(finished) == sorted(f"done   {job}" for job in open_study(tmp_path / "studies", "tiny").jobs())
+    pd.testing.assert_frame_equal(table(tmp_path), table(undisturbed))
+
+
+def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
+    create(tmp_path)
+    process = start(tmp_path, workers=1)
+    checkpoints = tmp_path / "studies/tiny/trials"
+    while not list(checkpoints.glob("*/checkpoint.pt")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in errors
+    assert list(checkpoints.glob("*/checkpoint.pt"))
+
+
+def test_failed_trial_is_reported_and_not_run_again(tmp_path):
+    methods = "methods={full: {seeds: 1}}"
+    wrong = ("--set", "recipe.lr=1e18", "--set", "recipe.warmup_share=0", "--set", methods)
+    assert cli("study", "create", "tiny", "--config", TINY, *wrong, cwd=tmp_path).returncode == 0
+    done = cli("study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "loss: not finite" in done.stderr
+    assert "Traceback" not in done.stderr
+    again = cli("study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "start" not in again.stderr

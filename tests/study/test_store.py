@@ -1,0 +1,65 @@
+"""A study on disk: created once and whole, opened, deleted."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from autoprog_search.errors import StudyError
+from autoprog_search.study.store import Job, create_study, delete_study, list_studies, open_study
+from tests.tiny import tiny_config
+
+
+def test_created_study_has_every_trial_waiting(tmp_path):
+    study = create_study(tmp_path, tiny_config())
+    states = {str(job): trial.state.name for job, trial in study.trials().items()}
+    assert len(states) == 8
+    assert set(states.values()) == {"WAITING"}
+    assert list_studies(tmp_path) == ["tiny"]
+    assert open_study(tmp_path, "tiny").config == study.config
+
+
+def test_random_schedules_are_drawn_when_the_study_is_created(tmp_path):
+    first, again = create_study(tmp_path / "a", tiny_config()), create_study(tmp_path / "b", tiny_config())
+    drawn = [s.trials()[Job("random", 0, t)].system_attrs["fixed_params"] for s in (first, again) for t in (0, 1)]
+    assert drawn[:2] == drawn[2:]
+    assert drawn[0] != drawn[1]
+
+
+def test_study_that_exists_is_refused_or_kept(tmp_path):
+    create_study(tmp_path, tiny_config())
+    with pytest.raises(StudyError, match="'tiny' exists already"):
+        create_study(tmp_path, tiny_config())
+    kept = create_study(tmp_path, tiny_config("recipe.lr=1e-4"), skip_if_exists=True)
+    assert kept.config.recipe.lr == tiny_config().recipe.lr
+
+
+def test_creation_that_was_interrupted_can_be_done_again(tmp_path):
+    study = create_study(tmp_path, tiny_config())
+    (study.folder / "study.yaml").unlink()  # it is written last
+    again = create_study(tmp_path, tiny_config())
+    assert len(again.trials()) == 8
+
+
+def test_storage_by_url_is_used_and_remembered(tmp_path):
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    config = tiny_config().model_copy(update={"storage": url})
+    study = create_study(tmp_path, config)
+    assert not (study.folder / "study.db").exists()
+    assert open_study(tmp_path, "tiny").storage_url == url
+    assert "tiny/full/s0" in {s.study_name for s in optuna.get_all_study_summaries(url)}
+    delete_study(study)
+    assert optuna.get_all_study_summaries(url) == []
+
+
+def test_storage_that_cannot_be_opened_is_one_line(tmp_path):
+    config = tiny_config().model_copy(update={"storage": "sqlite:////nowhere/at/all.db"})
+    with pytest.raises(StudyError, match=r"storage: .*cannot be opened"):
+        create_study(tmp_path, config)
+
+
+def test_deleted_study_is_gone(tmp_path):
+    delete_study(create_study(tmp_path, tiny_config()))
+    assert list_studies(tmp_path) == []
+    with pytest.raises(StudyError, match="there is no study 'tiny'"):
+        open_study(tmp_path, "tiny")

@@ -1,0 +1,109 @@
+"""Imports point down only, and what is slow to import is imported where it is needed (DESIGN §6)."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import autoprog_search
+
+PACKAGE = Path(autoprog_search.__file__).parent
+# From the bottom up; a module imports its own layer and those below it.
+LAYERS = [
+    ["errors"],
+    ["files", "schedule"],
+    ["space", "cost"],
+    ["choosing"],
+    ["growth"],
+    ["oneshot"],
+    ["training"],
+    ["methods"],
+    ["study"],
+    ["report"],
+    ["cli"],
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+
+def modules() -> list[Path]:
+    return sorted(
+        p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem not in {"__init__", "__main__", "testing"}
+    )
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports when it runs, wherever in it; names under TYPE_CHECKING are left out."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    for name in imports(path):
+        if name.startswith("autoprog_search."):
+            assert RANK[name.split(".")[1]] <= RANK[layer_of(path)], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_heavy_libraries_stay_where_they_belong(path):
+    where = str(path.relative_to(PACKAGE).with_suffix(""))
+    for name in imports(path):
+        library = name.split(".")[0]
+        if library in {"torch", "timm", "torchvision"}:
+            assert layer_of(path) in {"growth", "training"} or where == "oneshot/estimate", f"{where} imports {name}"
+        if name.startswith("optuna.samplers") or library == "nni":
+            assert layer_of(path) == "methods", f"{where} imports {name}"
+        if library == "plotly":
+            assert layer_of(path) == "report", f"{where} imports {name}"
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import autoprog_search", {"torch", "timm", "optuna", "pandas", "plotly", "pydantic"}),
+        ("from autoprog_search import GrowthSpace, GrowthSchedule", {"torch", "timm", "optuna", "pandas", "plotly"}),
+        ("from autoprog_search import AutoProgSampler", {"torch", "timm", "plotly"}),
+        ("import autoprog_search.cli.study, autoprog_search.cli.demo", {"torch", "timm", "optuna", "pandas", "plotly"}),
+        ("import autoprog_search.report.page, autoprog_search.study.compare", {"torch", "timm"}),
+    ],
+)
+def test_fresh_process_loads_no_more_than_it_needs(statement, absent):
+    assert not loaded_by(statement) & absent
+
+
+def test_help_is_fast():
+    """Under 0.5 s; the best of three, since a busy machine slows a process but never speeds one up."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "autoprog_search", "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def test_public_names_are_there():
+    assert all(getattr(autoprog_search, name) is not None for name in autoprog_search.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = autoprog_search.nothing

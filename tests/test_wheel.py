@@ -1,0 +1,43 @@
+"""A wheel from the tree holds the growth spaces, the recipes and the demo, and works in another folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_wheel_works_without_the_tree(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    copy = tmp_path / "tree"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(copy)], check=True)
+    files = subprocess.run(["git", "ls-files", "-mo", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in files.stdout.split():  # the tree as it is now, not as it was committed
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([*build, str(tmp_path / "dist"), str(copy)], check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    # An isolated interpreter sees this environment's libraries, and our package only as the wheel has it.
+    code = f"import sys; sys.path.insert(0, {str(site)!r}); from autoprog_search.cli.main import main; main()"
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = run("space", "list", "-f", "csv")
+    assert [line.split(",")[0] for line in listed.splitlines()[1:]] == [
+        p.stem for p in sorted((ROOT / "search_spaces").glob("*.yaml"))
+    ]
+    assert "digits" in run("demo", "--help")
+    assert (site / "autoprog_search/study/demo.yaml").exists()
+    assert list((site / "autoprog_search/training/recipes").glob("*.yaml"))

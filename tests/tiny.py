@@ -1,0 +1,66 @@
+"""The tiny study of `tiny.yaml`, for tests that train."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.study.config import StudyConfig, config_from_file
+from autoprog_search.training.data import Data, load_data
+from autoprog_search.training.trainer import RunSpec, Trainer, steps_of_stages
+
+CPU = torch.device("cpu")
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+class OneShot:
+    """The score's choice, without Optuna in between."""
+
+    def needs_estimates(self, stage: int) -> bool:
+        return True
+
+    def choose(self, context: StageContext) -> Choice:
+        return choose(context, ScoreRule())
+
+
+def tiny_config(*overrides: str, name: str = "tiny") -> StudyConfig:
+    return config_from_file(TINY, name, overrides=overrides)
+
+
+def tiny_data(config: StudyConfig) -> Data:
+    return load_data(config.data, config.space, config.recipe, CPU)
+
+
+def tiny_trainer(config: StudyConfig, method: Method | None = None, seed: int = 0, **options) -> Trainer:
+    data = tiny_data(config)
+    stage_steps = steps_of_stages(
+        config.space.stage_epochs(config.recipe.epochs), data.train_size // config.recipe.batch_size
+    )
+    spec = RunSpec(config.space, config.recipe, config.growth, stage_steps, seed)
+    return Trainer(spec, data, method or OneShot(), device=CPU, **options)
+
+
+def levels(config: StudyConfig, *pairs: tuple[int, int]) -> FixedMethod:
+    return FixedMethod([config.space.at(*pair) for pair in pairs])
+
+
+def cli(*arguments: str | Path, cwd: Path, check: bool = False, **options) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would, in a process of its own."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, check=check, capture_output=True, text=True, env=environment(), **options
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", "from autoprog_search.cli.main import main; main()", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}

@@ -1,0 +1,142 @@
+"""What the staged loop promises: stages, costs, recycling, failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from autoprog_search.choosing import Choice, StageContext
+from autoprog_search.cost import count_steps
+from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.growth.operators import GROWTH_OPERATORS
+from autoprog_search.oneshot.score import ScoreRule, choose
+from tests.tiny import OneShot, levels, tiny_config, tiny_trainer
+
+CONFIG = tiny_config()
+
+
+def test_linear_schedule_runs_stage_by_stage():
+    trainer = tiny_trainer(CONFIG, levels(CONFIG, (0, 0), (1, 1), (2, 2)))
+    result = trainer.run()
+    assert [(r.chosen.depth, r.chosen.grid) for r in result.state.stages] == [(2, 2), (3, 3), (4, 4)]
+    assert [point["stage"] for point in result.state.curve] == [1, 1, 2, 2, 3, 3]
+    assert result.state.search_flops == 0
+    assert trainer.elastic.sub_network == CONFIG.space.full
+
+
+def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
+    method = levels(CONFIG, (0, 1), (2, 1), (2, 2))
+    trainer = tiny_trainer(CONFIG, method)
+    result = trainer.run()
+    predicted = count_steps(zip(method.sub_networks, trainer.spec.stage_steps, strict=True))
+    assert result.state.steps == predicted
+    batch_size = CONFIG.recipe.batch_size
+    by_hand = sum(
+        3 * batch_size * trainer.elastic.cost.forward_flops(s) * steps
+        for s, steps in zip(method.sub_networks, trainer.spec.stage_steps, strict=True)
+    )
+    assert result.train_flops == by_hand
+
+
+def test_search_trains_every_candidate_equally_and_counts_it_as_training():
+    result = tiny_trainer(CONFIG).run()
+    first = result.state.stages[0]
+    assert len(first.candidates) == 9
+    assert first.searched_steps == 18
+    assert first.chosen in first.candidates
+    assert sum(result.state.steps.values()) == 90
+    assert all(result.state.steps[c] >= 2 for c in first.candidates)
+    assert 0 < result.state.search_flops < 0.05 * result.train_flops
+
+
+def test_growth_is_forced_by_default_and_can_be_left_free():
+    for k, record in enumerate(tiny_trainer(CONFIG).run().state.stages[1:2], start=2):
+        assert record.chosen != record.candidates[0] or k == 3
+    free = tiny_trainer(tiny_config("growth.force_growth=none")).run().state.stages
+    assert free[0].chosen in free[1].candidates
+
+
+def test_permuting_the_estimates_of_a_real_run_changes_its_choice():
+    seen: list[StageContext] = []
+
+    class Spy(OneShot):
+        def choose(self, context):
+            seen.append(context)
+            return super().choose(context)
+
+    tiny_trainer(CONFIG, Spy()).run()
+    changed = 0
+    for context in seen:
+        if not context.estimates or len(context.estimates) < 2:
+            continue
+        losses = [e.loss for e in context.estimates]
+        rotated = tuple(
+            replace(e, loss=loss) for e, loss in zip(context.estimates, losses[1:] + losses[:1], strict=True)
+        )
+        before = choose(context, ScoreRule()).sub_network
+        changed += choose(replace(context, estimates=rotated), ScoreRule()).sub_network != before
+    assert changed > 0
+
+
+def test_recycling_keeps_the_supernets_weights_and_optimiser_state():
+    """Nothing is written between the end of the search and the first step of what it chose."""
+    snapshots = []
+
+    class Spy(OneShot):
+        def choose(self, context):
+            choice = super().choose(context)
+            weights = {name: value.clone() for name, value in trainer.elastic.model.state_dict().items()}
+            snapshots.append((weights, len(trainer._optimizer.state), context))
+            return choice
+
+    trainer = tiny_trainer(CONFIG, Spy())
+    entered = trainer._enter
+
+    def check(choice, record=None):
+        entered(choice, record)
+        if record is not None:
+            weights, states, _ = snapshots[-1]
+            now = trainer.elastic.model.state_dict()
+            assert all(torch.equal(now[name], value) for name, value in weights.items())
+            assert len(trainer._optimizer.state) == states
+            assert trainer.elastic.sub_network == choice.sub_network
+
+    trainer._enter = check
+    trainer.run()
+    assert any(context.estimates for _, _, context in snapshots)
+
+
+@pytest.mark.parametrize("operator", GROWTH_OPERATORS)
+def test_every_operator_trains_through_a_schedule(operator):
+    config = tiny_config(f"growth.operator={operator}", "recipe.epochs=3")
+    result = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2))).run()
+    assert all(torch.isfinite(value).all() for value in result.weights.values())
+
+
+def test_loss_that_is_not_finite_fails_the_run():
+    config = tiny_config("recipe.lr=1e18", "recipe.warmup_share=0")
+    with pytest.raises(RunFailedError, match=r"loss: not finite at step \d+ of 90 .*recipe.lr"):
+        tiny_trainer(config, levels(config, (2, 2), (2, 2), (2, 2))).run()
+
+
+def test_search_longer_than_its_stage_is_refused():
+    config = tiny_config("recipe.epochs=3")
+    with pytest.raises(ConfigError, match=r"stage 1 has 15 steps, its search takes 18"):
+        tiny_trainer(config).run()
+
+
+def test_method_that_chooses_no_candidate_is_our_bug():
+    class Wrong(OneShot):
+        def choose(self, context):
+            return Choice(CONFIG.space.at(1, 0)) if context.stage == 2 else super().choose(context)
+
+    with pytest.raises(AssertionError, match="no candidate"):
+        tiny_trainer(CONFIG, Wrong()).run()
+
+
+def test_seconds_as_cost_need_a_profile():
+    config = tiny_config("growth.score_cost=seconds")
+    with pytest.raises(ConfigError, match="profile"):
+        tiny_trainer(config).run()
