@@ -42,7 +42,7 @@ class ActiveBlocks(nn.Sequential):
 
     def __init__(self, *blocks: nn.Module) -> None:
         super().__init__(*blocks)
-        self.active = tuple(range(len(blocks)))
+        self.active = tuple(range(len(self)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the active blocks on (batch, tokens, dim)."""
@@ -198,11 +198,13 @@ class ElasticModel(nn.Module):
             {new block: its donor, or None}.
 
         Raises:
-            GrowthError: `to` is shallower than now, or the operator needs an EMA network and got none.
+            GrowthError: `to` is smaller than now, or the operator needs an EMA network and got none.
         """
         zeta = operator if isinstance(operator, GrowthOperator) else operator_named(operator or self.operator)
         active, grown = self.active, self._active_at(to.depth)
         new_blocks(active, grown)  # raises before anything is written
+        if to.patches < self.sub_network.patches:
+            raise GrowthError(f"patches: {to.patches} are fewer than now ({self.sub_network}); growth never shrinks")
         if zeta.donors != "online" and momentum is None:
             raise GrowthError("momentum: this growth operator takes parameters from the EMA network, pass momentum=")
         traits = BlockTraits(partial(initialise_block, self.model), self._adapter.residual_ends)

@@ -82,10 +82,10 @@ class GrowthSettings(BaseModel):
     chain: Literal["even", "lowest"] | None = None
     optimizer_state: Literal["reset", "copy"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)
-    search_points: int = Field(default=2, ge=1)
+    search_points: int = Field(default=1, ge=1)
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)
-    estimate_at: Literal["own", "common"] = "own"
+    estimate_at: Literal["own", "common"] = "common"
     force_growth: Literal["none", "any", "depth", "patches"] = "any"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"

@@ -8,7 +8,9 @@ import torch
 from autoprog_search.training.trainer import Interrupted, RunResult
 from tests.tiny import levels, tiny_config, tiny_trainer
 
-CONFIG = tiny_config("recipe.mixup=0.2", "recipe.drop_path=0.1")  # all that draws random numbers is on
+CONFIG = tiny_config(
+    "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search_points=2"
+)  # all that draws random numbers is on
 SEARCH_OF_STAGE_1 = 18  # two steps for each of 9 candidates
 
 
