@@ -8,7 +8,7 @@ from random import Random
 import torch
 import torch.nn.functional as F
 
-from autoprog_search.cost import ModelCost
+from autoprog_search.cost import TRAIN_OVER_FORWARD, ModelCost
 from autoprog_search.errors import ConfigError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
@@ -49,61 +49,69 @@ def evaluation_points(steps: int, points: int) -> set[int]:
     return {round(steps * (0.5 + 0.5 * p / points)) for p in range(1, points + 1)}
 
 
+def evaluated_as(candidates: Sequence[SubNetwork], at_common_resolution: bool) -> list[SubNetwork]:
+    """The network that stands for each candidate in the evaluation, aligned with the candidates.
+
+    Itself at its own resolution (the paper). Or its blocks at the largest candidate's resolution, where candidates of
+    one depth are one network: their losses tie, and the score takes the one with the fewest patches.
+    """
+    if not at_common_resolution:
+        return list(candidates)
+    largest = max(c.patches for c in candidates)
+    return [SubNetwork(c.depth, largest) for c in candidates]
+
+
+def estimation_flops(cost: ModelCost, networks: Sequence[SubNetwork], images: int) -> int:
+    """FLOPs of evaluating these networks once, each distinct one counted once."""
+    return images * sum(cost.forward_flops(n) for n in dict.fromkeys(networks))
+
+
 def affordable_images(
-    cost: ModelCost, candidates: Sequence[SubNetwork], stage_images: int, points: int, share: float
+    cost: ModelCost,
+    candidates: Sequence[SubNetwork],
+    networks: Sequence[SubNetwork],
+    stage_images: int,
+    points: int,
+    share: float,
 ) -> int:
     """How many images keep a search's evaluations within a share of the stage's training FLOPs.
 
     What the stage will cost is open until the search has chosen: its mean candidate stands for it.
 
     Args:
+        networks: what is evaluated (`evaluated_as`).
         stage_images: images that the stage trains on, counted with repetition.
 
     Returns:
         At least 2: a standard error needs them.
     """
-    forward = [cost.forward_flops(c) for c in candidates]
-    budget = share * 3 * stage_images * sum(forward) / len(forward)
-    return max(2, int(budget / (points * sum(forward))))
+    training = TRAIN_OVER_FORWARD * stage_images * sum(cost.forward_flops(c) for c in candidates) / len(candidates)
+    return max(2, int(share * training / (points * estimation_flops(cost, networks, images=1))))
 
 
 @torch.inference_mode()
-def candidate_losses(
-    network: ElasticModel,
-    candidates: Sequence[SubNetwork],
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    at_common_resolution: bool = False,
+def network_losses(
+    model: ElasticModel, networks: Sequence[SubNetwork], batches: Iterable[tuple[torch.Tensor, torch.Tensor]]
 ) -> torch.Tensor:
-    """Cross-entropy of every candidate on every image.
+    """Cross-entropy of every network on every image; a network that is listed twice is run once.
 
     Args:
-        network: the estimation EMA; it is left in eval mode, as the supernet it was.
-        candidates: sub-networks of it.
+        model: the estimation EMA; it is left in eval mode, as the supernet it was.
+        networks: sub-networks of it.
         batches: (images, labels), the same for all.
-        at_common_resolution: run all at the largest candidate's patch count, not each at its own.
 
     Returns:
-        (candidates, images) losses in nats, on the CPU in double precision.
+        (networks, images) losses in nats, on the CPU in double precision.
     """
-    supernet = network.sub_network
-    largest = max(c.patches for c in candidates)
-    network.eval()
-    rows: list[list[torch.Tensor]] = [[] for _ in candidates]
+    supernet = model.sub_network
+    model.eval()
+    rows: dict[SubNetwork, list[torch.Tensor]] = {network: [] for network in networks}
     for images, labels in batches:
-        for row, candidate in zip(rows, candidates, strict=True):
-            network.activate(SubNetwork(candidate.depth, largest) if at_common_resolution else candidate)
-            row.append(F.cross_entropy(network(images).float(), labels, reduction="none"))
-    network.activate(supernet)
-    return torch.stack([torch.cat(row) for row in rows]).double().cpu()
-
-
-def estimation_flops(
-    cost: ModelCost, candidates: Sequence[SubNetwork], images: int, at_common_resolution: bool = False
-) -> int:
-    """FLOPs of one evaluation of all candidates."""
-    largest = max(c.patches for c in candidates)
-    run = [SubNetwork(c.depth, largest) if at_common_resolution else c for c in candidates]
-    return images * sum(cost.forward_flops(c) for c in run)
+        for network, row in rows.items():
+            model.activate(network)
+            row.append(F.cross_entropy(model(images).float(), labels, reduction="none"))
+    model.activate(supernet)
+    return torch.stack([torch.cat(rows[network]) for network in networks]).double().cpu()
 
 
 def summarise(losses: torch.Tensor) -> list[tuple[float, float]]:

@@ -70,7 +70,7 @@ class GrowthSettings(BaseModel):
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
-            that do not grow deeper (`depth`, the released code).
+            that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
         w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
         estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.

@@ -287,16 +287,17 @@ class Trainer:
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         growth, batch_size, start = self.spec.growth, self.spec.recipe.batch_size, time.perf_counter()
+        networks, cost = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common"), self.elastic.cost
+        stage_images = self._stage_steps() * batch_size
         count = oneshot.affordable_images(
-            self.elastic.cost, lambda_k, self._stage_steps() * batch_size, growth.search_points, growth.estimate_share
+            cost, lambda_k, networks, stage_images, growth.search_points, growth.estimate_share
         )
         count = min(count, growth.estimate_images, self.data.train_size)
         batches = self.data.train_subset(count, derive(self.spec.seed, "estimate", self.state.stage), batch_size)
-        network, common = self._estimation.module, growth.estimate_at == "common"
         with autocast(self.spec.recipe, self.device):
-            losses = oneshot.candidate_losses(network, lambda_k, batches, common)
+            losses = oneshot.network_losses(self._estimation.module, networks, batches)
         self.state.search = losses if self.state.search is None else self.state.search + losses
-        self.state.search_flops += oneshot.estimation_flops(self.elastic.cost, lambda_k, count, common)
+        self.state.search_flops += oneshot.estimation_flops(cost, networks, count)
         self.state.search_seconds += time.perf_counter() - start
         self._save()
 

@@ -16,10 +16,11 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot.estimate import (
     affordable_images,
-    candidate_losses,
     draw,
     estimation_flops,
+    evaluated_as,
     evaluation_points,
+    network_losses,
     search_steps,
     summarise,
     supernet_of,
@@ -103,22 +104,25 @@ def test_evaluation_points_by_hand():
     stage_images=st.integers(0, 10**6),
     points=st.integers(1, 6),
     share=st.floats(0.001, 0.2),
+    common=st.booleans(),
 )
-def test_evaluations_keep_within_their_share_of_the_stages_training(found, stage_images, points, share):
-    count = affordable_images(COST, found, stage_images, points, share)
+def test_evaluations_keep_within_their_share_of_the_stages_training(found, stage_images, points, share, common):
+    networks = evaluated_as(found, common)
+    count = affordable_images(COST, found, networks, stage_images, points, share)
     mean = sum(COST.step_flops(c, 1) for c in found) / len(found)
     budget = share * stage_images * mean
-    spent = points * estimation_flops(COST, found, count)
+    spent = points * estimation_flops(COST, networks, count)
     assert count >= 2  # a standard error needs them
     assert spent <= budget * (1 + 1e-9) or count == 2
-    assert spent + points * estimation_flops(COST, found, 1) > budget * (1 - 1e-9)  # and no image fewer than affordable
+    # And no image fewer than affordable.
+    assert spent + points * estimation_flops(COST, networks, 1) > budget * (1 - 1e-9)
 
 
 def test_what_an_evaluation_costs():
     own = sum(COST.forward_flops(c) for c in CANDIDATES)
-    common = sum(COST.forward_flops(SubNetwork(c.depth, 16)) for c in CANDIDATES)
-    assert estimation_flops(COST, CANDIDATES, 10) == 10 * own
-    assert estimation_flops(COST, CANDIDATES, 10, at_common_resolution=True) == 10 * common
+    common = sum(COST.forward_flops(SubNetwork(depth, 16)) for depth in {c.depth for c in CANDIDATES})
+    assert estimation_flops(COST, evaluated_as(CANDIDATES, False), 10) == 10 * own
+    assert estimation_flops(COST, evaluated_as(CANDIDATES, True), 10) == 10 * common  # each distinct network once
 
 
 # ── what a candidate's loss is ──────────────────────────────────────────────────────────────────────────────────────
@@ -138,7 +142,8 @@ def labelled(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("common", [False, True])
 def test_losses_are_each_candidates_own_cross_entropy(network, common):
     pictures, labels = labelled(7)
-    losses = candidate_losses(network, CANDIDATES, [(pictures[:4], labels[:4]), (pictures[4:], labels[4:])], common)
+    networks = evaluated_as(CANDIDATES, common)
+    losses = network_losses(network, networks, [(pictures[:4], labels[:4]), (pictures[4:], labels[4:])])
     assert losses.shape == (len(CANDIDATES), 7)
     assert losses.dtype == torch.float64
     assert losses.device.type == "cpu"
@@ -159,7 +164,7 @@ def test_the_network_is_left_as_the_supernet_it_was(network):
     supernet, active = network.sub_network, network.active
     rates = [block.drop_path1.drop_prob for block in network.blocks]
     before = {name: value.clone() for name, value in network.model.state_dict().items()}
-    candidate_losses(network, CANDIDATES[::-1], [labelled(4)])  # the supernet first, the smallest last
+    network_losses(network, CANDIDATES[::-1], [labelled(4)])  # the supernet first, the smallest last
     assert network.sub_network == supernet
     assert network.active == active
     assert not network.training
@@ -170,9 +175,9 @@ def test_the_network_is_left_as_the_supernet_it_was(network):
 
 def test_losses_do_not_depend_on_batches_or_on_the_other_candidates(network):
     pictures, labels = labelled(6)
-    together = candidate_losses(network, CANDIDATES, [(pictures, labels)])
-    in_pairs = candidate_losses(network, CANDIDATES, [(pictures[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)])
-    backwards = candidate_losses(network, CANDIDATES[::-1], [(pictures, labels)]).flip(0)
+    together = network_losses(network, CANDIDATES, [(pictures, labels)])
+    in_pairs = network_losses(network, CANDIDATES, [(pictures[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)])
+    backwards = network_losses(network, CANDIDATES[::-1], [(pictures, labels)]).flip(0)
     torch.testing.assert_close(in_pairs, together, atol=1e-6, rtol=0)
     assert torch.equal(backwards, together)
 

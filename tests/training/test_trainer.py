@@ -12,9 +12,10 @@ from autoprog_search.cost import count_steps
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.schedule import SubNetwork
 from tests.tiny import OneShot, levels, tiny_config, tiny_trainer
 
-CONFIG = tiny_config()
+CONFIG = tiny_config("growth.estimate_at=own", "growth.search_points=2")  # the paper's rule
 
 
 def test_linear_schedule_runs_stage_by_stage():
@@ -54,7 +55,7 @@ def test_search_trains_every_candidate_equally_and_counts_it_as_training():
 def test_growth_is_forced_by_default_and_can_be_left_free():
     for k, record in enumerate(tiny_trainer(CONFIG).run().state.stages[1:2], start=2):
         assert record.chosen != record.candidates[0] or k == 3
-    free = tiny_trainer(tiny_config("growth.force_growth=none")).run().state.stages
+    free = tiny_trainer(tiny_config("growth.force_growth=none", "growth.estimate_at=own")).run().state.stages
     assert free[0].chosen in free[1].candidates
 
 
@@ -130,7 +131,7 @@ def test_search_longer_than_its_stage_is_refused():
 def test_method_that_chooses_no_candidate_is_our_bug():
     class Wrong(OneShot):
         def choose(self, context):
-            return Choice(CONFIG.space.at(1, 0)) if context.stage == 2 else super().choose(context)
+            return Choice(SubNetwork(1, 4))
 
     with pytest.raises(AssertionError, match="no candidate"):
         tiny_trainer(CONFIG, Wrong()).run()
