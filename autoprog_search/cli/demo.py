@@ -12,8 +12,8 @@ from autoprog_search.cli.main import Session
 @click.command()
 @click.option("--workers", type=click.IntRange(1), help="Local processes. Default: one a CPU core.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device; models this small need no GPU.")
-@click.pass_context
-def demo(ctx: click.Context, workers: int | None, device: str) -> None:
+@click.pass_obj
+def demo(session: Session, workers: int | None, device: str) -> None:
     """Compare six ways to train a small ViT on scikit-learn's digits; nothing is downloaded.
 
     full and full-short (the control), the manual linear schedule, and AutoProg with 3 seeds each; random search and TPE
@@ -23,7 +23,7 @@ def demo(ctx: click.Context, workers: int | None, device: str) -> None:
     from importlib.resources import as_file, files
 
     from autoprog_search.cli.study import echo_comparison, run_to_end
-    from autoprog_search.errors import StudyError
+    from autoprog_search.errors import RunFailedError, StudyError
     from autoprog_search.files import write_atomic
     from autoprog_search.report.figures import FIGURES, write_figure
     from autoprog_search.report.page import report_page
@@ -31,7 +31,6 @@ def demo(ctx: click.Context, workers: int | None, device: str) -> None:
     from autoprog_search.study.config import config_from_file
     from autoprog_search.study.store import create_study
 
-    session: Session = ctx.obj
     workers = workers or os.cpu_count() or 1
     with as_file(files("autoprog_search.study") / "demo.yaml") as path:
         config = config_from_file(path, "demo")
@@ -56,5 +55,4 @@ def demo(ctx: click.Context, workers: int | None, device: str) -> None:
     for name in ("results.csv", "report.html", "pareto.html"):
         click.echo(study.folder / name)
     if not complete:
-        click.echo("error: some trials failed; `autoprog-search study show demo` shows which", err=True)
-        ctx.exit(1)
+        raise RunFailedError("some trials failed; `autoprog-search study show demo` shows which")

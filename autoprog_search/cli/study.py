@@ -9,6 +9,7 @@ import click
 
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
+from autoprog_search.errors import RunFailedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -87,16 +88,15 @@ def create(
 @click.argument("name")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Local processes.")
 @click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
-@click.pass_context
-def run(ctx: click.Context, name: str, workers: int, device: str) -> None:
+@click.pass_obj
+def run(session: Session, name: str, workers: int, device: str) -> None:
     """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work."""
     from autoprog_search.study.store import open_study
 
-    opened = open_study(ctx.obj.root, name)
+    opened = open_study(session.root, name)
     if not run_to_end(opened, workers, device):
         failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
-        click.echo(f"error: {len(failed)} trial(s) failed: {', '.join(failed)}", err=True)
-        ctx.exit(1)
+        raise RunFailedError(f"{len(failed)} trial(s) failed: {', '.join(failed)}; `study show {name}` has the rest")
 
 
 def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
