@@ -9,7 +9,7 @@ import click
 
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
-from autoprog_search.errors import RunFailedError
+from autoprog_search.errors import RunFailedError, StudyError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -147,7 +147,11 @@ def list_all(session: Session, fmt: Format) -> None:
     rows = []
     for name in list_studies(session.root):
         opened = open_study(session.root, name)
-        states = [trial.state.name for trial in opened.trials().values()]
+        try:
+            states = [trial.state.name for trial in opened.trials().values()]
+        except StudyError as error:
+            click.echo(f"warning: {error}", err=True)
+            continue
         rows.append(
             {
                 "name": name,

@@ -49,7 +49,7 @@ def train(
     from autoprog_search.schedule import GrowthSchedule
     from autoprog_search.study.config import make_config
     from autoprog_search.study.single import train as run
-    from autoprog_search.training.trainer import Interrupted
+    from autoprog_search.training.interrupt import Interrupted
 
     config = make_config(
         "train",

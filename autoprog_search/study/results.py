@@ -149,7 +149,7 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
             best = enough.sort_values(["total_flops", "val_top1", "trial"], ascending=[True, False, True]).iloc[0]
         else:
             best = group.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
-        # Methods that learn nothing from their trials pay for the one that is reported; searches pay for all.
-        spent = group["total_flops"].sum() if method_named(str(method)).many_trials else best["total_flops"]
+        # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
+        spent = best["total_flops"] if method_named(str(method)).levels else group["total_flops"].sum()
         rows.append({**best, "trials": len(group), "spent_flops": spent})
     return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops"])

@@ -15,14 +15,12 @@ from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
 from autoprog_search.methods.table import method_named, w_scale_of
-from autoprog_search.oneshot.candidates import candidates
-from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
-from autoprog_search.training.trainer import Progress, RunResult, RunSpec, Trainer, steps_of_stages
+from autoprog_search.training.trainer import Progress, RunResult, RunSpec, Trainer, check_search, steps_of_stages
 
 if TYPE_CHECKING:
     import torch
@@ -93,12 +91,7 @@ def check_study(study: StoredStudy, data: Data) -> None:
     stage_steps = steps_of_stages(
         config.space.stage_epochs(config.recipe.epochs), data.train_size // config.recipe.batch_size
     )
-    current = None
-    for stage, steps in enumerate(stage_steps[:-1], start=1):
-        # Growing from the smallest sub-network has the most candidates.
-        count = len(candidates(config.space, stage, current, config.growth.force_growth))
-        search_steps(stage, steps, count, config.growth.search_share)
-        current = config.space.at(0, 0)
+    check_search(RunSpec(config.space, config.recipe, config.growth, stage_steps, seed=0), lambda stage: True)
 
 
 def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpec, Method]:
@@ -120,7 +113,7 @@ def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpe
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
     else:
         method = _asking_sampler(study, job, trial)
-    return RunSpec(space, config.recipe, config.growth, stage_steps, job.seed), method
+    return RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, method=str(job)), method
 
 
 def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:

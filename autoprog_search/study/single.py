@@ -54,6 +54,7 @@ def train(
     from autoprog_search.study.run_trial import result_row
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device
+    from autoprog_search.training.profile import profile_steps
     from autoprog_search.training.recipe import DataConfig
     from autoprog_search.training.trainer import RunSpec, Trainer, steps_of_stages
 
@@ -71,20 +72,31 @@ def train(
     else:
         stage_epochs, extra = space.stage_epochs(recipe.epochs), ()
     stage_steps = steps_of_stages(stage_epochs, epoch_steps)
-    spec = RunSpec(space, recipe, growth, stage_steps, seed, extra)
+    spec = RunSpec(space, recipe, growth, stage_steps, seed, extra, method=str(schedule))
     method = _method(schedule, space, growth, seed)
     checkpoint = out / "checkpoint.pt" if out is not None else None
+    profile = None
+    if growth.score_cost == "seconds" and schedule == "autoprog":
+        profile = profile_steps(
+            space,
+            recipe,
+            num_classes=opened.num_classes,
+            in_chans=opened.in_chans,
+            device=torch_device,
+            should_stop=should_stop,
+        )
     trainer = Trainer(
         spec,
         opened,
         method,
         device=torch_device,
         checkpoint=checkpoint,
+        profile=profile,
         on_progress=on_progress,
         should_stop=should_stop,
     )
     result = trainer.run()
-    row = result_row(spec, result, None, epoch_steps)
+    row = result_row(spec, result, profile, epoch_steps)
     if out is not None and checkpoint is not None:
         ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
         export_weights(out / "weights.safetensors", result.weights)

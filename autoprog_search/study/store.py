@@ -79,8 +79,18 @@ class StoredStudy:
         return f"{self.config.name}/{method}/s{seed}"
 
     def optuna_study(self, method: str, seed: int) -> optuna.Study:
-        """The Optuna study of a (method, seed)."""
-        return optuna.load_study(study_name=self.optuna_name(method, seed), storage=self.storage)
+        """The Optuna study of a (method, seed).
+
+        Raises:
+            StudyError: the database is not the one that the study was created with.
+        """
+        try:
+            return optuna.load_study(study_name=self.optuna_name(method, seed), storage=self.storage)
+        except KeyError:
+            raise StudyError(
+                f"storage: {self.storage_url} does not hold study {self.config.name!r}; make another one of it: "
+                f"study create NAME --config {self.folder / 'study.yaml'}"
+            ) from None
 
     def trials(self) -> dict[Job, FrozenTrial]:
         """Every job's trial as it is stored now."""

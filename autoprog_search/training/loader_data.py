@@ -21,7 +21,7 @@ import torch
 from timm.data import create_dataset, create_transform
 from torch.utils.data import DataLoader, Dataset
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import ConfigError, DataError
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.tensor_data import SPLIT_SEED
@@ -78,7 +78,10 @@ class LoaderData:
         train = _open_split(*location, "train")
         if train is None:
             raise DataError(f"data: {name} has no training images (expected train/<class>/<image>)")
-        val, test = _open_split(*location, "validation"), _open_split(*location, "test")
+        classes = train.reader.class_to_idx if is_folder else None
+        # torchvision's data sets have one evaluation split, which timm gives for either name.
+        val = None if name.startswith("torch/") else _open_split(*location, "validation", classes)
+        test = _open_split(*location, "validation" if name.startswith("torch/") else "test", classes)
         indices: Sequence[int] = range(len(train))
         if val is None and test is None:
             raise DataError(f"data: {name} has neither a validation nor a test split (expected val/<class>/<image>)")
@@ -90,14 +93,19 @@ class LoaderData:
             val_part, indices = (train, order[:held_out].tolist()), order[held_out:].tolist()
             test = val if test is None else test
         shape = (3, resolution, resolution)
+        try:
+            train_transform = create_transform(
+                shape, is_training=True, auto_augment=recipe.auto_augment, re_prob=recipe.random_erasing
+            )
+        except (AssertionError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"recipe, auto_augment: {recipe.auto_augment!r} is none of timm's ({reason})") from None
         return cls(
             train=(train, indices),
             val=val_part,
             test=(test, range(len(test))),
             num_classes=_class_count(train),
-            train_transform=create_transform(
-                shape, is_training=True, auto_augment=recipe.auto_augment, re_prob=recipe.random_erasing
-            ),
+            train_transform=train_transform,
             eval_transform=create_transform(shape, is_training=False),
             workers=workers,
             device=device,
@@ -157,15 +165,23 @@ def _batches(indices: Sequence[int], batch_size: int) -> Iterator[list[Ticket]]:
         yield [(0, i) for i in indices[start : start + batch_size]]
 
 
-def _open_split(name: str, root: str, split: str) -> Any:
-    """A timm data set without transform, or None where there is no such split."""
+def _open_split(name: str, root: str, split: str, classes: dict[str, int] | None = None) -> Any:
+    """A timm data set without transform, or None where there is no such split.
+
+    Args:
+        classes: the training split's numbers of the classes, for folders, which would number their own.
+    """
     aliases = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}[split]
     if not name:
         folder = next((Path(root) / alias for alias in aliases if (Path(root) / alias).is_dir()), None)
         if folder is None:
             return None
+        if classes is not None:
+            unknown = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name not in classes)
+            if unknown:
+                raise DataError(f"data: {folder / unknown[0]} is a class without training images")
         try:
-            return create_dataset("", root=str(folder), split=split, search_split=False)
+            return create_dataset("", root=str(folder), split=split, search_split=False, class_map=classes or {})
         except RuntimeError as error:
             raise DataError(f"data: {folder}: {' '.join(str(error).split())}") from None
     try:

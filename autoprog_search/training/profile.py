@@ -7,7 +7,7 @@ all alike, and the median of the rounds is kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -18,6 +18,7 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import device_name
+from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer
 from autoprog_search.training.recipe import Recipe
 
@@ -54,8 +55,13 @@ def profile_steps(
     in_chans: int,
     device: torch.device,
     sub_networks: Sequence[SubNetwork] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> StepProfile:
-    """Measure a whole optimiser step (forward, backward, optimiser, two EMAs) of every sub-network, in turns."""
+    """Measure a whole optimiser step (forward, backward, optimiser, two EMAs) of every sub-network, in turns.
+
+    Raises:
+        Interrupted: `should_stop` said so.
+    """
     start, flops = time.perf_counter(), 0
     elastic = ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).to(device).train()
     optimizer = build_optimizer(recipe, elastic.model)
@@ -68,6 +74,8 @@ def profile_steps(
         if turn > 2 and time.perf_counter() - start > BUDGET_SECONDS:
             break
         for sub_network, taken in times.items():
+            if should_stop():
+                raise Interrupted
             elastic.activate(sub_network)
             began = _now(device)
             with autocast(recipe, device):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoprog_search.errors import ConfigError
 
@@ -55,6 +55,14 @@ class Recipe(BaseModel):
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     eval_weights: Literal["ema", "raw"] = "ema"
+
+    @model_validator(mode="after")
+    def _check_mixup(self) -> Recipe:
+        if (self.mixup or self.cutmix) and self.batch_size % 2:
+            raise ConfigError(
+                f"recipe, batch_size: {self.batch_size} is odd; mixup and cutmix pair the images of a batch"
+            )
+        return self
 
 
 class GrowthSettings(BaseModel):

@@ -46,7 +46,8 @@ class RunState:
     """A run in progress. Steps count optimiser steps from 0, stages from 1.
 
     Attributes:
-        search: losses summed over the evaluation points so far, (candidates, images), of the search under way.
+        search, search_points: of the search under way, losses summed over the evaluation points so far, (candidates,
+            images), and how many points these are.
         steps: optimiser steps per sub-network that was trained, supernet steps under the candidate drawn.
         loss_sum, loss_count: training loss since the epoch began.
         curve: a row an epoch.
@@ -58,6 +59,7 @@ class RunState:
     phase: Phase = "open"
     stages: list[StageRecord] = field(default_factory=list)
     search: torch.Tensor | None = None
+    search_points: int = 0
     steps: dict[SubNetwork, int] = field(default_factory=dict)
     loss_sum: float = 0.0
     loss_count: int = 0

@@ -28,6 +28,7 @@ from autoprog_search.space import GrowthSpace
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Batch, Data
 from autoprog_search.training.evaluate import Metrics, evaluate
+from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
@@ -36,10 +37,6 @@ from autoprog_search.training.state import RunState, StageRecord
 
 CHECKPOINT_SECONDS = 15.0
 CHECK_LOSS_EVERY = 20  # steps between looks at the loss: each waits for the device
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and has written its checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,7 @@ class RunSpec:
         stage_steps: optimiser steps of each stage.
         seed: of the initial weights, the order of images and all else that is random.
         extra_depths: depths of a fixed schedule that are no levels of the space.
+        method: how the schedule is chosen, in words; a checkpoint of another run is refused.
     """
 
     space: GrowthSpace
@@ -74,6 +72,12 @@ class RunSpec:
     stage_steps: tuple[int, ...]
     seed: int
     extra_depths: tuple[int, ...] = ()
+    method: str = ""
+
+    def identity(self) -> str:
+        """The same for the same run only."""
+        parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth)]
+        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, self.method))
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,13 @@ class Trainer:
         self._mixup = _mixup(recipe, data.num_classes)
         self.state = RunState()
         self._loss_parts: list[torch.Tensor] = []
+        check_search(spec, method.needs_estimates)
+        if (
+            growth.score_cost == "seconds"
+            and profile is None
+            and any(map(method.needs_estimates, range(1, len(self._ends))))
+        ):
+            raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
         self._restore()
 
     # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
@@ -194,8 +205,7 @@ class Trainer:
             self.elastic.activate(drawn, rates_of=supernet)
             return drawn
 
-        stops = sorted(begin + p for p in points)
-        for stop in (s for s in stops if s > state.step):
+        for stop in sorted(begin + p for p in points)[state.search_points :]:
             self._train_steps(stop, before)
             self.elastic.activate(supernet)
             self._estimate(lambda_k)
@@ -210,7 +220,7 @@ class Trainer:
             searched_steps=steps,
         )
         choice = self.method.choose(self._context(lambda_k, record))
-        state.search = None
+        state.search, state.search_points = None, 0
         self._enter(choice, record)
 
     def _enter(self, choice: Choice, record: StageRecord | None = None) -> None:
@@ -266,6 +276,7 @@ class Trainer:
             return
         if to.depth < self.elastic.sub_network.depth or to.patches < self.elastic.sub_network.patches:
             raise ScheduleError(f"stage {self.state.stage}: {to} is smaller than {self.elastic.sub_network}")
+        torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
         self.elastic.grow(
             to,
             optimizer=self._optimizer,
@@ -281,11 +292,11 @@ class Trainer:
     def _score_cost(self, candidate: SubNetwork) -> float:
         if self.spec.growth.score_cost == "flops":
             return float(self.elastic.cost.step_flops(candidate, self.spec.recipe.batch_size))
-        if self._profile is None:
-            raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
+        assert self._profile is not None, "checked at construction"
         return self._profile.seconds[candidate]
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
+        self._gather_loss()  # a supernet that diverged fails here, not in the score
         growth, batch_size, start = self.spec.growth, self.spec.recipe.batch_size, time.perf_counter()
         networks, cost = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common"), self.elastic.cost
         stage_images = self._stage_steps() * batch_size
@@ -296,6 +307,9 @@ class Trainer:
         batches = self.data.train_subset(count, derive(self.spec.seed, "estimate", self.state.stage), batch_size)
         with autocast(self.spec.recipe, self.device):
             losses = oneshot.network_losses(self._estimation.module, networks, batches)
+        if not bool(losses.isfinite().all()):
+            raise RunFailedError(f"estimate: not finite at step {self.state.step} of {self._total}; lower recipe.lr")
+        self.state.search_points += 1
         self.state.search = losses if self.state.search is None else self.state.search + losses
         self.state.search_flops += oneshot.estimation_flops(cost, networks, count)
         self.state.search_seconds += time.perf_counter() - start
@@ -381,7 +395,7 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         self._gather_loss()
-        state = self.state
+        state, ran = self.state, self.elastic.sub_network
         network = self._reported()
         if state.phase == "search":
             network.activate(self.elastic.sub_network)
@@ -392,8 +406,8 @@ class Trainer:
             {
                 "epoch": state.step / self._epoch_steps,
                 "stage": state.stage,
-                "depth": self.elastic.sub_network.depth,
-                "patches": self.elastic.sub_network.patches,
+                "depth": ran.depth,
+                "patches": ran.patches,
                 "lr": self._optimizer.param_groups[0]["lr"],
                 "train_loss": state.loss_sum / state.loss_count,
                 "val_loss": val.loss,
@@ -452,6 +466,7 @@ class Trainer:
         save_checkpoint(
             self._checkpoint,
             {
+                "run": self.spec.identity(),
                 "state": self.state.to_dict(),
                 "sub_network": (self.elastic.sub_network.depth, self.elastic.sub_network.patches),
                 "model": self.elastic.model.state_dict(),
@@ -465,6 +480,10 @@ class Trainer:
         saved = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
         if saved is None:
             return
+        if saved["run"] != self.spec.identity():
+            raise ConfigError(
+                f"{self._checkpoint} is of a run with other settings; delete it, or choose another folder"
+            )
         self.state = RunState.from_dict(saved["state"])
         self.elastic.model.load_state_dict(saved["model"])
         self._momentum.module.model.load_state_dict(saved["momentum"])
@@ -474,6 +493,21 @@ class Trainer:
             self._activate(oneshot.supernet_of(self._candidates()))
         else:
             self._activate(SubNetwork(*saved["sub_network"]))
+
+
+def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
+    """Whether every stage is long enough for its search, said before anything is trained.
+
+    Raises:
+        ConfigError: a stage is too short.
+    """
+    current = None
+    for stage, steps in enumerate(spec.stage_steps[:-1], start=1):
+        # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
+        count = len(candidates(spec.space, stage, current, spec.growth.force_growth))
+        if searches(stage) and count > 1:
+            oneshot.search_steps(stage, steps, count, spec.growth.search_share)
+        current = spec.space.at(0, 0)
 
 
 def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autoprog_search.training.trainer import Interrupted, RunResult
+from autoprog_search.errors import ConfigError
+from autoprog_search.training.interrupt import Interrupted
+from autoprog_search.training.trainer import RunResult
 from tests.tiny import levels, tiny_config, tiny_trainer
 
 CONFIG = tiny_config(
@@ -60,3 +62,31 @@ def test_another_seed_ends_elsewhere(undisturbed):
     """The negative control: equality above is not because nothing was trained."""
     other = tiny_trainer(CONFIG, seed=1).run()
     assert not same_bits(other.weights, undisturbed.weights)
+
+
+def test_killed_between_the_last_search_step_and_its_estimate(undisturbed, tmp_path, monkeypatch):
+    """A timed checkpoint may fall there; the estimate is made all the same."""
+    path = tmp_path / "checkpoint.pt"
+    trainer = tiny_trainer(CONFIG, checkpoint=path)
+
+    def killed(lambda_k):
+        trainer._save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "_estimate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert trainer.state.phase == "search"
+    resumed = tiny_trainer(CONFIG, checkpoint=path).run()
+    assert resumed.state.stages == undisturbed.state.stages
+    assert same_bits(resumed.weights, undisturbed.weights)
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    trainer = tiny_trainer(CONFIG, checkpoint=path)
+    trainer._should_stop = lambda: trainer.state.step >= 3
+    with pytest.raises(Interrupted):
+        trainer.run()
+    with pytest.raises(ConfigError, match=r"checkpoint.pt is of a run with other settings"):
+        tiny_trainer(CONFIG, seed=1, checkpoint=path)

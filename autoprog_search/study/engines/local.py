@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -128,13 +129,16 @@ def work(
     from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device, use_threads
-    from autoprog_search.training.trainer import Interrupted
+    from autoprog_search.training.interrupt import Interrupted
 
     device = pick_device(device_name, index)
     use_threads(study.config.threads)
     data = load_data(study.config.data, study.config.space, study.config.recipe, device)
     check_study(study, data)
-    profile = shared_profile(study, data, device, tell)
+    try:
+        profile = shared_profile(study, data, device, tell, should_stop)
+    except Interrupted:
+        return
     if index == 0:
         tell(Event("budget", message=budget(study, profile, data.train_size).text))
     while not should_stop():
@@ -188,14 +192,27 @@ def _claim(study: StoredStudy) -> tuple[Job | None, FileLock | None]:
     return None, None
 
 
-def shared_profile(study: StoredStudy, data: Any, device: Any, tell: Callable[[Event], None]) -> Any:
-    """The study's step profile on this kind of device, measured by the first worker while the others wait."""
+def shared_profile(
+    study: StoredStudy, data: Any, device: Any, tell: Callable[[Event], None], should_stop: Callable[[], bool]
+) -> Any:
+    """The study's step profile on this kind of device, measured by the first worker while the others wait.
+
+    Raises:
+        Interrupted: `should_stop` said so.
+    """
     from autoprog_search.files import write_atomic
     from autoprog_search.training.device import device_name
+    from autoprog_search.training.interrupt import Interrupted
     from autoprog_search.training.profile import StepProfile, profile_steps
 
     path = study.folder / "profile.json"
-    with FileLock(study.folder / ".profile.lock"):
+    lock = FileLock(study.folder / ".profile.lock")
+    while not lock.is_locked:
+        if should_stop():
+            raise Interrupted
+        with suppress(Timeout):
+            lock.acquire(timeout=POLL_SECONDS)
+    try:
         stored = json.loads(path.read_text()) if path.exists() else {}
         name = device_name(device)
         if name not in stored:
@@ -206,7 +223,10 @@ def shared_profile(study: StoredStudy, data: Any, device: Any, tell: Callable[[E
                 num_classes=data.num_classes,
                 in_chans=data.in_chans,
                 device=device,
+                should_stop=should_stop,
             )
             stored[name] = measured.to_dict()
             write_atomic(path, json.dumps(stored).encode())
-        return StepProfile.from_dict(stored[name])
+    finally:
+        lock.release()
+    return StepProfile.from_dict(stored[name])
