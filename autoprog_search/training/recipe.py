@@ -93,8 +93,8 @@ class GrowthSettings(BaseModel):
     search_points: int = Field(default=1, ge=1)
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)
-    estimate_at: Literal["own", "common"] = "common"
-    force_growth: Literal["none", "any", "depth", "patches"] = "any"
+    estimate_at: Literal["own", "common"] = "own"
+    force_growth: Literal["none", "any", "depth", "patches"] = "patches"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)

@@ -15,7 +15,7 @@ from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from tests.tiny import OneShot, levels, tiny_config, tiny_trainer
 
-CONFIG = tiny_config("growth.estimate_at=own", "growth.search_points=2")  # the paper's rule
+CONFIG = tiny_config("growth.force_growth=any", "growth.search_points=2")  # the paper's rule
 
 
 def test_linear_schedule_runs_stage_by_stage():
