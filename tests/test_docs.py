@@ -1,0 +1,68 @@
+"""README and docs quote stored results; here the two are compared, and the README's commands are run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from autoprog_search.report.tables import comparison_rows
+from autoprog_search.study.compare import compare
+from autoprog_search.study.config import StudyConfig
+from tests.tiny import cli
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "studies/published/demo"
+README = (ROOT / "README.md").read_text()
+
+
+def published_table() -> str:
+    """The demo's comparison as Markdown, from the published results.csv."""
+    config = StudyConfig.model_validate(yaml.safe_load((DEMO / "study.yaml").read_text()))
+    rows = comparison_rows(compare(pd.read_csv(DEMO / "results.csv"), config.tolerance))
+    lines = ["| " + " | ".join(rows[0]) + " |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(str(v) for v in row.values()) + " |" for row in rows)])
+
+
+def test_readme_quotes_the_published_demo():
+    quoted = re.search(r"<!-- demo-table.*?-->\n(.*?)\n<!-- /demo-table -->", README, flags=re.DOTALL)
+    assert quoted is not None
+    assert quoted[1] == published_table()
+
+
+def test_published_demo_is_todays_configuration():
+    """When a default changes, the demo has to be run and published again."""
+    from importlib.resources import files
+
+    from autoprog_search.study.config import config_from_file
+
+    stored = StudyConfig.model_validate(yaml.safe_load((DEMO / "study.yaml").read_text()))
+    today = config_from_file(Path(str(files("autoprog_search.study") / "demo.yaml")), "demo")
+    assert stored.hash() == today.hash()
+    assert stored.methods == today.methods
+
+
+def test_files_that_the_docs_link_to_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_readme_commands_run(tmp_path):
+    """All of them, in order, as they stand, but with a network and an epoch count that take seconds."""
+    short = {"create": "--set recipe.epochs=8 --set recipe.batch_size=100 --set space.model_args.embed_dim=12"}
+    short["train"] = short["create"]
+    commands = re.findall(r"^autoprog-search (.*)$", README, flags=re.MULTILINE)
+    assert len(commands) >= 8
+    for line in commands:
+        words = shlex.split(line)
+        extra = next((shlex.split(more) for word, more in short.items() if word in words[:2]), [])
+        if "--schedule" in words and words[words.index("--schedule") + 1].endswith(".yaml"):
+            extra = extra[2:]  # a schedule file brings its own epochs
+        done = cli(*words, *extra, cwd=tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+    assert (tmp_path / "pareto.html").stat().st_size > 1e6
+    assert (tmp_path / "studies/mine/report.html").read_text().count("<html") == 1
