@@ -46,8 +46,9 @@ class ActiveBlocks(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the active blocks on (batch, tokens, dim)."""
+        blocks = list(self._modules.values())
         for index in self.active:
-            x = self[index](x)
+            x = blocks[index](x)
         return x
 
 
@@ -92,8 +93,9 @@ class ElasticModel(nn.Module):
         blocks = blocks_of(model)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
         self._drop_path_rate = drop_path_rate_of(self._adapter, blocks[-1])
-        for block in blocks:
-            make_drop_paths_adjustable(self._adapter, block)
+        if self._drop_path_rate > 0:  # without, timm's identities stay and cost nothing
+            for block in blocks:
+                make_drop_paths_adjustable(self._adapter, block)
         model.blocks = ActiveBlocks(*blocks)
         self.model = model
         self.sub_network = self.full
@@ -166,6 +168,8 @@ class ElasticModel(nn.Module):
         """
         self.blocks.active = self._active_at(sub_network.depth)
         self.sub_network = sub_network
+        if self._drop_path_rate == 0:
+            return
         rated = self._active_at((rates_of or sub_network).depth)
         rates = calculate_drop_path_rates(self._drop_path_rate, len(rated))
         for index, rate in zip(rated, rates, strict=True):

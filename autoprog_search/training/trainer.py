@@ -27,6 +27,7 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Batch, Data
+from autoprog_search.training.device import seed_everywhere
 from autoprog_search.training.evaluate import Metrics, evaluate
 from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
@@ -355,7 +356,7 @@ class Trainer:
         recipe, step = self.spec.recipe, self.state.step
         images, labels = batch
         seed = derive(self.spec.seed, "step", step)
-        torch.manual_seed(seed)
+        seed_everywhere(seed, self.device)
         if self._mixup is not None:
             np.random.seed(seed % 2**32)
             images, labels = self._mixup(images, labels)
