@@ -1,12 +1,13 @@
-"""Atomic files: whole or absent, whenever the process dies."""
+"""Files: written whole or not at all, whenever the process dies; YAML read with one line for what is wrong."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from autoprog_search.errors import StudyError
+from autoprog_search.errors import AutoProgError, StudyError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -30,3 +31,18 @@ def write_atomic(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise StudyError(f"{path}: cannot be written: {str(error.strerror).lower()}") from None
+
+
+def read_yaml(path: Path, error: type[AutoProgError], what: str = "") -> Any:
+    """What a YAML file holds.
+
+    Args:
+        error: what to raise where the file cannot be read or is no YAML.
+        what: begins its message.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as reason:  # an impossible date is a ValueError to PyYAML
+        raise error(f"{what}{path} cannot be read: {' '.join(str(reason).split())}") from None

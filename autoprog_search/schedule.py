@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprog_search.errors import ScheduleError
+from autoprog_search.files import read_yaml
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -107,12 +108,7 @@ class GrowthSchedule:
         Raises:
             ScheduleError: the file cannot be read, or what it holds is no schedule.
         """
-        import yaml
-
-        try:
-            data = yaml.safe_load(path.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ScheduleError(f"schedule: {path} cannot be read: {' '.join(str(error).split())}") from None
+        data = read_yaml(path, ScheduleError, "schedule: ")
         return cls.from_dict(data, patch_size)
 
     def to_dict(self) -> dict[str, Any]:

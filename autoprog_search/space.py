@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoprog_search.errors import ScheduleError, SpaceError
+from autoprog_search.files import read_yaml
 from autoprog_search.schedule import GrowthSchedule, SubNetwork, check_square, patches_at
 
 if TYPE_CHECKING:
@@ -115,18 +116,13 @@ class GrowthSpace(BaseModel):
         Raises:
             SpaceError: no such preset or file, or what it holds is no growth space.
         """
-        import yaml
-
         path = Path(name_or_path)
         if path.suffix not in (".yaml", ".yml"):
             path = PRESETS / f"{name_or_path}.yaml"
             if name_or_path not in cls.presets():
                 known = ", ".join(cls.presets())
                 raise SpaceError(f"space: {name_or_path!r} is neither a preset ({known}) nor a .yaml file")
-        try:
-            data = yaml.safe_load(path.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:  # an impossible date is a ValueError to PyYAML
-            raise SpaceError(f"space: {path} cannot be read: {' '.join(str(error).split())}") from None
+        data = read_yaml(path, SpaceError, "space: ")
         if not isinstance(data, dict):
             raise SpaceError(f"space: {path} is not a mapping of fields")
         try:

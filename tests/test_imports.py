@@ -17,7 +17,8 @@ PACKAGE = Path(autoprog_search.__file__).parent
 # From the bottom up; a module imports its own layer and those below it.
 LAYERS = [
     ["errors"],
-    ["files", "schedule"],
+    ["files"],
+    ["schedule"],
     ["space", "cost"],
     ["choosing"],
     ["growth"],

@@ -10,6 +10,7 @@ import click
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.report.figures import FIGURES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from autoprog_search.study.store import StoredStudy
 
 COSTS = ("flops", "seconds")
-KINDS = ("pareto", "schedule", "curves", "estimates")
 
 
 @click.group()
@@ -214,13 +214,13 @@ def echo_comparison(table: DataFrame, fmt: Format) -> None:
 
 @study.command("plot")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), default="pareto", show_default=True)
+@click.option("--kind", type=click.Choice(list(FIGURES)), default="pareto", show_default=True)
 @click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
     """Draw the Pareto front, the schedules, the learning curves or the one-shot estimates of a study."""
-    from autoprog_search.report.figures import FIGURES, write_figure
+    from autoprog_search.report.figures import write_figure
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)

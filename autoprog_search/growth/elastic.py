@@ -117,7 +117,6 @@ class ElasticModel(nn.Module):
             GrowthError: timm does not know the model or its arguments, or its size is not what the space says.
         """
         model = create_timm_model(space, num_classes=num_classes, in_chans=in_chans, drop_path_rate=drop_path_rate)
-        adapter_of(model)
         blocks = full_size(model).depth
         if blocks != space.depth:
             side = "above" if space.depth > blocks else "below"
@@ -240,7 +239,7 @@ def create_timm_model(
     """The plain timm model of a growth space, at full size.
 
     Raises:
-        GrowthError: timm does not know the model or its arguments.
+        GrowthError: timm does not know the model or its arguments, or it cannot be made elastic.
     """
     if not timm.is_model(space.model):
         raise GrowthError(f"model: timm has no {space.model!r}; timm.list_models() lists what it has")
@@ -250,8 +249,8 @@ def create_timm_model(
     except (TypeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GrowthError(f"model: timm cannot build an elastic {space.model} ({reason})") from None
+    adapter_of(model)
     if space.pos_embed == "sincos":
-        adapter_of(model)
         _set_sincos(model)
     return model
 

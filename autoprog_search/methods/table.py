@@ -89,9 +89,6 @@ def method_named(name: str) -> MethodInfo:
     return METHODS[name]
 
 
-W_SCALES = (1.0, 2.0, 0.5, 4.0, 0.25, 8.0, 0.125)
-
-
 def w_scale_of(trial: int) -> float:
     """The multiple of the fitted w in autoprog's trial (from 0): 1, 2, 1/2, 4, 1/4, ... trace the Pareto front."""
-    return W_SCALES[trial] if trial < len(W_SCALES) else 2.0 ** ((trial + 1) // 2 * (1 if trial % 2 else -1))
+    return 2.0 ** ((trial + 1) // 2 * (1 if trial % 2 else -1))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from optuna.trial import FrozenTrial
+
 from autoprog_search.methods.fixed import linear
 from autoprog_search.methods.table import method_named
-from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import Levels, parameter_name
+from autoprog_search.space import GrowthSpace, Levels, parameter_name
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.trainer import steps_of_stages
@@ -53,23 +53,19 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
 
     rng = Random(0)
     mean_draw = sum(seconds(space.sample(rng)) for _ in range(200)) / 200
-    parts = [mean_draw if levels is None else seconds(levels) for levels in _expected(study)]
-    full_seconds = sum(stage_steps) * profile.seconds[SubNetwork(space.full.depth, space.full.patches)]
+    waiting = ((job, trial) for job, trial in study.trials().items() if not trial.state.is_finished())
+    expected = [_levels(space, job, trial) for job, trial in waiting]
+    parts = [mean_draw if levels is None else seconds(levels) for levels in expected]
+    full_seconds = sum(stage_steps) * profile.seconds[space.full]
     return Budget(len(parts), sum(parts), sum(parts) / full_seconds)
 
 
-def _expected(study: StoredStudy) -> Iterator[Levels | None]:
-    for job, trial in study.trials().items():
-        if not trial.state.is_finished():
-            yield _levels(study, job)
-
-
-def _levels(study: StoredStudy, job: Job) -> Levels | None:
-    info, space = method_named(job.method), study.config.space
+def _levels(space: GrowthSpace, job: Job, trial: FrozenTrial) -> Levels | None:
+    """The trial's schedule as far as it is known or guessed; None: the mean of draws."""
+    info = method_named(job.method)
     if info.levels is not None:
         return info.levels(space)
     if info.draw is not None:
-        trial = study.optuna_study(job.method, job.seed).get_trials(deepcopy=False)[job.trial]
         params = trial.system_attrs["fixed_params"]
         free = range(1, space.stages)
         pairs = [(params[parameter_name(k, "depth")], params[parameter_name(k, "patches")]) for k in free]

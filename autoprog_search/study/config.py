@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.files import read_yaml
 from autoprog_search.methods.table import method_named
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe, load_recipe, validated
@@ -108,12 +109,7 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     Raises:
         AutoProgError: it cannot be read, or something in it is wrong.
     """
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"config: {path} cannot be read: {' '.join(str(error).split())}") from None
+    data = read_yaml(path, ConfigError, "config: ")
     if not isinstance(data, dict) or "space" not in data:
         raise ConfigError(f"config: {path} names no space")
     resolved: dict[str, Any] = {"growth": {}, "data": {}, **data, "name": check_name(name), "storage": storage}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -13,13 +12,14 @@ from optuna.trial import Trial, TrialState
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod
-from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
+from autoprog_search.training.recipe import GrowthSettings
 from autoprog_search.training.trainer import Progress, RunResult, RunSpec, Trainer, check_search, steps_of_stages
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpe
 
 
 def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:
-    info, growth = method_named(job.method), study.config.growth
+    info = method_named(job.method)
     trials = study.config.methods[job.method].trials
 
     def sampler_for(name: str) -> optuna.samplers.BaseSampler:
@@ -126,12 +126,16 @@ def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:
         return info.make_sampler(seed, trials)
 
     if info.searches_inside:
-        trial.study.sampler = AutoProgSampler(
-            seed=job.seed, w=growth.w, w_scale=w_scale_of(job.trial), score=growth.score, w_default=growth.w_default
-        )
+        trial.study.sampler = autoprog_sampler(study.config.growth, job.seed, w_scale_of(job.trial))
         return OptunaMethod(trial, ranges=info.ranges)
     trial.study.sampler = sampler_for("")
     return OptunaMethod(trial, ranges=info.ranges, sampler_for=sampler_for)
+
+
+def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> optuna.samplers.BaseSampler:
+    """AutoProg's sampler under these growth settings."""
+    settings = {"w": growth.w, "w_scale": w_scale, "score": growth.score, "w_default": growth.w_default}
+    return method_named("autoprog").make_sampler(seed, 1, **settings)
 
 
 def _steps_for(study: StoredStudy, job: Job, budget_of: str, most: int) -> int:
@@ -152,9 +156,10 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
         if profile is not None and all(s in profile.seconds for s in state.steps)
         else state.wall_seconds - state.search_seconds
     )
-    by_seconds = spec.growth.score_cost == "seconds" and profile is not None and any(r.candidates for r in state.stages)
-    search_flops = state.search_flops + (profile.flops if by_seconds and profile else 0)
-    search_seconds = state.search_seconds + (profile.profile_seconds if by_seconds and profile else 0.0)
+    searched = any(record.candidates for record in state.stages)
+    used = profile if searched and spec.growth.score_cost == "seconds" else None  # then the profile is a cost of search
+    search_flops = state.search_flops + (used.flops if used else 0)
+    search_seconds = state.search_seconds + (used.profile_seconds if used else 0.0)
     return {
         "depths": [s.depth for s in chosen],
         "patches": [s.patches for s in chosen],
@@ -174,14 +179,7 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
         "epochs": state.step / epoch_steps,
         "step_flops_full": result.step_flops_full,
         "curve": state.curve,
-        "stages": [
-            {
-                **{k: v for k, v in asdict(record).items() if k not in ("chosen", "candidates")},
-                "chosen": [record.chosen.depth, record.chosen.patches],
-                "candidates": [[c.depth, c.patches] for c in record.candidates],
-            }
-            for record in state.stages
-        ],
+        "stages": [record.to_dict() for record in state.stages],
         "versions": versions(),
         "device": profile.device if profile is not None else "",
     }

@@ -133,8 +133,8 @@ def _method(schedule: GrowthSchedule | str, space: GrowthSpace, growth: GrowthSe
         raise ConfigError(f"schedule: {schedule!r} is neither a file nor one of {known}")
     import optuna
 
-    from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+    from autoprog_search.methods.optuna import OptunaMethod
+    from autoprog_search.study.run_trial import autoprog_sampler
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = AutoProgSampler(seed=seed, w=growth.w, score=growth.score, w_default=growth.w_default)
-    return OptunaMethod(optuna.create_study(sampler=sampler).ask())
+    return OptunaMethod(optuna.create_study(sampler=autoprog_sampler(growth, seed)).ask())

@@ -21,7 +21,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import write_atomic
+from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.space import parameter_name
 from autoprog_search.study.config import StudyConfig, check_name
@@ -159,7 +159,7 @@ def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> No
             levels = info.draw(space, Random(derive(study.config.name, method, seed, number)))
             for k, pair in enumerate(levels[:-1], start=1):
                 params |= {parameter_name(k, axis): v for axis, v in zip(("depth", "patches"), pair, strict=True)}
-        attributes = {"w_scale": w_scale_of(number) if method == "autoprog" else 1.0}
+        attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
         stored.enqueue_trial(params, user_attrs=attributes)
 
 
@@ -173,10 +173,7 @@ def open_study(root: Path, name: str) -> StoredStudy:
     path = folder / "study.yaml"
     if not path.exists():
         raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise StudyError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    data = read_yaml(path, StudyError)
     return StoredStudy(folder, validated(StudyConfig, data, str(path)))
 
 

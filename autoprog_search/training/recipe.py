@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.files import read_yaml
+from autoprog_search.oneshot.candidates import ForceGrowth
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -94,7 +96,7 @@ class GrowthSettings(BaseModel):
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)
     estimate_at: Literal["own", "common"] = "own"
-    force_growth: Literal["none", "any", "depth", "patches"] = "patches"
+    force_growth: ForceGrowth = "patches"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)
@@ -125,18 +127,13 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         ConfigError: no such recipe, or a wrong field in it.
     """
-    import yaml
-
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
         if name_or_path not in known:
             raise ConfigError(f"recipe: {name_or_path!r} is neither a recipe ({', '.join(known)}) nor a .yaml file")
         path = RECIPES / f"{name_or_path}.yaml"
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"recipe: {path} cannot be read: {' '.join(str(error).split())}") from None
+    data = read_yaml(path, ConfigError, "recipe: ")
     return validated(Recipe, data if data is not None else {}, f"recipe {path.stem}")
 
 

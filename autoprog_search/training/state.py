@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -40,6 +40,11 @@ class StageRecord:
         rows = zip(self.candidates, self.losses, self.loss_ses, self.costs, strict=True)
         return tuple(Estimate(*row) for row in rows)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and for JSON."""
+        pairs = {"chosen": _pair(self.chosen), "candidates": [_pair(c) for c in self.candidates]}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | pairs
+
 
 @dataclass
 class RunState:
@@ -71,10 +76,7 @@ class RunState:
     def to_dict(self) -> dict[str, Any]:
         """Plain values and tensors, which `torch.load(weights_only=True)` accepts."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        data["stages"] = [
-            {**asdict(r), "chosen": _pair(r.chosen), "candidates": [_pair(c) for c in r.candidates]}
-            for r in self.stages
-        ]
+        data["stages"] = [record.to_dict() for record in self.stages]
         data["steps"] = [(*_pair(s), count) for s, count in self.steps.items()]
         return data
 

@@ -19,7 +19,7 @@ from timm.data import Mixup
 from timm.utils import dispatch_clip_grad
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.errors import ConfigError, RunFailedError, ScheduleError
+from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import candidates
@@ -183,9 +183,7 @@ class Trainer:
         searches = self.method.needs_estimates(state.stage)
         allowed = self._candidates() if searches else self._reachable()
         if searches and len(allowed) > 1:
-            supernet = oneshot.supernet_of(allowed)
-            oneshot.search_steps(state.stage, self._stage_steps(), len(allowed), self.spec.growth.search_share)
-            self._grow(supernet)
+            self._grow(oneshot.supernet_of(allowed))
             state.phase = "search"
             self._save()
             return
@@ -230,8 +228,6 @@ class Trainer:
         if record is not None:  # recycling: weights, EMAs and optimiser state are the supernet's; nothing is grown
             assert chosen in record.candidates, "a method chose what was no candidate"
             self._activate(chosen)
-        elif state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
-            self._activate(chosen)
         else:
             self._grow(chosen)
         record = record or StageRecord(chosen)
@@ -272,11 +268,9 @@ class Trainer:
         )
 
     def _grow(self, to: SubNetwork) -> None:
-        if self.state.stage == 1:
+        if self.state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
             self._activate(to)
             return
-        if to.depth < self.elastic.sub_network.depth or to.patches < self.elastic.sub_network.patches:
-            raise ScheduleError(f"stage {self.state.stage}: {to} is smaller than {self.elastic.sub_network}")
         torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
         self.elastic.grow(
             to,
@@ -399,7 +393,7 @@ class Trainer:
         state, ran = self.state, self.elastic.sub_network
         network = self._reported()
         if state.phase == "search":
-            network.activate(self.elastic.sub_network)
+            network.activate(ran)
         val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size))
         if state.phase == "search":
             network.activate(oneshot.supernet_of(self._candidates()))
@@ -469,7 +463,6 @@ class Trainer:
             {
                 "run": self.spec.identity(),
                 "state": self.state.to_dict(),
-                "sub_network": (self.elastic.sub_network.depth, self.elastic.sub_network.patches),
                 "model": self.elastic.model.state_dict(),
                 "momentum": self._momentum.module.model.state_dict(),
                 "estimation": self._estimation.module.model.state_dict(),
@@ -493,7 +486,7 @@ class Trainer:
         if self.state.phase == "search":  # the step draws its own candidate; EMAs stand at the supernet
             self._activate(oneshot.supernet_of(self._candidates()))
         else:
-            self._activate(SubNetwork(*saved["sub_network"]))
+            self._activate(self.state.stages[-1].chosen)
 
 
 def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:

@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial
 
 from autoprog_search.errors import AutoProgError, StudyError
 from autoprog_search.study.scheduling import runnable, unfinished
@@ -142,9 +143,10 @@ def work(
     if index == 0:
         tell(Event("budget", message=budget(study, profile, data.train_size).text))
     while not should_stop():
-        job, lock = _claim(study)
+        trials = study.trials()
+        job, lock = _claim(study, trials)
         if job is None or lock is None:
-            if not unfinished(study.trials()):
+            if not unfinished(trials):
                 return
             time.sleep(POLL_SECONDS)
             continue
@@ -174,9 +176,9 @@ def _tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> No
     tell(Event("progress", job, progress))
 
 
-def _claim(study: StoredStudy) -> tuple[Job | None, FileLock | None]:
+def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job | None, FileLock | None]:
     """A trial that is ready and that nobody else holds, with its lock."""
-    for job in runnable(study.trials()):
+    for job in runnable(trials):
         folder = study.trial_folder(job)
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
