@@ -19,7 +19,8 @@ from autoprog_search.training.data import load_data
 from autoprog_search.training.device import pick_device
 from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, load_recipe
-from autoprog_search.training.trainer import RunSpec, Trainer
+from autoprog_search.training.spec import RunSpec
+from autoprog_search.training.trainer import Trainer
 from benchmarks.record import record
 
 WARM_UP, STEPS = 10, 100

@@ -14,7 +14,8 @@ from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.study.config import StudyConfig, config_from_file
 from autoprog_search.training.data import Data, load_data
-from autoprog_search.training.trainer import RunSpec, Trainer, steps_of_stages
+from autoprog_search.training.spec import RunSpec, planned_steps
+from autoprog_search.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -40,9 +41,7 @@ def tiny_data(config: StudyConfig) -> Data:
 
 def tiny_trainer(config: StudyConfig, method: Method | None = None, seed: int = 0, **options) -> Trainer:
     data = tiny_data(config)
-    stage_steps = steps_of_stages(
-        config.space.stage_epochs(config.recipe.epochs), data.train_size // config.recipe.batch_size
-    )
+    stage_steps = planned_steps(config.space, config.recipe, data.train_size)
     spec = RunSpec(config.space, config.recipe, config.growth, stage_steps, seed)
     return Trainer(spec, data, method or OneShot(), device=CPU, **options)
 

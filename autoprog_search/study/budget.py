@@ -12,7 +12,7 @@ from autoprog_search.methods.table import method_named
 from autoprog_search.space import GrowthSpace, Levels, parameter_name
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.trainer import steps_of_stages
+from autoprog_search.training.spec import planned_steps
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
     a TPE trial what the mean of 200 uniform schedules does.
     """
     space, recipe = study.config.space, study.config.recipe
-    stage_steps = steps_of_stages(space.stage_epochs(recipe.epochs), train_size // recipe.batch_size)
+    stage_steps = planned_steps(space, recipe, train_size)
 
     def seconds(levels: Levels) -> float:
         pairs = zip(stage_steps, (space.at(*pair) for pair in levels), strict=True)

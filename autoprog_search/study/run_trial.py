@@ -20,7 +20,8 @@ from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import GrowthSettings
-from autoprog_search.training.trainer import Progress, RunResult, RunSpec, Trainer, check_search, steps_of_stages
+from autoprog_search.training.spec import RunSpec, check_search, planned_steps
+from autoprog_search.training.trainer import Progress, RunResult, Trainer
 
 if TYPE_CHECKING:
     import torch
@@ -88,9 +89,7 @@ def check_study(study: StoredStudy, data: Data) -> None:
     config = study.config
     if not any(method_named(name).searches_inside for name in config.methods):
         return
-    stage_steps = steps_of_stages(
-        config.space.stage_epochs(config.recipe.epochs), data.train_size // config.recipe.batch_size
-    )
+    stage_steps = planned_steps(config.space, config.recipe, data.train_size)
     check_search(RunSpec(config.space, config.recipe, config.growth, stage_steps, seed=0), lambda stage: True)
 
 
@@ -101,8 +100,8 @@ def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpe
         RunFailedError: the trial whose budget this one takes has failed.
     """
     config, info = study.config, method_named(job.method)
-    space, epoch_steps = config.space, data.train_size // config.recipe.batch_size
-    stage_steps = steps_of_stages(space.stage_epochs(config.recipe.epochs), epoch_steps)
+    space = config.space
+    stage_steps = planned_steps(space, config.recipe, data.train_size)
     method: Method
     if info.budget_of is not None:
         stage_steps = (_steps_for(study, job, info.budget_of, sum(stage_steps)),)

@@ -56,7 +56,8 @@ def train(
     from autoprog_search.training.device import pick_device
     from autoprog_search.training.profile import profile_steps
     from autoprog_search.training.recipe import DataConfig
-    from autoprog_search.training.trainer import RunSpec, Trainer, steps_of_stages
+    from autoprog_search.training.spec import RunSpec, steps_of_stages
+    from autoprog_search.training.trainer import Trainer
 
     space = GrowthSpace.load(space) if isinstance(space, str) else space
     recipe = recipe or load_recipe(space.recipe)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Batch, Data
 from autoprog_search.training.device import seed_everywhere
@@ -33,7 +31,8 @@ from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import GrowthSettings, Recipe
+from autoprog_search.training.recipe import Recipe
+from autoprog_search.training.spec import RunSpec, check_search
 from autoprog_search.training.state import RunState, StageRecord
 
 CHECKPOINT_SECONDS = 15.0
@@ -54,31 +53,6 @@ class Progress:
     val_top1: float | None
     images_per_second: float
     seconds_left: float
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """What to train: everything that decides a run's result.
-
-    Attributes:
-        stage_steps: optimiser steps of each stage.
-        seed: of the initial weights, the order of images and all else that is random.
-        extra_depths: depths of a fixed schedule that are no levels of the space.
-        method: how the schedule is chosen, in words; a checkpoint of another run is refused.
-    """
-
-    space: GrowthSpace
-    recipe: Recipe
-    growth: GrowthSettings
-    stage_steps: tuple[int, ...]
-    seed: int
-    extra_depths: tuple[int, ...] = ()
-    method: str = ""
-
-    def identity(self) -> str:
-        """The same for the same run only."""
-        parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth)]
-        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, self.method))
 
 
 @dataclass(frozen=True)
@@ -489,21 +463,6 @@ class Trainer:
             self._activate(self.state.stages[-1].chosen)
 
 
-def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
-    """Whether every stage is long enough for its search, said before anything is trained.
-
-    Raises:
-        ConfigError: a stage is too short.
-    """
-    current = None
-    for stage, steps in enumerate(spec.stage_steps[:-1], start=1):
-        # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
-        count = len(candidates(spec.space, stage, current, spec.growth.force_growth))
-        if searches(stage) and count > 1:
-            oneshot.search_steps(stage, steps, count, spec.growth.search_share)
-        current = spec.space.at(0, 0)
-
-
 def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
     if recipe.mixup == 0 and recipe.cutmix == 0:
         return None
@@ -513,9 +472,3 @@ def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
         label_smoothing=recipe.label_smoothing,
         num_classes=num_classes,
     )
-
-
-def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:
-    """Optimiser steps of each stage: boundaries are rounded, so that the parts sum to the rounded whole."""
-    ends = [0, *(round(float(e) * epoch_steps) for e in np.cumsum(stage_epochs))]
-    return tuple(b - a for a, b in pairwise(ends))

@@ -1,0 +1,64 @@
+"""What a run is, before it runs: all that decides its result, its stages in steps, and whether its searches fit in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.estimate import search_steps
+from autoprog_search.space import GrowthSpace
+from autoprog_search.training.randomness import derive
+from autoprog_search.training.recipe import GrowthSettings, Recipe
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to train: everything that decides a run's result.
+
+    Attributes:
+        stage_steps: optimiser steps of each stage.
+        seed: of the initial weights, the order of images and all else that is random.
+        extra_depths: depths of a fixed schedule that are no levels of the space.
+        method: how the schedule is chosen, in words; a checkpoint of another run is refused.
+    """
+
+    space: GrowthSpace
+    recipe: Recipe
+    growth: GrowthSettings
+    stage_steps: tuple[int, ...]
+    seed: int
+    extra_depths: tuple[int, ...] = ()
+    method: str = ""
+
+    def identity(self) -> str:
+        """The same for the same run only."""
+        parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth)]
+        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, self.method))
+
+
+def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:
+    """Optimiser steps of each stage: boundaries are rounded, so that the parts sum to the rounded whole."""
+    ends = [0, *(round(e * epoch_steps) for e in accumulate(stage_epochs))]
+    return tuple(b - a for a, b in pairwise(ends))
+
+
+def planned_steps(space: GrowthSpace, recipe: Recipe, train_size: int) -> tuple[int, ...]:
+    """Optimiser steps of each stage of the space, under the recipe, on so many training images."""
+    return steps_of_stages(space.stage_epochs(recipe.epochs), train_size // recipe.batch_size)
+
+
+def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
+    """Whether every stage is long enough for its search, said before anything is trained.
+
+    Raises:
+        ConfigError: a stage is too short.
+    """
+    current = None
+    for stage, steps in enumerate(spec.stage_steps[:-1], start=1):
+        # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
+        count = len(candidates(spec.space, stage, current, spec.growth.force_growth))
+        if searches(stage) and count > 1:
+            search_steps(stage, steps, count, spec.growth.search_share)
+        current = spec.space.at(0, 0)
