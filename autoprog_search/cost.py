@@ -1,7 +1,8 @@
 """What training costs, in closed form: FLOPs of a sub-network, a step and a schedule (no torch here).
 
-One rule everywhere: 2 FLOPs per multiply-add of the linear layers, the patch embedding and attention; norms,
-activations, optimiser and evaluation left out; a training step is three forward passes.
+One rule everywhere: 2 FLOPs per multiply-add of the linear and convolution layers and of attention; norms, activations,
+optimiser and evaluation left out; a training step is three forward passes. So a forward pass is a polynomial of degree
+2 in the number of patches (attention), plus one such polynomial for each block that runs.
 """
 
 from __future__ import annotations
@@ -18,30 +19,61 @@ TRAIN_OVER_FORWARD = 3  # the backward pass costs two forward passes: gradients 
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCost:
-    """FLOPs of a plain ViT's forward pass, part by part, for one image.
+class Polynomial:
+    """`constant + linear * n + square * n^2` FLOPs on n patches, for one image."""
 
-    `growth/adapters.py` reads one off a timm model.
+    constant: int
+    linear: int = 0
+    square: int = 0
+
+    def at(self, patches: int) -> int:
+        """Its value on so many patches."""
+        return self.constant + self.linear * patches + self.square * patches**2
+
+    def less(self, times: int, part: Polynomial) -> Polynomial:
+        """What is left of it without so many times a part of it."""
+        constant, linear = self.constant - times * part.constant, self.linear - times * part.linear
+        return Polynomial(constant, linear, self.square - times * part.square)
+
+    @classmethod
+    def through(cls, points: Mapping[int, int]) -> Polynomial:
+        """The one through three (patches, FLOPs) points; through a single point, a constant.
+
+        Raises:
+            ValueError: no polynomial of degree 2 with whole coefficients goes through them.
+        """
+        if len(points) == 1:
+            return cls(*points.values())
+        (x0, y0), (x1, y1), (x2, y2) = sorted(points.items())
+        first, second = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
+        square = round((second - first) / (x2 - x0))
+        linear = round(first) - square * (x0 + x1)
+        found = cls(y0 - linear * x0 - square * x0**2, linear, square)
+        if any(found.at(x) != y for x, y in points.items()):
+            raise ValueError(f"{dict(points)} are not FLOPs of a model that is quadratic in its patches")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """FLOPs of a model's forward pass, part by part, for one image. `growth/flops.py` reads one off a timm model.
 
     Attributes:
-        per_patch: patch embedding, FLOPs per patch.
-        per_token: all linear layers of one block, FLOPs per token.
-        per_token_pair: attention of one block, FLOPs per pair of tokens.
-        per_image: the classifier head.
-        prefix_tokens: class, distillation and register tokens.
+        rest: all that is no block of a stack: patch embedding, class attention, heads.
+        blocks: one block of each stack.
+        shares: how many blocks of each stack run at each depth; None for a single stack.
     """
 
-    per_patch: int
-    per_token: int
-    per_token_pair: int
-    per_image: int
-    prefix_tokens: int
+    rest: Polynomial
+    blocks: tuple[Polynomial, ...]
+    shares: Mapping[int, tuple[int, ...]] | None = None
 
     def forward_flops(self, sub_network: SubNetwork) -> int:
         """FLOPs of one image's forward pass."""
-        tokens = sub_network.patches + self.prefix_tokens
-        block = self.per_token * tokens + self.per_token_pair * tokens**2
-        return self.per_patch * sub_network.patches + sub_network.depth * block + self.per_image
+        counts = self.shares[sub_network.depth] if self.shares is not None else (sub_network.depth,)
+        stacks = zip(counts, self.blocks, strict=True)
+        blocks = sum(count * block.at(sub_network.patches) for count, block in stacks)
+        return self.rest.at(sub_network.patches) + blocks
 
     def step_flops(self, sub_network: SubNetwork, batch_size: int) -> int:
         """FLOPs of one training step."""

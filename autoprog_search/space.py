@@ -139,6 +139,12 @@ class GrowthSpace(BaseModel):
         """Names of the spaces that come with the package."""
         return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
+    @property
+    def in_chans(self) -> int | None:
+        """Image channels, where the space says so; else the data's."""
+        value = self.model_args.get("in_chans")
+        return int(value) if value is not None else None
+
     # ── sub-networks and levels ─────────────────────────────────────────────────────────────────────────────────
 
     @cached_property

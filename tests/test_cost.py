@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from autoprog_search.cost import ModelCost, count_steps
+from autoprog_search.cost import ModelCost, Polynomial, count_steps
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
@@ -72,18 +72,43 @@ def test_a_training_step_is_three_forward_passes(sub_network):
     elastic.activate(sub_network)
     images = images_for(elastic, sub_network, batch)
     step = counted(lambda: elastic(images).sum().backward())
-    images_gradient = batch * elastic.cost.per_patch * sub_network.patches  # which nobody needs: torch leaves it out
+    embedding = 2 * elastic.model.patch_embed.proj.weight.numel() * sub_network.patches
+    images_gradient = batch * embedding  # which nobody needs: torch leaves it out
     assert step + images_gradient == elastic.cost.step_flops(sub_network, batch)
     assert elastic.cost.step_flops(sub_network, batch) == 3 * batch * elastic.cost.forward_flops(sub_network)
     elastic.zero_grad(set_to_none=True)
 
 
-COST = ModelCost(per_patch=7, per_token=11, per_token_pair=13, per_image=17, prefix_tokens=1)
+COST = ModelCost(Polynomial(17, 7), (Polynomial(2, 11, 13),))
+TWO_STACKS = ModelCost(Polynomial(17, 7), (Polynomial(0, 5), Polynomial(2, 11, 13)), {3: (1, 2), 5: (2, 3)})
 
 
 def test_the_closed_form_by_hand():
-    # 4 patches and a class token: 4 * 7 to embed, 2 blocks of 5 * 11 + 25 * 13, and the head's 17.
-    assert COST.forward_flops(SubNetwork(2, 4)) == 28 + 2 * (55 + 325) + 17
+    # 4 patches: 17 + 4 * 7 for the rest, 2 blocks of 2 + 4 * 11 + 16 * 13.
+    assert COST.forward_flops(SubNetwork(2, 4)) == 45 + 2 * 254
+    assert TWO_STACKS.forward_flops(SubNetwork(5, 4)) == 45 + 2 * 20 + 3 * 254
+
+
+def test_a_vits_polynomials_by_hand():
+    """12 d^2 per token and 2 d per pair of tokens, in multiply-adds; a class token makes n patches n + 1 tokens."""
+    elastic, width = elastic_of("deit_tiny"), 192
+    linear, pair = 2 * 12 * width**2, 2 * 2 * width
+    n = 49
+    block = linear * (n + 1) + pair * (n + 1) ** 2
+    assert elastic.cost.blocks == (Polynomial(linear + pair, linear + 2 * pair, pair),)
+    assert elastic.cost.blocks[0].at(n) == block
+    assert elastic.cost.rest == Polynomial(2 * width * 10, 2 * 3 * 16**2 * width)
+
+
+@given(a=st.integers(0, 10**12), b=st.integers(0, 10**9), c=st.integers(0, 10**6))
+def test_a_polynomial_is_found_from_three_points(a, b, c):
+    wanted = Polynomial(a, b, c)
+    assert Polynomial.through({n: wanted.at(n) for n in (4, 9, 16)}) == wanted
+
+
+def test_what_is_not_quadratic_is_no_models_cost():
+    with pytest.raises(ValueError, match="quadratic"):
+        Polynomial.through({4: 64, 9: 729, 16: 4097})
 
 
 @given(a=sub_networks, b=sub_networks)

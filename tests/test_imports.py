@@ -33,9 +33,9 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 
 def modules() -> list[Path]:
-    return sorted(
-        p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem not in {"__init__", "__main__", "testing"}
-    )
+    """All but what stands beside the layers: the package's front, and the suites for tests."""
+    apart = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
+    return sorted(p for p in PACKAGE.rglob("*.py") if p not in apart and layer_of(p) != "testing")
 
 
 def imports(path: Path) -> Iterator[str]:

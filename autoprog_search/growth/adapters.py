@@ -5,15 +5,58 @@ A family is one entry in ADAPTERS. A model that fits no entry is refused with th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from timm.layers.drop import DropPath
+import torch
+from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc
+from timm.layers.drop import DropPath, calculate_drop_path_rates
+from timm.models.beit import Beit
+from timm.models.beit import Block as BeitBlock
+from timm.models.cait import Cait, LayerScaleBlock
+from timm.models.eva import Eva, EvaBlock
 from timm.models.vision_transformer import Block, VisionTransformer, get_init_weights_vit
+from timm.models.vision_transformer_relpos import RelPosBlock, VisionTransformerRelPos
+from timm.models.volo import VOLO, Outlooker, Transformer
 from torch import nn
 
-from autoprog_search.cost import ModelCost
 from autoprog_search.errors import GrowthError
 from autoprog_search.schedule import SubNetwork
+
+
+class DenseLogits(NamedTuple):
+    """What a model with a dense (token) head gives in train mode (VOLO; Jiang et al., token labeling, NeurIPS 2021).
+
+    Attributes:
+        logits: (batch, classes) of the class token, for images of which a share may come from the batch's mirror image:
+            image i is mixed with image batch - 1 - i.
+        token_logits: (batch, tokens, classes), each token's put back to the image that it came from.
+        own_share: share of an image's tokens that are its own.
+    """
+
+    logits: torch.Tensor
+    token_logits: torch.Tensor
+    own_share: float
+
+
+TrainOutput = torch.Tensor | tuple[torch.Tensor, torch.Tensor] | DenseLogits
+"""Logits; logits of the class and of the distillation token; or dense logits."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A run of blocks of one kind, which may copy each other.
+
+    Attributes:
+        paths: the containers that hold it, in order.
+        block: the only block class that is known to be elastic.
+        drops: whether timm gives it stochastic depth.
+    """
+
+    paths: tuple[str, ...]
+    block: type[nn.Module]
+    drops: bool = True
 
 
 @dataclass(frozen=True)
@@ -22,88 +65,223 @@ class FamilyAdapter:
 
     Attributes:
         family: the timm class; its subclasses belong to it.
-        block: the only block class that is known to be elastic.
+        stacks: its blocks, in the order in which they run.
+        description: which models these are, for the docs.
+        resolution: how it runs at another one: timm's `dynamic` image size; a position embedding that is `resampled`
+            here at every step; or not at all (`fixed`), where that would replace parameters.
+        initialise: gives block number i (of its stack) fresh parameters, as timm initialised the model's own.
         residual_ends: the last projection of each residual branch of a block; zeroed, the block is the identity.
-        drop_paths: a block's stochastic depth modules, whose rate depends on the position in the stack.
+        drop_paths: a block's stochastic depth modules.
+        drop_rule: rates of the blocks that run: from 0 up to the model's rate in equal steps, or all the same.
+        prepare: what to do to a model once, before anything else.
+        refusal: why a model of this family cannot be elastic all the same, or "".
+        train_forward: the forward pass in train mode, where timm keeps another one for it.
     """
 
     family: type[nn.Module]
-    block: type[nn.Module]
-    residual_ends: tuple[str, ...]
-    drop_paths: tuple[str, ...]
+    stacks: tuple[Stack, ...]
+    description: str
+    resolution: Literal["dynamic", "resampled", "fixed"]
+    initialise: Callable[[nn.Module, nn.Module, int], None]
+    residual_ends: tuple[str, ...] = ("attn.proj", "mlp.fc2")
+    drop_paths: tuple[str, ...] = ("drop_path1", "drop_path2")
+    drop_rule: Literal["linear", "constant"] = "linear"
+    prepare: Callable[[nn.Module], None] = lambda model: None
+    refusal: Callable[[nn.Module], str] = lambda model: ""
+    train_forward: Callable[[nn.Module, torch.Tensor], TrainOutput] | None = None
+
+    def drop_path_rates(self, rate: float, depth: int) -> list[float]:
+        """Stochastic depth rates of the blocks of a network of this depth, those of all stacks counted."""
+        if self.drop_rule == "constant":
+            return [rate] * depth
+        return [float(r) for r in calculate_drop_path_rates(rate, depth)]  # type: ignore[arg-type]
+
+
+# ── what the families do differently ────────────────────────────────────────────────────────────────────────────────
+
+
+def _initialise_vit(model: nn.Module, block: nn.Module, index: int) -> None:
+    mode: str = model.weight_init_mode  # type: ignore[assignment]
+    initialise = get_init_weights_vit(mode)
+    for name, module in block.named_modules():
+        if not any(True for _ in module.children()):
+            initialise(module, name)
+    if getattr(model, "fix_init", False):
+        _shrink_branches(block, index)
+
+
+def _initialise_by_modules(model: nn.Module, block: nn.Module, index: int) -> None:
+    """Every module's own reset, then the model's rule for linear layers."""
+    for module in block.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()  # type: ignore[operator]
+    for module in block.modules():
+        if isinstance(module, nn.Linear):
+            model._init_weights(module)  # type: ignore[operator]
+
+
+def _initialise_beit(model: nn.Module, block: nn.Module, index: int) -> None:
+    _initialise_by_modules(model, block, index)
+    _shrink_branches(block, index)
+
+
+def _shrink_branches(block: nn.Module, index: int) -> None:
+    """timm's `fix_init_weight`: the branches of later blocks start smaller."""
+    for end in ("attn.proj", "mlp.fc2"):
+        weight: nn.Parameter = block.get_submodule(end).weight  # type: ignore[assignment]
+        weight.div_((2.0 * (index + 1)) ** 0.5)
+
+
+def _initialise_cait(model: nn.Module, block: nn.Module, index: int) -> None:
+    _initialise_by_modules(model, block, index)
+    for name in ("gamma_1", "gamma_2"):
+        getattr(block, name).copy_(model.init_values)
+
+
+def _prepare_cait(model: nn.Module) -> None:
+    model.patch_embed.strict_img_size = False  # type: ignore[union-attr] # the position embedding is resampled here
+    # LayerScale starts constant, and timm keeps the constant nowhere.
+    model.init_values = model.blocks[-1].gamma_1.detach()[0].clone()  # type: ignore[index, union-attr]
+
+
+def _refuse_dropped_patches(model: nn.Module) -> str:
+    if not isinstance(getattr(model, "patch_drop", None) or nn.Identity(), nn.Identity):
+        return "drops patches (patch_drop_rate); growth sets the patch count itself"
+    return ""
+
+
+def _refuse_eva(model: nn.Module) -> str:
+    if getattr(model, "rope_mixed", False):
+        return "has one rotary embedding per block (rope_mixed), which belongs to the block's place in the stack"
+    return _refuse_dropped_patches(model)
+
+
+def _train_volo(model: nn.Module, images: torch.Tensor) -> TrainOutput:
+    """timm's `forward_train` (mixed tokens, dense output) ends before the head."""
+    out = model.forward_train(images)  # type: ignore[operator]
+    features = out if isinstance(out, torch.Tensor) else out[0]
+    logits: torch.Tensor = model.head(model.head_drop(features))  # type: ignore[operator]
+    if isinstance(out, torch.Tensor):
+        return logits
+    _, token_logits, (x1, y1, x2, y2) = out
+    return DenseLogits(logits, token_logits, 1 - (x2 - x1) * (y2 - y1) / token_logits.shape[1])
 
 
 ADAPTERS = {
-    # Also DeiT, distilled DeiT and DeiT-3, which are VisionTransformers to timm.
-    "vit": FamilyAdapter(VisionTransformer, Block, ("attn.proj", "mlp.fc2"), ("drop_path1", "drop_path2")),
+    "vit": FamilyAdapter(
+        VisionTransformer,
+        (Stack(("blocks",), Block),),
+        "ViT, DeiT, distilled DeiT, DeiT-3",
+        resolution="dynamic",
+        initialise=_initialise_vit,
+        refusal=_refuse_dropped_patches,
+    ),
+    "eva": FamilyAdapter(
+        Eva,
+        (Stack(("blocks",), EvaBlock),),
+        "EVA, EVA-02 and other ViTs with rotary embeddings",
+        resolution="dynamic",
+        initialise=_initialise_beit,
+        refusal=_refuse_eva,
+    ),
+    "cait": FamilyAdapter(
+        Cait,
+        (Stack(("blocks",), LayerScaleBlock),),
+        "CaiT; its class attention always runs",
+        resolution="resampled",
+        initialise=_initialise_cait,
+        prepare=_prepare_cait,
+        drop_paths=("drop_path",),
+        drop_rule="constant",
+    ),
+    "volo": FamilyAdapter(
+        VOLO,
+        (
+            Stack(("network.0",), Outlooker, drops=False),
+            Stack(("network.2", "network.3", "network.4"), Transformer),
+        ),
+        "VOLO-D1 to D5: outlookers and transformers grow, class attention always runs",
+        resolution="resampled",
+        initialise=_initialise_by_modules,
+        train_forward=_train_volo,
+    ),
+    "beit": FamilyAdapter(
+        Beit,
+        (Stack(("blocks",), BeitBlock),),
+        "BEiT, BEiT v2",
+        resolution="fixed",
+        initialise=_initialise_beit,
+    ),
+    "relpos": FamilyAdapter(
+        VisionTransformerRelPos,
+        (Stack(("blocks",), RelPosBlock),),
+        "ViT with relative positions",
+        resolution="fixed",
+        initialise=_initialise_vit,
+    ),
 }
+
+
+# ── reading a model ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def adapter_of(model: nn.Module) -> FamilyAdapter:
     """The family of a timm model, if it can be made elastic.
 
     Raises:
-        GrowthError: an unknown family, other blocks than the family's plain ones, or a model that cannot run at
-            another resolution.
+        GrowthError: an unknown family, other blocks than the family's plain ones, or something else that growth would
+            break.
     """
     name = type(model).__name__
     adapter = next((a for a in ADAPTERS.values() if isinstance(model, a.family)), None)
     if adapter is None:
         known = ", ".join(a.family.__name__ for a in ADAPTERS.values())
         raise GrowthError(f"model: {name} cannot be made elastic, growth/adapters.py has no entry for it ({known})")
-    other = next((b for b in blocks_of(model) if type(b) is not adapter.block), None)
-    if other is not None:
-        raise GrowthError(f"model: {name} has {type(other).__name__} blocks, only {adapter.block.__name__} is elastic")
-    if not getattr(model, "dynamic_img_size", False):
+    for stack, blocks in zip(adapter.stacks, stacks_of(adapter, model), strict=True):
+        other = next((b for b in blocks if type(b) is not stack.block), None)
+        if other is not None:
+            raise GrowthError(
+                f"model: {name} has {type(other).__name__} blocks, only {stack.block.__name__} is elastic"
+            )
+    if adapter.resolution == "dynamic" and not getattr(model, "dynamic_img_size", False):
         raise GrowthError(f"model: {name} runs at one resolution only; create it with dynamic_img_size=True")
-    if not isinstance(getattr(model, "patch_drop", None), nn.Identity):
-        raise GrowthError(f"model: {name} drops patches (patch_drop_rate); growth sets the patch count itself")
+    if reason := adapter.refusal(model):
+        raise GrowthError(f"model: {name} {reason}")
     return adapter
 
 
-def blocks_of(model: nn.Module) -> nn.Sequential:
-    """The stack of blocks that growth acts on."""
-    blocks = model.blocks
-    assert isinstance(blocks, nn.Sequential)
-    return blocks
+def stacks_of(adapter: FamilyAdapter, model: nn.Module) -> list[list[nn.Module]]:
+    """All blocks of a model, stack by stack."""
+    return [
+        [block for path in stack.paths for block in model.get_submodule(path).children()] for stack in adapter.stacks
+    ]
 
 
-def model_cost(model: nn.Module) -> ModelCost:
-    """Read the closed-form cost off a timm ViT's layers (see `cost.py` for the counting rule)."""
-    block = blocks_of(model)[0]
-    linears = [m for m in block.modules() if isinstance(m, nn.Linear)]
-    heads = [getattr(model, name, None) for name in ("head", "head_dist")]
-    width: int = block.attn.num_heads * block.attn.head_dim  # type: ignore[union-attr, operator, assignment]
-    patch_weight: nn.Parameter = model.patch_embed.proj.weight  # type: ignore[union-attr, assignment]
-    prefix: int = model.num_prefix_tokens  # type: ignore[assignment]
-    return ModelCost(
-        per_patch=2 * patch_weight.numel(),
-        per_token=sum(2 * m.weight.numel() for m in linears),
-        per_token_pair=2 * 2 * width,  # queries with keys, then weights with values
-        per_image=sum(2 * head.weight.numel() for head in heads if isinstance(head, nn.Linear)),
-        prefix_tokens=prefix,
-    )
-
-
-def full_size(model: nn.Module) -> SubNetwork:
+def full_size(adapter: FamilyAdapter, model: nn.Module) -> SubNetwork:
     """The sub-network that is the whole model at its own image size."""
+    depth = sum(map(len, stacks_of(adapter, model)))
+    position = getattr(model, "pos_embed", None)
+    if position is not None and position.dim() == 4:  # VOLO's is a grid
+        return SubNetwork(depth, position.shape[1] * position.shape[2])
     patches: int = model.patch_embed.num_patches  # type: ignore[union-attr, assignment]
-    return SubNetwork(len(blocks_of(model)), patches)
+    return SubNetwork(depth, patches)
 
 
 def patch_size_of(model: nn.Module) -> int:
-    """Side of a patch in pixels."""
-    size: tuple[int, int] = model.patch_embed.patch_size  # type: ignore[union-attr, assignment]
-    return size[0]
+    """Pixels along the side of a patch, as the last blocks see it."""
+    reduction: int = model.feature_info[-1]["reduction"]  # type: ignore[index, assignment]
+    return reduction
 
 
-def initialise_block(model: nn.Module, block: nn.Module) -> None:
-    """Give a block fresh parameters, as timm initialised the model's own (draws from torch's global generator)."""
-    mode: str = model.weight_init_mode  # type: ignore[assignment]
-    initialise = get_init_weights_vit(mode)
-    for name, module in block.named_modules():
-        if not any(True for _ in module.children()):
-            initialise(module, name)
+def resampled_position(model: nn.Module, grid: int) -> torch.Tensor:
+    """The position embedding for a grid of patches of that side: a function of the parameter, which stays the same."""
+    position: nn.Parameter = model.pos_embed  # type: ignore[assignment]
+    if position.dim() == 4:
+        return resample_abs_pos_embed_nhwc(position, [grid, grid])
+    return resample_abs_pos_embed(position, [grid, grid], num_prefix_tokens=0)
+
+
+# ── stochastic depth ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def make_drop_paths_adjustable(adapter: FamilyAdapter, block: nn.Module) -> None:

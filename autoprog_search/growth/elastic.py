@@ -6,29 +6,31 @@ same model switching its active set, and `elastic.model.state_dict()` is always 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from itertools import accumulate
 
-import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import build_sincos2d_pos_embed
-from timm.layers.drop import calculate_drop_path_rates
 from torch import nn
+from torch.func import functional_call
 
+from autoprog_search.cost import ModelCost
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.adapters import (
+    TrainOutput,
     adapter_of,
-    blocks_of,
     drop_path_rate_of,
     full_size,
-    initialise_block,
     make_drop_paths_adjustable,
-    model_cost,
     patch_size_of,
+    resampled_position,
     set_drop_path_rate,
+    stacks_of,
 )
-from autoprog_search.growth.chain import CHAINS, ActiveSet
+from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, share_depths
+from autoprog_search.growth.create import create_timm_model
+from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
 from autoprog_search.schedule import SubNetwork
@@ -36,7 +38,11 @@ from autoprog_search.space import GrowthSpace
 
 
 class ActiveBlocks(nn.Sequential):
-    """A stack of blocks of which only the active ones run; names and order are those of timm's own stack."""
+    """A container of blocks of which only the active ones run; names and order are those of timm's own.
+
+    Called or iterated over (timm's families do one or the other), it gives the active blocks; `children()`, indices and
+    `state_dict()` give all.
+    """
 
     active: ActiveSet
 
@@ -44,29 +50,38 @@ class ActiveBlocks(nn.Sequential):
         super().__init__(*blocks)
         self.active = tuple(range(len(self)))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the active blocks on (batch, tokens, dim)."""
+    def __iter__(self) -> Iterator[nn.Module]:
         blocks = list(self._modules.values())
-        for index in self.active:
-            x = blocks[index](x)
+        return iter([block for index in self.active if (block := blocks[index]) is not None])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the active blocks, one after the other."""
+        for block in self:
+            x = block(x)
         return x
 
 
 class ElasticModel(nn.Module):
-    """A timm ViT that trains as any of its sub-networks.
+    """A timm model that trains as any of its sub-networks.
 
     It starts as the full network. `activate` switches to a sub-network and costs nothing; `grow` also makes the
     parameters of the blocks that come in. Blocks that do not run get no gradient, which torch's optimisers skip.
 
     Args:
-        model: a timm model of a family in `growth/adapters.py`, made with `dynamic_img_size=True`. It becomes part of
-            this one: its stack of blocks is replaced by an elastic one that holds the same blocks.
+        model: a timm model of a family in `growth/adapters.py`, made with `dynamic_img_size=True` where the family
+            knows it. It becomes part of this one: elastic containers of the same blocks take the place of its own.
         depths: the depths it will run at, ascending; default: all. They fix which blocks run at which depth.
         chain: `even` or `lowest` (`growth/chain.py`); default: the chain of `operator`.
         operator: name of the growth operator that `grow` uses by default.
 
+    Attributes:
+        drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
+            the next `activate` or `grow` on.
+        antialias: whether images that have to be made smaller are filtered first. The released code does not; data that
+            a loader makes smaller are.
+
     Raises:
-        GrowthError: the model cannot be made elastic, or a depth is above its own.
+        GrowthError: the model cannot be made elastic, or a depth is outside its own.
     """
 
     def __init__(
@@ -78,27 +93,35 @@ class ElasticModel(nn.Module):
     ) -> None:
         super().__init__()
         self._adapter = adapter_of(model)
-        self.full = full_size(model)
+        self._adapter.prepare(model)
+        self.full = full_size(self._adapter, model)
         self.patch_size = patch_size_of(model)
-        self.cost = model_cost(model)
         self.operator = operator
-        levels = sorted(set(depths or range(1, self.full.depth + 1)) | {self.full.depth})
-        if levels[-1] > self.full.depth or levels[0] < 1:
+        stacks = stacks_of(self._adapter, model)
+        self._sizes = tuple(map(len, stacks))
+        least = len(stacks)  # a block of each
+        levels = sorted(set(depths or range(least, self.full.depth + 1)) | {self.full.depth})
+        if levels[-1] > self.full.depth or levels[0] < least:
             wrong = levels[-1] if levels[-1] > self.full.depth else levels[0]
-            raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s 1 to {self.full.depth} blocks")
+            raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s {least} to {self.full.depth} blocks")
         chain = chain or operator_named(operator).chain
         if chain not in CHAINS:
             raise GrowthError(f"chain: {chain!r} is unknown; there are {', '.join(CHAINS)}")
-        self.chain = CHAINS[chain](self.full.depth, levels)
-        blocks = blocks_of(model)
+        self.chain = build_chain(chain, self._sizes, levels)
+        self._shares = share_depths(self._sizes, levels)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
-        self._drop_path_rate = drop_path_rate_of(self._adapter, blocks[-1])
-        if self._drop_path_rate > 0:  # without, timm's identities stay and cost nothing
+        self.drop_path_rate = drop_path_rate_of(self._adapter, stacks[-1][-1])
+        self._drops = self.drop_path_rate > 0  # without, timm's identities stay and cost nothing
+        for stack, blocks in zip(self._adapter.stacks, stacks, strict=True):
             for block in blocks:
-                make_drop_paths_adjustable(self._adapter, block)
-        model.blocks = ActiveBlocks(*blocks)
+                if self._drops and stack.drops:
+                    make_drop_paths_adjustable(self._adapter, block)
+            for path in stack.paths:
+                model.set_submodule(path, ActiveBlocks(*model.get_submodule(path).children()))
+        self.antialias = False
         self.model = model
         self.sub_network = self.full
+        self._active: ActiveSet = self.chain[self.full.depth]
 
     @classmethod
     def from_space(
@@ -110,14 +133,21 @@ class ElasticModel(nn.Module):
         operator: str = "interpolation",
         chain: str | None = None,
         drop_path_rate: float = 0.0,
+        checkpoint: str = "",
     ) -> ElasticModel:
         """Build a growth space's timm model, freshly initialised from torch's global generator.
 
+        Args:
+            checkpoint: file of weights to start from instead.
+
         Raises:
-            GrowthError: timm does not know the model or its arguments, or its size is not what the space says.
+            GrowthError: timm does not know the model or its arguments, its size is not what the space says, or the
+                weights are not its own.
         """
-        model = create_timm_model(space, num_classes=num_classes, in_chans=in_chans, drop_path_rate=drop_path_rate)
-        blocks = full_size(model).depth
+        model = create_timm_model(
+            space, num_classes=num_classes, in_chans=in_chans, drop_path_rate=drop_path_rate, checkpoint=checkpoint
+        )
+        blocks = full_size(adapter_of(model), model).depth
         if blocks != space.depth:
             side = "above" if space.depth > blocks else "below"
             raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
@@ -127,53 +157,88 @@ class ElasticModel(nn.Module):
                 f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
                 f"has {elastic.full.resolution(elastic.patch_size)} px in patches of {elastic.patch_size}"
             )
+        elastic.check_resolution(space.patches[0])
         return elastic
 
+    def check_resolution(self, patches: int) -> None:
+        """Raise GrowthError where the family cannot run on so many patches."""
+        if self._adapter.resolution == "fixed" and patches != self.full.patches:
+            raise GrowthError(
+                f"patches: {type(self.model).__name__} has relative positions of one size, another would replace "
+                f"parameters; it grows in depth only, on {self.full.patches} patches (got {patches})"
+            )
+
+    @cached_property
+    def cost(self) -> ModelCost:
+        """FLOPs of its sub-networks, in closed form."""
+        return measure_cost(self, self._adapter, self._shares)
+
     @property
-    def blocks(self) -> ActiveBlocks:
-        """The stack of blocks, all L of them."""
-        return self.model.blocks  # type: ignore[return-value]
+    def blocks(self) -> list[nn.Module]:
+        """All L blocks, those of later stacks last."""
+        return [block for stack in stacks_of(self._adapter, self.model) for block in stack]
 
     @property
     def active(self) -> ActiveSet:
         """Indices of the blocks that run, ascending."""
-        return self.blocks.active
+        return self._active
 
     @property
     def resolution(self) -> int:
         """Side in pixels of the images that run now."""
         return self.sub_network.resolution(self.patch_size)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> TrainOutput:
         """Logits (batch, classes) of images (batch, channels, side, side), resized first if they have another side.
 
-        Bilinear without antialiasing, as the released code resizes.
+        In train mode some models give more: a distilled model whose `distilled_training` is set a pair, VOLO with its
+        auxiliary head `DenseLogits`.
         """
-        assert not self.model.grad_checkpointing, "timm's checkpointing would run every block"
         if images.shape[-1] != self.resolution:
             size = (self.resolution, self.resolution)
-            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        return self.model(images)
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=self.antialias)
+        run: nn.Module = self.model
+        if self.training and self._adapter.train_forward is not None:
+            run = _Forward(self.model, self._adapter.train_forward)
+        if self._adapter.resolution == "resampled" and self.sub_network.patches != self.full.patches:
+            name = "pos_embed" if run is self.model else "model.pos_embed"
+            position = resampled_position(self.model, self.sub_network.grid)
+            return functional_call(run, {name: position}, (images,))
+        return run(images)
 
     def activate(self, sub_network: SubNetwork, rates_of: SubNetwork | None = None) -> None:
         """Run as this sub-network from now on. No parameter changes.
 
         Args:
-            sub_network: one of the depths given at construction, any patch count.
+            sub_network: one of the depths given at construction, any patch count that the family can run on.
             rates_of: whose drop-path rates hold; default its own. While candidates are drawn, the supernet.
 
         Raises:
-            GrowthError: a depth that is none of the levels.
+            GrowthError: a depth that is none of the levels, or patches that the family cannot run on.
         """
-        self.blocks.active = self._active_at(sub_network.depth)
+        self.check_resolution(sub_network.patches)
+        self._run(self._active_at(sub_network.depth))
         self.sub_network = sub_network
-        if self._drop_path_rate == 0:
+        if not self._drops:
             return
         rated = self._active_at((rates_of or sub_network).depth)
-        rates = calculate_drop_path_rates(self._drop_path_rate, len(rated))
-        for index, rate in zip(rated, rates, strict=True):
-            assert isinstance(rate, float)
-            set_drop_path_rate(self._adapter, self.blocks[index], rate)
+        rates = dict(zip(rated, self._adapter.drop_path_rates(self.drop_path_rate, len(rated)), strict=True))
+        blocks, offset = self.blocks, 0
+        for stack, size in zip(self._adapter.stacks, self._sizes, strict=True):
+            for index in range(offset, offset + size):
+                if stack.drops and index in rates:
+                    set_drop_path_rate(self._adapter, blocks[index], rates[index])
+            offset += size
+
+    def _run(self, active: ActiveSet) -> None:
+        self._active = active
+        offset = 0
+        for path in (path for stack in self._adapter.stacks for path in stack.paths):
+            container = self.model.get_submodule(path)
+            assert isinstance(container, ActiveBlocks)
+            inside = range(offset, offset + len(container))
+            container.active = tuple(index - offset for index in active if index in inside)
+            offset += len(container)
 
     def grow(
         self,
@@ -210,22 +275,37 @@ class ElasticModel(nn.Module):
             raise GrowthError(f"patches: {to.patches} are fewer than now ({self.sub_network}); growth never shrinks")
         if zeta.donors != "online" and momentum is None:
             raise GrowthError("momentum: this growth operator takes parameters from the EMA network, pass momentum=")
-        traits = BlockTraits(partial(initialise_block, self.model), self._adapter.residual_ends)
         donors = self.blocks if zeta.donors == "online" or momentum is None else momentum.blocks
         if zeta.donors == "ema_for_all" and momentum is not None and to != self.sub_network:
             self.model.load_state_dict(momentum.model.state_dict())
-        origin = zeta.grow(self.blocks, donors, active, grown, traits)
+        origin = self._write(zeta, self.blocks, donors, grown)
         for ema in ([momentum] if momentum is not None else []) + [e for e in emas if e is not momentum]:
             if None in origin.values():
                 for new in origin:
                     ema.blocks[new].load_state_dict(self.blocks[new].state_dict())
             else:
-                zeta.grow(ema.blocks, ema.blocks, active, grown, traits)
+                self._write(zeta, ema.blocks, ema.blocks, grown)
             ema.activate(to)
         if optimizer is not None:
             grow_optimizer_state(optimizer, self.blocks, origin, state_rule)
         self.activate(to)
         return origin
+
+    def _write(
+        self, zeta: GrowthOperator, blocks: list[nn.Module], donors: list[nn.Module], grown: ActiveSet
+    ) -> Origin:
+        """Apply a growth operator stack by stack: an outlooker is no donor for a transformer block."""
+        origin: Origin = {}
+        for begin, end in zip((0, *accumulate(self._sizes)), accumulate(self._sizes), strict=False):
+            before, after = (tuple(i - begin for i in a if begin <= i < end) for a in (self._active, grown))
+            index_of = {id(block): index for index, block in enumerate(blocks[begin:end])}
+            traits = BlockTraits(partial(self._initialise, index_of), self._adapter.residual_ends)
+            written = zeta.grow(blocks[begin:end], donors[begin:end], before, after, traits)
+            origin |= {begin + new: donor if donor is None else begin + donor for new, donor in written.items()}
+        return origin
+
+    def _initialise(self, index_of: dict[int, int], block: nn.Module) -> None:
+        self._adapter.initialise(self.model, block, index_of[id(block)])
 
     def _active_at(self, depth: int) -> ActiveSet:
         if depth not in self.chain:
@@ -233,31 +313,22 @@ class ElasticModel(nn.Module):
         return self.chain[depth]
 
 
-def create_timm_model(
-    space: GrowthSpace, *, num_classes: int, in_chans: int = 3, drop_path_rate: float = 0.0
-) -> nn.Module:
-    """The plain timm model of a growth space, at full size.
+class _Forward(nn.Module):
+    """A model with another forward pass, as a module, so that `functional_call` can exchange its parameters."""
+
+    def __init__(self, model: nn.Module, function: Callable[[nn.Module, torch.Tensor], TrainOutput]) -> None:
+        super().__init__()
+        self.model, self.function = model, function
+
+    def forward(self, images: torch.Tensor) -> TrainOutput:
+        return self.function(self.model, images)
+
+
+def cost_of(space: GrowthSpace, num_classes: int = 1000) -> ModelCost:
+    """FLOPs of a growth space's sub-networks, without memory for its parameters.
 
     Raises:
-        GrowthError: timm does not know the model or its arguments, or it cannot be made elastic.
+        GrowthError: as `ElasticModel.from_space`.
     """
-    if not timm.is_model(space.model):
-        raise GrowthError(f"model: timm has no {space.model!r}; timm.list_models() lists what it has")
-    arguments = {"in_chans": in_chans, **space.model_args, "num_classes": num_classes, "drop_path_rate": drop_path_rate}
-    try:
-        model: nn.Module = timm.create_model(space.model, pretrained=False, dynamic_img_size=True, **arguments)
-    except (TypeError, AssertionError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise GrowthError(f"model: timm cannot build an elastic {space.model} ({reason})") from None
-    adapter_of(model)
-    if space.pos_embed == "sincos":
-        _set_sincos(model)
-    return model
-
-
-@torch.no_grad()
-def _set_sincos(model: nn.Module) -> None:
-    position: nn.Parameter = model.pos_embed  # type: ignore[assignment]
-    grid: tuple[int, int] = model.patch_embed.grid_size  # type: ignore[union-attr, assignment]
-    table = build_sincos2d_pos_embed(list(grid), dim=position.shape[-1])
-    position[:, position.shape[1] - table.shape[0] :] = table  # class tokens keep timm's
+    with torch.device("meta"):
+        return ElasticModel.from_space(space, num_classes=num_classes, in_chans=space.in_chans or 3).cost

@@ -47,6 +47,7 @@ class GrowthOperator:
         donors: where parameters come from: the online network; the EMA network for `new` blocks only; or the EMA
             network for `all` blocks and everything else, the paper's MoGrow.
         preserves_function: the growth changes no output.
+        keeps: new blocks keep the parameters that they hold.
         chain: which blocks run at which depth (`growth/chain.py`).
     """
 
@@ -54,6 +55,7 @@ class GrowthOperator:
     description: str
     donors: Literal["online", "ema_for_new", "ema_for_all"] = "online"
     preserves_function: bool = False
+    keeps: bool = False
     chain: Literal["even", "lowest"] = "even"
 
 
@@ -131,6 +133,11 @@ def zero_init(blocks: Blocks, donors: Blocks, active: ActiveSet, grown: ActiveSe
     return origin
 
 
+def keep(blocks: Blocks, donors: Blocks, active: ActiveSet, grown: ActiveSet, traits: BlockTraits) -> Origin:
+    """Leave each new block as it is: for models that start from pretrained weights, whose blocks are worth more."""
+    return dict.fromkeys(new_blocks(active, grown))
+
+
 GROWTH_OPERATORS: dict[str, GrowthOperator] = {
     "rand_init": GrowthOperator(rand_init, "new blocks are initialised afresh"),
     "stacking": GrowthOperator(stacking, "the stack is repeated on top of itself", chain="lowest"),
@@ -138,6 +145,7 @@ GROWTH_OPERATORS: dict[str, GrowthOperator] = {
     "zero_init": GrowthOperator(
         zero_init, "a copy whose residual branches start at zero: no output changes", preserves_function=True
     ),
+    "keep": GrowthOperator(keep, "new blocks keep what they hold, say pretrained weights", keeps=True),
     "mogrow": GrowthOperator(
         interpolation, "all parameters from the EMA network, then interpolation (the paper)", donors="ema_for_all"
     ),

@@ -15,7 +15,7 @@ from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
 from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
 from autoprog_search.space import GrowthSpace, parameter_name
-from autoprog_search.testing import MethodCase, play
+from autoprog_search.testing.methods import MethodCase, play
 
 FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what answers
 

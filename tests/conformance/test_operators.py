@@ -9,7 +9,7 @@ import torch
 
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.operators import GROWTH_OPERATORS, GrowthOperator, interpolation, new_blocks
-from autoprog_search.testing import GROWN, SMALL, GrowthOperatorCase, RunInProgress
+from autoprog_search.testing.operators import GROWN, SMALL, GrowthOperatorCase, RunInProgress
 
 
 class TestGrowthOperators(GrowthOperatorCase):

@@ -26,7 +26,7 @@ from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, parse_
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-from autoprog_search.testing import play
+from autoprog_search.testing.methods import play
 
 DEPTHS, PATCHES = (4, 6, 8), (9, 16, 36)
 DIGITS = GrowthSpace.load("digits")

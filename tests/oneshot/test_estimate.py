@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprog_search.cost import ModelCost
+from autoprog_search.cost import ModelCost, Polynomial
 from autoprog_search.errors import ConfigError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot.estimate import (
@@ -29,7 +29,7 @@ from autoprog_search.schedule import SubNetwork
 from tests.growth.models import CLASSES, images, tiny
 
 CANDIDATES = tuple(SubNetwork(d, n) for d in (2, 3, 5) for n in (9, 16))
-COST = ModelCost(per_patch=768, per_token=24_576, per_token_pair=64, per_image=320, prefix_tokens=1)
+COST = ModelCost(Polynomial(320, 768), (Polynomial(24_640, 24_704, 64),))
 
 sub_networks = st.builds(SubNetwork, st.integers(1, 12), st.sampled_from([4, 9, 16]))
 candidate_tuples = st.sets(sub_networks, min_size=1, max_size=9)
@@ -149,7 +149,7 @@ def test_losses_are_each_candidates_own_cross_entropy(network, common):
     assert losses.device.type == "cpu"
     timm_model = network.model.eval()
     for row, candidate in zip(losses, CANDIDATES, strict=True):
-        network.blocks.active = network.chain[candidate.depth]
+        network.model.blocks.active = network.chain[candidate.depth]
         side = 16 if common else candidate.resolution(4)
         resized = F.interpolate(pictures, size=(side, side), mode="bilinear", align_corners=False)
         with torch.no_grad():

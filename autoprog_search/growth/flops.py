@@ -1,0 +1,59 @@
+"""Reading the closed-form cost (`cost.py`) off a timm model, whatever its family.
+
+torch's own counter counts the model's matrix products on the meta device, where nothing is computed, on three small
+images; a forward pass is quadratic in its patches, so three sizes tell all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from autoprog_search.cost import ModelCost, Polynomial
+from autoprog_search.growth.adapters import FamilyAdapter
+from autoprog_search.schedule import SubNetwork
+
+if TYPE_CHECKING:
+    from autoprog_search.growth.elastic import ElasticModel
+
+GRIDS = (2, 3, 4)
+
+
+def measure_cost(elastic: ElasticModel, adapter: FamilyAdapter, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
+    """The cost of an elastic model's sub-networks, at all sizes and at the depths of `shares`."""
+    depth = min(shares)
+    patches = [elastic.full.patches] if adapter.resolution == "fixed" else [grid**2 for grid in GRIDS]
+    was_running, was_training = elastic.sub_network, elastic.training
+    elastic.eval()
+    counts = {}
+    for n in patches:
+        elastic.activate(SubNetwork(depth, n))
+        counts[n] = _count(elastic, [f"model.{stack.paths[0]}.0" for stack in adapter.stacks])  # which always runs
+    elastic.activate(was_running)
+    elastic.train(was_training)
+    rest, *stacks = (
+        Polynomial.through({n: parts[k] for n, parts in counts.items()}) for k in range(1 + len(adapter.stacks))
+    )
+    for count, block in zip(shares[depth], stacks, strict=True):
+        rest = rest.less(count, block)
+    return ModelCost(rest, tuple(stacks), shares if len(stacks) > 1 else None)
+
+
+@torch.no_grad()
+def _count(elastic: ElasticModel, parts: Sequence[str]) -> tuple[int, ...]:
+    """FLOPs of one image as it runs now: of all, then of these parts."""
+    model = elastic.model
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    state = {f"model.{name}": torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    image = torch.empty(1, getattr(model, "in_chans", 3), elastic.resolution, elastic.resolution, device="meta")
+    # Attention by its matrix products: fused kernels are counted by a rule of their own.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        functional_call(elastic, state, (image,))
+    by_module = counter.get_flop_counts()
+    root = type(elastic).__name__
+    return (counter.get_total_flops(), *(sum(by_module[f"{root}.{part}"].values()) for part in parts))

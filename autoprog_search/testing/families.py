@@ -1,0 +1,213 @@
+"""What every elastic model family keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from autoprog_search.errors import GrowthError
+from autoprog_search.growth.adapters import ADAPTERS, DenseLogits, FamilyAdapter, adapter_of
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.operators import GROWTH_OPERATORS
+from autoprog_search.schedule import SubNetwork
+
+
+class FamilyCase:
+    """What a model of every family of `growth/adapters.py` keeps. Supply `build`.
+
+    The model takes square images of 3 channels, at most some hundred pixels wide, and has at least 4 blocks.
+    """
+
+    @pytest.fixture
+    def build(self) -> Callable[..., nn.Module]:
+        """`build(**arguments)`: `timm.create_model` of the model under test, with these arguments besides."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def elastic(self, build: Callable[..., nn.Module]) -> ElasticModel:
+        """The model under test, with weights large enough that every block and position shows in the output."""
+        torch.manual_seed(0)
+        return ElasticModel(shaken(build(drop_path_rate=0.2)))
+
+    def test_the_full_network_is_timms_own(self, build: Callable[..., nn.Module]) -> None:
+        """Bit for bit, in eval mode."""
+        model = shaken(build()).eval()
+        elastic = ElasticModel(deepcopy(model)).eval()
+        with torch.inference_mode():
+            assert torch.equal(logits_of(elastic(images(elastic))), logits_of(model(images(elastic))))
+
+    def test_every_sub_network_runs_and_only_its_blocks_learn(self, elastic: ElasticModel) -> None:
+        """Forward and backward at every candidate: finite, different from each other, no gradient elsewhere."""
+        seen: list[torch.Tensor] = []
+        for sub_network in sub_networks(elastic):
+            elastic.activate(sub_network)
+            assert len(elastic.active) == sub_network.depth
+            elastic.train()
+            elastic.zero_grad(set_to_none=True)
+            loss_of(elastic(images(elastic))).backward()
+            for index, block in enumerate(elastic.blocks):
+                gradients = [parameter.grad is not None for parameter in block.parameters()]
+                assert all(gradients) if index in elastic.active else not any(gradients), f"block {index}"
+            elastic.eval()
+            with torch.inference_mode():
+                out = logits_of(elastic(images(elastic)))
+            assert bool(out.isfinite().all())
+            assert all((out - other).abs().max() > 1e-5 for other in seen)
+            seen.append(out)
+
+    def test_resolution_changes_no_parameter(self, elastic: ElasticModel) -> None:
+        """What is resampled is a function of the parameter, which goes on training; or other sizes are refused."""
+        before = {name: id(parameter) for name, parameter in elastic.model.named_parameters()}
+        small = SubNetwork(elastic.full.depth, (elastic.full.grid - 1) ** 2)
+        if elastic._adapter.resolution == "fixed":
+            with pytest.raises(GrowthError, match="patches"):
+                elastic.activate(small)
+            return
+        elastic.activate(small)
+        elastic.train()
+        loss_of(elastic(images(elastic))).backward()
+        after = dict(elastic.model.named_parameters())
+        assert {name: id(parameter) for name, parameter in after.items()} == before
+        position = after.get("pos_embed")
+        assert position is None or (position.grad is not None and bool(position.grad.any()))
+
+    def test_drop_path_rates_follow_the_depth(self, elastic: ElasticModel) -> None:
+        """Those of the family's own rule for a network of that depth; full size has timm's."""
+        for sub_network in sub_networks(elastic):
+            elastic.activate(sub_network)
+            expected = elastic._adapter.drop_path_rates(0.2, sub_network.depth)
+            for place, index in enumerate(elastic.active):
+                module = getattr(elastic.blocks[index], elastic._adapter.drop_paths[0])
+                if not isinstance(module, nn.Identity):
+                    assert module.drop_prob == pytest.approx(expected[place], abs=1e-6)
+
+    def test_flops_are_torchs_count(self, elastic: ElasticModel) -> None:
+        """Of every sub-network: the closed form against the counter on a real image."""
+        elastic.eval().requires_grad_(False)
+        for sub_network in sub_networks(elastic):
+            elastic.activate(sub_network)
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                elastic(images(elastic, batch=1))
+            assert counter.get_total_flops() == elastic.cost.forward_flops(sub_network)
+
+    @pytest.mark.parametrize("operator", GROWTH_OPERATORS)
+    def test_it_grows_through_a_schedule(self, elastic: ElasticModel, operator: str) -> None:
+        """Three stages of training under every operator: finite, growing, no parameter exchanged, EMA in step."""
+        ema = ModelEmaV3(elastic, decay=0.5)
+        optimizer = torch.optim.AdamW(elastic.parameters(), lr=1e-3)
+        before = {name: id(parameter) for name, parameter in elastic.model.named_parameters()}
+        stages = schedule(elastic)
+        for network in (elastic, ema.module):
+            network.activate(stages[0])
+        for sub_network in stages:
+            origin = elastic.grow(sub_network, operator, optimizer=optimizer, momentum=ema.module)
+            same_kind = [type(elastic.blocks[a]) is type(elastic.blocks[b]) for a, b in origin.items() if b is not None]
+            assert all(same_kind)
+            elastic.train()
+            for _ in range(2):
+                loss = loss_of(elastic(images(elastic)))
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                ema.update(elastic)
+                assert bool(loss.isfinite())
+        assert elastic.active == ema.module.active == tuple(range(elastic.full.depth))
+        assert {name: id(parameter) for name, parameter in elastic.model.named_parameters()} == before
+
+    def test_fresh_blocks_are_as_timm_makes_them(self, build: Callable[..., nn.Module]) -> None:
+        """Every parameter of a block that `rand_init` makes has mean and spread of timm's in a new model."""
+        torch.manual_seed(1)
+        fresh = ElasticModel(build())
+        small = schedule(fresh)[0]
+        elastic = ElasticModel(deepcopy(fresh.model), depths=[small.depth, fresh.full.depth])
+        elastic.activate(small)
+        shaken(elastic.model)
+        torch.manual_seed(2)
+        for new in elastic.grow(fresh.full, "rand_init"):
+            expected = dict(fresh.blocks[new].named_parameters())
+            for name, parameter in elastic.blocks[new].named_parameters():
+                made, timms = parameter.detach(), expected[name].detach()
+                if timms.numel() < 64:  # too few numbers for a spread; a constant shows all the same
+                    assert (made.min() == made.max()) == (timms.min() == timms.max()), f"block {new}, {name}"
+                    continue
+                spread, wanted = made.std().item(), timms.std().item()
+                assert spread == pytest.approx(wanted, rel=0.5, abs=1e-6), f"block {new}, {name}"
+                mean, theirs = made.mean().item(), timms.mean().item()
+                assert mean == pytest.approx(theirs, abs=1e-6 + wanted / 2), f"block {new}, {name}"
+
+    def test_exported_weights_are_the_timm_models(
+        self, elastic: ElasticModel, build: Callable[..., nn.Module], tmp_path: Path
+    ) -> None:
+        """After growth, `timm.create_model(..., checkpoint_path=...)` gives the same network."""
+        elastic.activate(schedule(elastic)[0])
+        elastic.grow(elastic.full, "interpolation")
+        path = tmp_path / "weights.safetensors"
+        save_file({k: v.contiguous() for k, v in elastic.model.state_dict().items()}, path)
+        again = build(checkpoint_path=str(path)).eval()
+        elastic.eval()
+        with torch.inference_mode():
+            torch.testing.assert_close(again(images(elastic)), elastic(images(elastic)))
+
+
+def entry_of(model: nn.Module) -> str:
+    """The name of a model's entry in ADAPTERS."""
+    adapter: FamilyAdapter = adapter_of(model)
+    return next(name for name, entry in ADAPTERS.items() if entry is adapter)
+
+
+@torch.no_grad()
+def shaken(model: nn.Module) -> nn.Module:
+    """The model with every parameter moved a little, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return model
+
+
+def images(elastic: ElasticModel, batch: int = 4) -> torch.Tensor:
+    """Images at the side at which the model runs now."""
+    side = elastic.resolution
+    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(side))
+
+
+def sub_networks(elastic: ElasticModel) -> list[SubNetwork]:
+    """Every depth that the model knows of four, on every grid that it can run on of three."""
+    depths = sorted(elastic.chain)
+    chosen = sorted({depths[0], depths[len(depths) // 3], depths[2 * len(depths) // 3], depths[-1]})
+    fixed = elastic._adapter.resolution == "fixed"
+    grids = [elastic.full.grid] if fixed else sorted({elastic.full.grid - k for k in range(3)})
+    return [SubNetwork(depth, grid**2) for depth in chosen for grid in grids]
+
+
+def schedule(elastic: ElasticModel) -> list[SubNetwork]:
+    """Three stages up to full size."""
+    found = sub_networks(elastic)
+    return [found[0], found[len(found) // 2], elastic.full]
+
+
+def logits_of(out: object) -> torch.Tensor:
+    """Class logits, whatever else came with them."""
+    first = out if isinstance(out, torch.Tensor) else out[0]  # type: ignore[index]
+    assert isinstance(first, torch.Tensor)
+    return first
+
+
+def loss_of(out: object) -> torch.Tensor:
+    """A loss in which all outputs have a part."""
+    logits = logits_of(out)
+    labels = torch.arange(len(logits)) % logits.shape[1]
+    loss = F.cross_entropy(logits, labels)
+    if isinstance(out, DenseLogits):
+        tokens = out.token_logits.shape[1]
+        loss = loss + F.cross_entropy(out.token_logits.flatten(0, 1), labels.repeat_interleave(tokens))
+    return loss
