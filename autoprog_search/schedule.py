@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf, isqrt
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,17 @@ class GrowthSchedule:
         for k, (before, after) in enumerate(pairwise(s.sub_network for s in self.stages), start=2):
             if after.depth < before.depth or after.patches < before.patches:
                 raise ScheduleError(f"stage {k}: {after} is less than stage {k - 1}'s {before}; growth never shrinks")
+
+    @property
+    def epochs(self) -> float:
+        """Length of the whole schedule."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def at(self, epoch: float) -> SubNetwork:
+        """The sub-network that trains at a point of the run, counted in epochs from 0; the last one from the end on."""
+        ends = accumulate(stage.epochs for stage in self.stages)
+        running = (stage.sub_network for stage, end in zip(self.stages, ends, strict=True) if epoch < end)
+        return next(running, self.stages[-1].sub_network)
 
     @classmethod
     def of(cls, epochs: Iterable[float], sub_networks: Iterable[SubNetwork]) -> GrowthSchedule:

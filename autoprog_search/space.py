@@ -62,7 +62,7 @@ class GrowthSpace(BaseModel):
     patches: tuple[int, ...] = ()
     stages: int = Field(default=4, ge=1)
     stage_lengths: tuple[float, ...] = ()
-    recipe: str = "deit"
+    recipe: str = "imagenet_deit_100ep"
 
     @model_validator(mode="before")
     @classmethod

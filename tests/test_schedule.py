@@ -143,3 +143,10 @@ def test_a_file_that_cannot_be_read_gives_one_line(tmp_path):
     for path in (binary, tmp_path / "missing.yaml", tmp_path, Path("/dev/null/x.yaml")):
         with pytest.raises(ScheduleError, match=f"{path} cannot be read"):
             GrowthSchedule.from_file(path, patch_size=4)
+
+
+def test_which_sub_network_trains_when():
+    schedule = GrowthSchedule.of([2, 1.5, 4], [SubNetwork(3, 9), SubNetwork(4, 9), SubNetwork(6, 36)])
+    assert schedule.epochs == 7.5
+    depths = [schedule.at(epoch).depth for epoch in (0, 1.99, 2, 3, 3.5, 7, 7.5, 100)]
+    assert depths == [3, 3, 4, 4, 6, 6, 6, 6]

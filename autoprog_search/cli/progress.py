@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoprog_search.study.engines.local import Event
-    from autoprog_search.training.trainer import Progress
+    from autoprog_search.training.state import Progress
 
 PLAIN_EVERY = 0.25  # share of a run between two plain lines
 

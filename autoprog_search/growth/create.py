@@ -32,11 +32,10 @@ def create_timm_model(
     if not timm.is_model(space.model):
         raise GrowthError(f"model: timm has no {space.model!r}; timm.list_models() lists what it has")
     arguments = {"in_chans": in_chans, **space.model_args, "num_classes": num_classes, "drop_path_rate": drop_path_rate}
+    weights: set[str] = set()
     if checkpoint:
-        arguments |= {
-            "pretrained": True,
-            "pretrained_cfg_overlay": _overlay(space.model, Path(checkpoint).expanduser()),
-        }
+        overlay, weights = _overlay(space.model, Path(checkpoint).expanduser())
+        arguments |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
     try:
         try:
             model: nn.Module = timm.create_model(space.model, dynamic_img_size=True, **arguments)
@@ -51,13 +50,18 @@ def create_timm_model(
         reason = " ".join(str(error).split())[:200]
         raise GrowthError(f"init_checkpoint: {checkpoint} does not fit {space.model}: {reason}") from None
     adapter_of(model)
+    # Where a classifier is left out, timm asks for no key in particular; weights of something else would pass unseen.
+    if checkpoint and len(weights & set(model.state_dict())) < len(model.state_dict()) / 2:
+        raise GrowthError(
+            f"init_checkpoint: {checkpoint} does not fit {space.model}: most of its parameters are missing"
+        )
     if space.pos_embed == "sincos" and not checkpoint:
         _set_sincos(model)
     return model
 
 
-def _overlay(name: str, path: Path) -> dict[str, Any]:
-    """What timm must know of a file of weights: where it is and how many classes its classifier has."""
+def _overlay(name: str, path: Path) -> tuple[dict[str, Any], set[str]]:
+    """What timm must know of a file of weights (where it is, how many classes its classifier has), and its keys."""
     try:
         state = load_state_dict(str(path), weights_only=True)
     except FileNotFoundError:
@@ -66,7 +70,7 @@ def _overlay(name: str, path: Path) -> dict[str, Any]:
         raise GrowthError(f"init_checkpoint: {path} holds no weights: {' '.join(str(error).split())[:200]}") from None
     classifier = timm.get_pretrained_cfg_value(name, "classifier") or "head"
     weight = state.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
-    return {"file": str(path), "num_classes": len(weight) if weight is not None else 0}
+    return {"file": str(path), "num_classes": len(weight) if weight is not None else 0}, set(state)
 
 
 @torch.no_grad()

@@ -160,6 +160,11 @@ class ElasticModel(nn.Module):
         elastic.check_resolution(space.patches[0])
         return elastic
 
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that timm's optimiser factory shall not decay, when it is given this model and not `model`."""
+        names: Iterable[str] = getattr(self.model, "no_weight_decay", set)()
+        return {f"model.{name}" for name in names}
+
     def check_resolution(self, patches: int) -> None:
         """Raise GrowthError where the family cannot run on so many patches."""
         if self._adapter.resolution == "fixed" and patches != self.full.patches:

@@ -6,10 +6,12 @@ images; a forward pass is quadratic in its patches, so three sizes tell all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -45,14 +47,29 @@ def measure_cost(elastic: ElasticModel, adapter: FamilyAdapter, shares: Mapping[
 
 
 @torch.no_grad()
+def forward_flops(model: nn.Module, image: torch.Tensor) -> int:
+    """FLOPs of a model's forward pass on a batch (batch, channels, side, side)."""
+    with _counting() as counter:
+        model(image)
+    total: int = counter.get_total_flops()
+    return total
+
+
+@contextmanager
+def _counting() -> Iterator[FlopCounterMode]:
+    """Attention by its matrix products: fused kernels are counted by a rule of their own."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        yield counter
+
+
+@torch.no_grad()
 def _count(elastic: ElasticModel, parts: Sequence[str]) -> tuple[int, ...]:
     """FLOPs of one image as it runs now: of all, then of these parts."""
     model = elastic.model
     tensors = [*model.named_parameters(), *model.named_buffers()]
     state = {f"model.{name}": torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     image = torch.empty(1, getattr(model, "in_chans", 3), elastic.resolution, elastic.resolution, device="meta")
-    # Attention by its matrix products: fused kernels are counted by a rule of their own.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with _counting() as counter:
         functional_call(elastic, state, (image,))
     by_module = counter.get_flop_counts()
     root = type(elastic).__name__

@@ -115,7 +115,8 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     resolved: dict[str, Any] = {"growth": {}, "data": {}, **data, "name": check_name(name), "storage": storage}
     if isinstance(resolved["space"], str):
         resolved["space"] = GrowthSpace.load(resolved["space"]).model_dump()
-    default_recipe = resolved["space"].get("recipe", "deit") if isinstance(resolved["space"], dict) else "deit"
+    fallback = GrowthSpace.model_fields["recipe"].default
+    default_recipe = resolved["space"].get("recipe", fallback) if isinstance(resolved["space"], dict) else fallback
     if isinstance(resolved.setdefault("recipe", default_recipe), str):
         resolved["recipe"] = load_recipe(resolved["recipe"]).model_dump()
     for text in overrides:

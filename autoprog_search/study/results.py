@@ -44,6 +44,8 @@ COLUMNS = (
     Column("total_flops", "FLOPs", "training and search"),
     Column("train_seconds", "s", "steps x the sub-network's median step time in the study's profile of this device"),
     Column("search_seconds", "s", "clock time of the estimates"),
+    Column("loader_seconds", "s", "clock time of each stage's training steps spent waiting for images"),
+    Column("stage_seconds", "s", "clock time of each stage's training steps"),
     Column("wall_seconds", "s", "clock time of the run, all interruptions left out"),
     Column("speedup_flops", "", "total_flops of full of the same seed over this trial's"),
     Column("speedup_seconds", "", "the same of train_seconds + search_seconds"),
@@ -52,7 +54,7 @@ COLUMNS = (
     Column("versions", "", "of autoprog-search, torch, timm and Optuna"),
     Column("config_hash", "", "of the configuration that decides the results"),
 )
-LISTS = ("depths", "patches", "resolutions", "stage_epochs")
+LISTS = ("depths", "patches", "resolutions", "stage_epochs", "loader_seconds", "stage_seconds")
 
 
 def trials_frame(study: StoredStudy) -> pd.DataFrame:
@@ -67,7 +69,8 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
         row |= {name: json.dumps(row[name]) if row[name] is not None else None for name in LISTS}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
-    numbers = ["epochs", *(c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s"))]
+    measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
+    numbers = ["epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
     full = frame[(frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")
     frame["speedup_flops"] = frame["seed"].map(full["total_flops"]) / frame["total_flops"]

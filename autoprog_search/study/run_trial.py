@@ -21,7 +21,8 @@ from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import GrowthSettings
 from autoprog_search.training.spec import RunSpec, check_search, planned_steps
-from autoprog_search.training.trainer import Progress, RunResult, Trainer
+from autoprog_search.training.state import Progress, RunResult
+from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import torch
@@ -174,6 +175,8 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
         "total_flops": result.train_flops + search_flops,
         "train_seconds": train_seconds,
         "search_seconds": search_seconds,
+        "loader_seconds": state.loader_seconds,
+        "stage_seconds": state.stage_seconds,
         "wall_seconds": state.wall_seconds,
         "epochs": state.step / epoch_steps,
         "step_flops_full": result.step_flops_full,

@@ -17,7 +17,7 @@ from autoprog_search.training.recipe import GrowthSettings, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from autoprog_search.training.recipe import DataConfig
-    from autoprog_search.training.trainer import Progress
+    from autoprog_search.training.state import Progress
 
 
 def train(

@@ -1,12 +1,10 @@
-"""Optimiser, LR schedule, EMAs, loss and precision of a run: timm's, given the recipe."""
+"""Optimiser, LR schedule, EMAs and precision of a run: timm's, given the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
@@ -25,7 +23,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """
     # torch's fused kernels: 2 ms instead of 7 for the digits ViT on one CPU thread.
     fused = {"fused": True} if recipe.opt in ("adam", "adamw", "sgd") else {}
-    arguments = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, **fused, **recipe.opt_args}
+    arguments = {"lr": recipe.scaled_lr, "weight_decay": recipe.weight_decay, **fused, **recipe.opt_args}
     try:
         return create_optimizer_v2(model, opt=recipe.opt, **arguments)
     except (ValueError, AssertionError, TypeError) as error:
@@ -40,10 +38,10 @@ def build_scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int
         sched=recipe.sched,
         num_epochs=steps,  # timm's epochs are our steps: it multiplies both by updates_per_epoch = 1
         warmup_epochs=warmup,
-        warmup_lr=recipe.lr / 100,
+        warmup_lr=recipe.scaled_lr / 100,
         decay_epochs=max(1, min(round(recipe.decay_share * steps), steps - warmup)),
         decay_fn="linear",
-        min_lr=0.0,
+        min_lr=recipe.min_lr,
         step_on_epochs=False,
         updates_per_epoch=1,
     )
@@ -57,13 +55,6 @@ def build_ema(model: nn.Module, horizon: float, steps: int) -> ModelEmaV3:
     0.998 and 0.9996.
     """
     return ModelEmaV3(model, decay=1 - 1 / max(horizon * steps, 1.0), use_warmup=True)
-
-
-def build_loss(recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """Training loss: of soft targets where mixup or cutmix make them (they smooth the labels too)."""
-    if recipe.mixup > 0 or recipe.cutmix > 0:
-        return SoftTargetCrossEntropy()
-    return LabelSmoothingCrossEntropy(recipe.label_smoothing)
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:

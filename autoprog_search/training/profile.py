@@ -19,8 +19,9 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import device_name
 from autoprog_search.training.interrupt import Interrupted
-from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer
+from autoprog_search.training.optim import build_ema
 from autoprog_search.training.recipe import Recipe
+from autoprog_search.training.step import TrainingStep
 
 ROUNDS = 5
 BUDGET_SECONDS = 60.0  # after two rounds, no further one is begun past this
@@ -64,8 +65,10 @@ def profile_steps(
     """
     start, flops = time.perf_counter(), 0
     elastic = ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).to(device).train()
-    optimizer = build_optimizer(recipe, elastic.model)
-    loss_of = build_loss(recipe.model_copy(update={"mixup": 0.0, "cutmix": 0.0}))  # mixing images costs next to nothing
+    unmixed = recipe.model_copy(update={"mixup": 0.0, "cutmix": 0.0})  # mixing images costs next to nothing
+    take_step = TrainingStep(
+        unmixed, elastic, space.model, steps=100, num_classes=num_classes, in_chans=in_chans, device=device
+    )
     emas = [build_ema(elastic, 0.5, 100) for _ in range(2)]
     images = torch.randn(recipe.batch_size, in_chans, space.resolution, space.resolution, device=device)
     labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
@@ -78,15 +81,12 @@ def profile_steps(
                 raise Interrupted
             elastic.activate(sub_network)
             began = _now(device)
-            with autocast(recipe, device):
-                loss = loss_of(elastic(images), labels)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            take_step(images, labels, step=1, seed=turn)
             for ema in emas:
                 ema.update(elastic)
             taken.append(_now(device) - began)
             flops += elastic.cost.step_flops(sub_network, recipe.batch_size)
+            flops += recipe.batch_size * take_step.teacher_flops
     seconds = {s: median(taken[1:]) for s, taken in times.items()}
     return StepProfile(device_name(device), seconds, flops, time.perf_counter() - start)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.files import read_yaml
@@ -26,12 +26,25 @@ class Recipe(BaseModel):
 
     Attributes:
         epochs, batch_size: passes over the training data; images per optimiser step (a last partial batch is left out).
+        grad_accum: forward and backward passes that a batch is cut into, where it does not fit the device whole.
+        init_checkpoint: file of weights to start from, instead of a fresh initialisation.
         opt, lr, weight_decay, opt_args: for timm's optimiser factory. clip_grad: gradient norm, not clipped if 0.
-        sched: cosine, or warm-up-stable-decay (`wsd`: linear decay over the last `decay_share`).
+        lr_batch_size, lr_scaling: the batch size that `lr` is meant for; another one scales it (0: `lr` as it is).
+        sched, min_lr: cosine, or warm-up-stable-decay (`wsd`: linear over the last `decay_share`), down to min_lr.
         label_smoothing, mixup, cutmix: timm's.
+        hflip: probability of a mirrored image.
         augment: strength of the affine augmentation of data that live on the device, 0 to 1.
-        auto_augment, random_erasing: timm's, for data that come through a loader.
+        auto_augment, color_jitter, random_erasing, crop_scale, train_interpolation: timm's, for data that come through
+            a loader. crop_scale: least and largest share of the image's area in a random crop.
+        repeats: times that an image stands in a batch, each with its own augmentation (repeated augmentation); an epoch
+            stays as long and sees so many times fewer images.
         drop_path: stochastic depth rate of the last block.
+        dense_weight: of the loss of VOLO's token outputs, beside the class token's. They learn the image's label: token
+            labels, which VOLO's own recipe used, are not read.
+        teacher, teacher_checkpoint: timm name and file of weights (default: timm's own) of a network that a distilled
+            model's second token imitates. Its forward passes count as cost.
+        distillation, distillation_weight, temperature: the teacher's `hard` decisions or its `soft` probabilities, at
+            this temperature; the share of the loss.
         precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
         eval_weights: which weights are reported, fixed beforehand; `ema` is the momentum network.
     """
@@ -40,31 +53,83 @@ class Recipe(BaseModel):
 
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=128, ge=1)
+    grad_accum: int = Field(default=1, ge=1)
+    init_checkpoint: str = ""
     opt: str = "adamw"
     lr: float = Field(default=1e-3, gt=0)
+    lr_batch_size: int = Field(default=0, ge=0)
+    lr_scaling: Literal["linear", "sqrt"] = "linear"
     weight_decay: float = Field(default=0.05, ge=0)
     opt_args: dict[str, Any] = Field(default_factory=dict)
     clip_grad: float = Field(default=0.0, ge=0)
     sched: Literal["cosine", "wsd"] = "wsd"
+    min_lr: float = Field(default=0.0, ge=0)
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     decay_share: float = Field(default=0.3, gt=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0)
     cutmix: float = Field(default=0.0, ge=0)
+    hflip: float = Field(default=0.5, ge=0, le=1)
     augment: float = Field(default=0.5, ge=0, le=1)
     auto_augment: str | None = "rand-m9-mstd0.5-inc1"
+    color_jitter: float = Field(default=0.4, ge=0)
     random_erasing: float = Field(default=0.25, ge=0, le=1)
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    train_interpolation: Literal["random", "bilinear", "bicubic"] = "random"
+    repeats: int = Field(default=1, ge=1)
     drop_path: float = Field(default=0.0, ge=0, lt=1)
+    dense_weight: float = Field(default=0.5, ge=0)
+    teacher: str = ""
+    teacher_checkpoint: str = ""
+    distillation: Literal["hard", "soft"] = "hard"
+    distillation_weight: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=1.0, gt=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     eval_weights: Literal["ema", "raw"] = "ema"
 
+    @property
+    def scaled_lr(self) -> float:
+        """The learning rate at this batch size."""
+        if not self.lr_batch_size:
+            return self.lr
+        ratio = self.batch_size / self.lr_batch_size
+        return self.lr * (ratio if self.lr_scaling == "linear" else ratio**0.5)
+
     @model_validator(mode="after")
-    def _check_mixup(self) -> Recipe:
+    def _check(self) -> Recipe:
+        if self.batch_size % self.grad_accum:
+            raise ConfigError(
+                f"recipe, grad_accum: {self.grad_accum} does not divide batch_size {self.batch_size} into equal parts"
+            )
+        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ConfigError(f"recipe, crop_scale: {list(self.crop_scale)} is no range of shares above 0, up to 1")
+        if self.teacher_checkpoint and not self.teacher:
+            raise ConfigError("recipe, teacher_checkpoint: whose? give recipe.teacher, a timm model name")
         if (self.mixup or self.cutmix) and self.batch_size % 2:
             raise ConfigError(
                 f"recipe, batch_size: {self.batch_size} is odd; mixup and cutmix pair the images of a batch"
             )
         return self
+
+
+class AdaReg(BaseModel):
+    """Adaptive regularisation (section 4 of the paper; DESIGN §3.7): it grows with the network.
+
+    Each value is the share of the recipe's own strength in stage 1, from where it rises in equal steps to 1 in stage K.
+    Defaults: the released script's.
+
+    Attributes:
+        augment: of RandAugment's magnitude, or of the affine augmentation.
+        drop_path, erasing: of their rates.
+        crop: of how much of the image's area a random crop may leave out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    augment: float = Field(default=0.5, le=1)
+    drop_path: float = Field(default=0.0, le=1)
+    erasing: float = Field(default=0.0, le=1)
+    crop: float = Field(default=1.0, le=1)
 
 
 class GrowthSettings(BaseModel):
@@ -84,6 +149,7 @@ class GrowthSettings(BaseModel):
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
         w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
         estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
+        adareg: regularisation that grows with the network; `true` for the released script's shares.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,14 +169,23 @@ class GrowthSettings(BaseModel):
     w_default: float = Field(default=0.0, ge=0)
     estimation_ema: float = Field(default=0.004, gt=0, le=1)
     momentum_ema: float = Field(default=0.02, gt=0, le=1)
+    adareg: AdaReg | None = None
+
+    @field_validator("adareg", mode="before")
+    @classmethod
+    def _read_adareg(cls, value: Any) -> Any:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 class DataConfig(BaseModel):
     """Where images come from.
 
     Attributes:
-        name: `digits` (embedded), any timm data set name (`torch/cifar10`, `hfds/...`), or a folder of images.
+        name: `digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`), or
+            a folder of images.
         root: folder of a named data set, if it needs one.
+        val_share: of the training images that validate where the data have no split for it (docs/data.md).
+        train_share: of the training images that train, for a quick look; the others are not used.
         workers: loader processes, for data that do not live on the device.
     """
 
@@ -118,6 +193,8 @@ class DataConfig(BaseModel):
 
     name: str = "digits"
     root: str = ""
+    val_share: float = Field(default=0.1, gt=0, lt=1)
+    train_share: float = Field(default=1.0, gt=0, le=1)
     workers: int = Field(default=2, ge=0)
 
 

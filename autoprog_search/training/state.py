@@ -9,6 +9,7 @@ import torch
 
 from autoprog_search.choosing import Estimate
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.training.evaluate import Metrics
 
 Phase = Literal["open", "search", "train"]
 """A stage has to be opened (candidates, growth), trains its supernet, or trains what was chosen."""
@@ -57,6 +58,7 @@ class RunState:
         loss_sum, loss_count: training loss since the epoch began.
         curve: a row an epoch.
         search_flops, search_seconds: spent on estimates; wall_seconds: on everything, over all interruptions.
+        stage_seconds, loader_seconds: of each stage's training steps so far, and what of it was waiting for images.
     """
 
     step: int = 0
@@ -72,6 +74,14 @@ class RunState:
     search_flops: int = 0
     search_seconds: float = 0.0
     wall_seconds: float = 0.0
+    stage_seconds: list[float] = field(default_factory=list)
+    loader_seconds: list[float] = field(default_factory=list)
+
+    def count_seconds(self, seconds: float, waited: float) -> None:
+        """Add a training step's seconds, and those of them that it waited for images, to its stage's."""
+        for spent, more in ((self.stage_seconds, seconds), (self.loader_seconds, waited)):
+            spent.extend([0.0] * (self.stage - len(spent)))
+            spent[self.stage - 1] += more
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and tensors, which `torch.load(weights_only=True)` accepts."""
@@ -87,6 +97,35 @@ class RunState:
         data["stages"] = [_read_stage(stage) for stage in data["stages"]]
         data["steps"] = {SubNetwork(depth, patches): count for depth, patches, count in data["steps"]}
         return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a run tells while it runs; loss and accuracy are the last epoch's, None before its end."""
+
+    step: int
+    steps: int
+    stage: int
+    stages: int
+    phase: str
+    sub_network: SubNetwork
+    loss: float | None
+    val_top1: float | None
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run was and cost. Metrics are of the full network."""
+
+    state: RunState
+    val: Metrics
+    test: Metrics
+    test_ema: Metrics
+    train_flops: int
+    step_flops_full: int
+    weights: dict[str, torch.Tensor]
 
 
 def _read_stage(data: dict[str, Any]) -> StageRecord:

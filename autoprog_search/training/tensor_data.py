@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from autoprog_search.errors import DataError
+from autoprog_search.training.idx import read_idx
 from autoprog_search.training.randomness import derive
+from autoprog_search.training.recipe import DataConfig, Recipe
+from autoprog_search.training.regularisation import FULL, Strength
 
 SPLIT_SEED = 20220615  # one split for all methods and seeds; AutoProg's day at CVPR
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 
 
 @dataclass(frozen=True)
@@ -19,11 +26,14 @@ class TensorData:
 
     Attributes:
         augment: strength of the affine augmentation, 0 to 1.
+        hflip: probability of a mirrored image.
     """
 
     splits: dict[str, tuple[torch.Tensor, torch.Tensor]]
     num_classes: int
     augment: float
+    hflip: float = 0.0
+    antialias: bool = False  # the released code's bilinear resizing, for all images alike
 
     @property
     def in_chans(self) -> int:
@@ -36,9 +46,15 @@ class TensorData:
         return len(self.splits["train"][1])
 
     def train_batches(
-        self, seed: int, start: int, stop: int, batch_size: int
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        batch_size: int,
+        resolution: Callable[[int], int],
+        strength: Strength = FULL,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.train_batches`."""
+        """See `Data.train_batches`; all at full resolution."""
         images, labels = self.splits["train"]
         per_epoch = self.train_size // batch_size
         order, order_epoch = torch.empty(0, dtype=torch.long), -1
@@ -49,7 +65,8 @@ class TensorData:
                 order, order_epoch = torch.randperm(self.train_size, generator=generator), epoch
             index = order[position * batch_size : (position + 1) * batch_size].to(images.device)
             generator = torch.Generator().manual_seed(derive(seed, "augment", step))
-            yield random_affine(images[index], self.augment, generator), labels[index]
+            batch = random_affine(images[index], self.augment * strength.augment, generator)
+            yield random_mirror(batch, self.hflip, generator), labels[index]
 
     def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """See `Data.train_subset`."""
@@ -59,8 +76,8 @@ class TensorData:
         for index in chosen.split(batch_size):
             yield images[index], labels[index]
 
-    def eval_batches(self, split: str, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.eval_batches`."""
+    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """See `Data.eval_batches`; at full resolution."""
         images, labels = self.splits[split]
         yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
 
@@ -83,8 +100,19 @@ def random_affine(images: torch.Tensor, strength: float, generator: torch.Genera
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def load_digits(resolution: int, device: torch.device, augment: float) -> TensorData:
-    """scikit-learn's 1,797 digits, 8x8, up-sampled to `resolution`: 1,000 to train, 297 to validate, 500 to test."""
+def random_mirror(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+    """Mirror each image of (batch, channels, side, side), left to right, with this probability."""
+    if probability == 0:
+        return images
+    mirrored = (torch.rand(len(images), generator=generator) < probability).to(images.device)
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def load_digits(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
+    """scikit-learn's 1,797 digits, 8x8, up-sampled to `resolution`: 1,000 to train, 297 to validate, 500 to test.
+
+    The split is fixed: `val_share` has no say.
+    """
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 
@@ -93,8 +121,63 @@ def load_digits(resolution: int, device: torch.device, augment: float) -> Tensor
     rest, test = train_test_split(index, test_size=500, stratify=bunch.target, random_state=SPLIT_SEED)
     train, val = train_test_split(rest, test_size=297, stratify=bunch.target[rest], random_state=SPLIT_SEED)
     images = torch.tensor(bunch.images, dtype=torch.float32)[:, None] / 16
-    images = F.interpolate(images, size=(resolution, resolution), mode="bilinear", align_corners=False)
-    images = ((images - images[train].mean()) / images[train].std()).to(device)
-    labels = torch.tensor(bunch.target, dtype=torch.long).to(device)
-    splits = {name: (images[i], labels[i]) for name, i in (("train", train), ("val", val), ("test", test))}
-    return TensorData(splits, num_classes=10, augment=augment)
+    labels = torch.tensor(bunch.target, dtype=torch.long)
+    parts = {"train": _share(train, config.train_share), "val": val, "test": test}
+    return _on_device({name: (images[i], labels[i]) for name, i in parts.items()}, 10, resolution, device, recipe)
+
+
+def load_fashion_mnist(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
+    """Fashion-MNIST's IDX files: 60,000 images, of which `val_share` validate, and 10,000 to test; 28 px, 10 classes.
+
+    They are looked for in `config.root`, else where Debian's package puts them.
+
+    Raises:
+        DataError: a file is missing or is none of these, or a label is outside the classes.
+    """
+    from sklearn.model_selection import train_test_split
+
+    folder = Path(config.root).expanduser() if config.root else FASHION_MNIST
+    sets = {}
+    for name, prefix in (("train", "train"), ("test", "t10k")):
+        pixels = read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
+        numbers = read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1)
+        if len(pixels) != len(numbers):
+            raise DataError(f"data: {folder} has {len(pixels)} {name} images and {len(numbers)} labels")
+        if numbers.max(initial=0) > 9:
+            raise DataError(f"data: {folder}: label {numbers.max()} of the {name} set is outside the classes 0 to 9")
+        sets[name] = torch.tensor(pixels, dtype=torch.float32)[:, None] / 255, torch.tensor(numbers, dtype=torch.long)
+    targets = sets["train"][1].numpy()
+    train, val = train_test_split(
+        np.arange(len(targets)), test_size=config.val_share, stratify=targets, random_state=SPLIT_SEED
+    )
+    parts = {"train": _share(train, config.train_share), "val": val}
+    images, labels = sets["train"]
+    splits = {name: (images[i], labels[i]) for name, i in parts.items()} | {"test": sets["test"]}
+    return _on_device(splits, 10, resolution, device, recipe)
+
+
+def _share(indices: Sequence[int], share: float) -> Sequence[int]:
+    """The first of them: they are in random order already."""
+    return indices[: max(1, round(share * len(indices)))]
+
+
+def _on_device(
+    splits: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+    num_classes: int,
+    resolution: int,
+    device: torch.device,
+    recipe: Recipe,
+) -> TensorData:
+    """Resized, normalised by the training images' mean and deviation."""
+    size = (resolution, resolution)
+    resized = {
+        name: F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        if images.shape[-1] != resolution
+        else images
+        for name, (images, _) in splits.items()
+    }
+    mean, deviation = resized["train"].mean(), resized["train"].std()
+    ready = {
+        name: (((images - mean) / deviation).to(device), splits[name][1].to(device)) for name, images in resized.items()
+    }
+    return TensorData(ready, num_classes, augment=recipe.augment, hflip=recipe.hflip)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from timm.data import Mixup
-from timm.utils import dispatch_clip_grad
 
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.errors import ConfigError, RunFailedError
@@ -24,48 +21,19 @@ from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
-from autoprog_search.training.data import Batch, Data
-from autoprog_search.training.device import seed_everywhere
-from autoprog_search.training.evaluate import Metrics, evaluate
+from autoprog_search.training.data import Data
+from autoprog_search.training.evaluate import evaluate
 from autoprog_search.training.interrupt import Interrupted
-from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
+from autoprog_search.training.optim import autocast, build_ema
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import Recipe
+from autoprog_search.training.regularisation import FULL, Strength, strength_at
 from autoprog_search.training.spec import RunSpec, check_search
-from autoprog_search.training.state import RunState, StageRecord
+from autoprog_search.training.state import Progress, RunResult, RunState, StageRecord
+from autoprog_search.training.step import TrainingStep
 
 CHECKPOINT_SECONDS = 15.0
 CHECK_LOSS_EVERY = 20  # steps between looks at the loss: each waits for the device
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a run tells while it runs; loss and accuracy are the last epoch's, None before its end."""
-
-    step: int
-    steps: int
-    stage: int
-    stages: int
-    phase: str
-    sub_network: SubNetwork
-    loss: float | None
-    val_top1: float | None
-    images_per_second: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a finished run was and cost. Metrics are of the full network."""
-
-    state: RunState
-    val: Metrics
-    test: Metrics
-    test_ema: Metrics
-    train_flops: int
-    step_flops_full: int
-    weights: dict[str, torch.Tensor]
 
 
 class Trainer:
@@ -109,13 +77,20 @@ class Trainer:
             operator=growth.operator,
             chain=growth.chain,
             drop_path_rate=recipe.drop_path,
+            checkpoint=recipe.init_checkpoint,
         ).to(device)
-        self._optimizer = build_optimizer(recipe, self.elastic.model)
-        self._scheduler = build_scheduler(recipe, self._optimizer, self._total)
+        self.elastic.antialias = data.antialias
+        self._step = TrainingStep(
+            recipe,
+            self.elastic,
+            space.model,
+            steps=self._total,
+            num_classes=data.num_classes,
+            in_chans=data.in_chans,
+            device=device,
+        )
         self._momentum = build_ema(self.elastic, growth.momentum_ema, self._total)
         self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
-        self._loss = build_loss(recipe)
-        self._mixup = _mixup(recipe, data.num_classes)
         self.state = RunState()
         self._loss_parts: list[torch.Tensor] = []
         check_search(spec, method.needs_estimates)
@@ -173,13 +148,11 @@ class Trainer:
         supernet = oneshot.supernet_of(lambda_k)
         seed = derive(self.spec.seed, "draw", state.stage)
 
-        def before(step: int) -> SubNetwork:
-            drawn = oneshot.draw(lambda_k, seed, step - begin)
-            self.elastic.activate(drawn, rates_of=supernet)
-            return drawn
+        def drawn(step: int) -> SubNetwork:
+            return oneshot.draw(lambda_k, seed, step - begin)
 
         for stop in sorted(begin + p for p in points)[state.search_points :]:
-            self._train_steps(stop, before)
+            self._train_steps(stop, drawn, supernet)
             self.elastic.activate(supernet)
             self._estimate(lambda_k)
         assert state.search is not None
@@ -211,7 +184,8 @@ class Trainer:
         self._save()
 
     def _train_stage(self) -> None:
-        self._train_steps(self._ends[self.state.stage - 1], lambda step: self.elastic.sub_network)
+        chosen = self.elastic.sub_network
+        self._train_steps(self._ends[self.state.stage - 1], lambda step: chosen, chosen)
         self.state.stage += 1
         self.state.phase = "open"
         self._save()
@@ -248,7 +222,7 @@ class Trainer:
         torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
         self.elastic.grow(
             to,
-            optimizer=self._optimizer,
+            optimizer=self._step.optimizer,
             state_rule=self.spec.growth.optimizer_state,
             momentum=self._momentum.module,
             emas=[self._estimation.module],
@@ -292,21 +266,45 @@ class Trainer:
     def _stage_steps(self) -> int:
         return self.spec.stage_steps[self.state.stage - 1]
 
-    def _train_steps(self, stop: int, before: Callable[[int], SubNetwork]) -> None:
-        """Take optimiser steps up to `stop`; `before(step)` may switch the sub-network and names what trains."""
-        state = self.state
+    def _train_steps(self, stop: int, trained: Callable[[int], SubNetwork], rates_of: SubNetwork) -> None:
+        """Take optimiser steps up to `stop`.
+
+        Args:
+            trained: the sub-network of a step, a pure function: the loader asks ahead.
+            rates_of: whose drop-path rates hold, whatever is drawn.
+        """
+        state, recipe, strength = self.state, self.spec.recipe, self._strength()
         self.elastic.train()
+        self.elastic.drop_path_rate = recipe.drop_path * strength.drop_path
         first = state.stage if state.phase == "search" else state.stage + 1
         self._search_ahead = any(self.method.needs_estimates(k) for k in range(first, len(self._ends)))
-        batches = self.data.train_batches(self.spec.seed, state.step, stop, self.spec.recipe.batch_size)
-        for batch in batches:
+        batches = self.data.train_batches(
+            self.spec.seed,
+            state.step,
+            stop,
+            recipe.batch_size,
+            lambda step: trained(step).resolution(self.elastic.patch_size),
+            strength,
+        )
+        running: SubNetwork | None = None
+        while state.step < stop:
+            began = time.perf_counter()
+            images, labels = next(batches)
+            waited = time.perf_counter() - began
             if self._should_stop():
                 self._save()
                 raise Interrupted
-            trained = before(state.step)
-            self._step(batch)
-            state.steps[trained] = state.steps.get(trained, 0) + 1
+            sub_network = trained(state.step)
+            if sub_network != running:
+                self.elastic.activate(sub_network, rates_of=rates_of)
+                running = sub_network
+            self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
+            state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
+            self._momentum.update(self.elastic, state.step)
+            if self._search_ahead:
+                self._estimation.update(self.elastic, state.step)
+            state.count_seconds(time.perf_counter() - began, waited)
             epoch_ends = state.step % self._epoch_steps == 0 or state.step == self._total
             if epoch_ends:
                 self._end_epoch()
@@ -319,27 +317,12 @@ class Trainer:
                 self._last_progress = now
                 self._on_progress(self._progress())
 
-    def _step(self, batch: Batch) -> None:
-        """One optimiser step; everything random in it is seeded by the step."""
-        recipe, step = self.spec.recipe, self.state.step
-        images, labels = batch
-        seed = derive(self.spec.seed, "step", step)
-        seed_everywhere(seed, self.device)
-        if self._mixup is not None:
-            np.random.seed(seed % 2**32)
-            images, labels = self._mixup(images, labels)
-        self._scheduler.step_update(step)
-        with autocast(recipe, self.device):
-            loss = self._loss(self.elastic(images), labels)
-        loss.backward()
-        if recipe.clip_grad > 0:
-            dispatch_clip_grad(self.elastic.parameters(), recipe.clip_grad)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self._momentum.update(self.elastic, step + 1)
-        if self._search_ahead:
-            self._estimation.update(self.elastic, step + 1)
-        self._loss_parts.append(loss.detach())
+    def _strength(self) -> Strength:
+        """AdaReg's for this stage. A run that starts at full size does not grow: there is nothing to adapt to."""
+        state = self.state
+        if state.stages and state.stages[0].chosen == self.elastic.full:
+            return FULL
+        return strength_at(self.spec.growth.adareg, state.stage, len(self._ends))
 
     def _gather_loss(self) -> None:
         """Add the losses since the last look to the epoch's sum.
@@ -368,7 +351,7 @@ class Trainer:
         network = self._reported()
         if state.phase == "search":
             network.activate(ran)
-        val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size))
+        val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size, network.resolution))
         if state.phase == "search":
             network.activate(oneshot.supernet_of(self._candidates()))
         state.curve.append(
@@ -377,7 +360,7 @@ class Trainer:
                 "stage": state.stage,
                 "depth": ran.depth,
                 "patches": ran.patches,
-                "lr": self._optimizer.param_groups[0]["lr"],
+                "lr": self._step.optimizer.param_groups[0]["lr"],
                 "train_loss": state.loss_sum / state.loss_count,
                 "val_loss": val.loss,
                 "val_top1": val.top1,
@@ -394,16 +377,18 @@ class Trainer:
     # ── result, progress, checkpoint ────────────────────────────────────────────────────────────────────────────
 
     def _train_flops(self) -> int:
-        return self.elastic.cost.steps_flops(self.state.steps, self.spec.recipe.batch_size)
+        teacher = self.state.step * self.spec.recipe.batch_size * self._step.teacher_flops
+        return self.elastic.cost.steps_flops(self.state.steps, self.spec.recipe.batch_size) + teacher
 
     def _result(self) -> RunResult:
-        batch_size = 2 * self.spec.recipe.batch_size
+        batch_size, resolution = 2 * self.spec.recipe.batch_size, self.elastic.resolution
         network, ema = self._reported(), self._momentum.module
-        val = evaluate(network, self.data.eval_batches("val", batch_size))
-        test = evaluate(network, self.data.eval_batches("test", batch_size))
-        test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size))
+        val = evaluate(network, self.data.eval_batches("val", batch_size, resolution))
+        test = evaluate(network, self.data.eval_batches("test", batch_size, resolution))
+        test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size, resolution))
         self._tick()
         step_flops = self.elastic.cost.step_flops(self.elastic.full, self.spec.recipe.batch_size)
+        step_flops += self.spec.recipe.batch_size * self._step.teacher_flops
         return RunResult(self.state, val, test, test_ema, self._train_flops(), step_flops, network.model.state_dict())
 
     def _progress(self) -> Progress:
@@ -440,7 +425,7 @@ class Trainer:
                 "model": self.elastic.model.state_dict(),
                 "momentum": self._momentum.module.model.state_dict(),
                 "estimation": self._estimation.module.model.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
+                "optimizer": self._step.optimizer.state_dict(),
             },
         )
 
@@ -456,19 +441,8 @@ class Trainer:
         self.elastic.model.load_state_dict(saved["model"])
         self._momentum.module.model.load_state_dict(saved["momentum"])
         self._estimation.module.model.load_state_dict(saved["estimation"])
-        self._optimizer.load_state_dict(saved["optimizer"])
+        self._step.optimizer.load_state_dict(saved["optimizer"])
         if self.state.phase == "search":  # the step draws its own candidate; EMAs stand at the supernet
             self._activate(oneshot.supernet_of(self._candidates()))
         else:
             self._activate(self.state.stages[-1].chosen)
-
-
-def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
-    if recipe.mixup == 0 and recipe.cutmix == 0:
-        return None
-    return Mixup(
-        mixup_alpha=recipe.mixup,
-        cutmix_alpha=recipe.cutmix,
-        label_smoothing=recipe.label_smoothing,
-        num_classes=num_classes,
-    )

@@ -120,7 +120,7 @@ def test_weights_are_timms_and_evaluate_to_the_reported_accuracy(undisturbed):
     weights = study.trial_folder(job) / "weights.safetensors"
     arguments = {**study.config.space.model_args, "num_classes": 10}
     model = timm.create_model(study.config.space.model, checkpoint_path=str(weights), **arguments)
-    metrics = evaluate(model, tiny_data(study.config).eval_batches("test", 250))
+    metrics = evaluate(model, tiny_data(study.config).eval_batches("test", 250, study.config.space.resolution))
     assert metrics.top1 == study.trials()[job].user_attrs["top1"]
 
 

@@ -7,7 +7,7 @@ import torch
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.training.interrupt import Interrupted
-from autoprog_search.training.trainer import RunResult
+from autoprog_search.training.state import RunResult
 from tests.tiny import levels, tiny_config, tiny_trainer
 
 CONFIG = tiny_config(

@@ -89,7 +89,7 @@ def test_recycling_keeps_the_supernets_weights_and_optimiser_state():
         def choose(self, context):
             choice = super().choose(context)
             weights = {name: value.clone() for name, value in trainer.elastic.model.state_dict().items()}
-            snapshots.append((weights, len(trainer._optimizer.state), context))
+            snapshots.append((weights, len(trainer._step.optimizer.state), context))
             return choice
 
     trainer = tiny_trainer(CONFIG, Spy())
@@ -101,7 +101,7 @@ def test_recycling_keeps_the_supernets_weights_and_optimiser_state():
             weights, states, _ = snapshots[-1]
             now = trainer.elastic.model.state_dict()
             assert all(torch.equal(now[name], value) for name, value in weights.items())
-            assert len(trainer._optimizer.state) == states
+            assert len(trainer._step.optimizer.state) == states
             assert trainer.elastic.sub_network == choice.sub_network
 
     trainer._enter = check

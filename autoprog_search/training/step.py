@@ -1,0 +1,90 @@
+"""One optimiser step: mixing, forward and backward passes, clipping, the learning rate of the step."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from timm.data import Mixup
+from timm.utils import dispatch_clip_grad
+
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.training.device import seed_everywhere
+from autoprog_search.training.loss import build_loss
+from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler
+from autoprog_search.training.recipe import Recipe
+from autoprog_search.training.teacher import build_teacher
+
+
+class TrainingStep:
+    """Trains an elastic model, one batch at a call, as whatever sub-network it runs.
+
+    Args:
+        elastic: on `device`.
+        model_name: timm name of the model.
+        steps: of the whole run, which the learning rate's schedule spans.
+
+    Attributes:
+        optimizer: timm's.
+        teacher_flops: per image, 0 without a teacher.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        elastic: ElasticModel,
+        model_name: str,
+        *,
+        steps: int,
+        num_classes: int,
+        in_chans: int,
+        device: torch.device,
+    ) -> None:
+        self._recipe, self._elastic, self._device = recipe, elastic, device
+        self.optimizer = build_optimizer(recipe, elastic.model)
+        self._scheduler = build_scheduler(recipe, self.optimizer, steps)
+        self._loss = build_loss(recipe)
+        self._mixup = _mixup(recipe, num_classes)
+        teacher = build_teacher(recipe, model_name, elastic.model, num_classes=num_classes, in_chans=in_chans)
+        self.teacher_flops = teacher.forward_flops if teacher is not None else 0
+        self._teacher = teacher.to(device) if teacher is not None else None
+
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, step: int, seed: int) -> torch.Tensor:
+        """Take step number `step` of the run; everything random in it follows from `seed`.
+
+        Args:
+            images: (batch, channels, side, side), in as many equal parts as the recipe accumulates.
+            labels: (batch,).
+
+        Returns:
+            The mean loss, on the device, detached.
+        """
+        recipe = self._recipe
+        seed_everywhere(seed, self._device)
+        np.random.seed(seed % 2**32)  # mixup's, and VOLO's for its mixed tokens
+        if self._mixup is not None:
+            images, labels = self._mixup(images, labels)
+        self._scheduler.step_update(step)
+        parts = zip(images.chunk(recipe.grad_accum), labels.chunk(recipe.grad_accum), strict=True)
+        total = torch.zeros((), device=self._device)
+        for part, targets in parts:
+            with autocast(recipe, self._device):
+                imitated = self._teacher(part) if self._teacher is not None else None
+                loss = self._loss(self._elastic(part), targets, imitated) / recipe.grad_accum
+            loss.backward()
+            total += loss.detach()
+        if recipe.clip_grad > 0:
+            dispatch_clip_grad(self._elastic.parameters(), recipe.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total
+
+
+def _mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
+    if recipe.mixup == 0 and recipe.cutmix == 0:
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        label_smoothing=recipe.label_smoothing,
+        num_classes=num_classes,
+    )

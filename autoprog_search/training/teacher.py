@@ -1,0 +1,75 @@
+"""The teacher of a distilled model: a timm network that only looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.data import resolve_data_config
+from torch import nn
+
+from autoprog_search.errors import ConfigError
+from autoprog_search.growth.flops import forward_flops
+from autoprog_search.training.recipe import Recipe
+from autoprog_search.training.transforms import data_config_of
+
+
+class Teacher(nn.Module):
+    """A timm network in eval mode that gives its logits of the student's images, at its own size and normalisation.
+
+    Args:
+        name: timm model name. checkpoint: file of its weights; default: timm's own.
+        student: timm model name, whose normalisation the images have.
+
+    Attributes:
+        forward_flops: of one image.
+
+    Raises:
+        ConfigError: timm does not know it, or its weights cannot be had or do not fit the classes.
+    """
+
+    def __init__(self, name: str, checkpoint: str, student: str, num_classes: int, in_chans: int) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            raise ConfigError(f"recipe, teacher: timm has no {name!r}")
+        if checkpoint and not Path(checkpoint).expanduser().is_file():
+            raise ConfigError(f"recipe, teacher_checkpoint: there is no file {checkpoint}")
+        arguments = {"checkpoint_path": str(Path(checkpoint).expanduser())} if checkpoint else {"pretrained": True}
+        try:
+            network = timm.create_model(name, num_classes=num_classes, in_chans=in_chans, **arguments)
+        except Exception as error:  # noqa: BLE001 - no network, a file that is no checkpoint, other classes: each its own
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {reason}") from None
+        self.network = network.eval().requires_grad_(False)
+        own = resolve_data_config({}, model=network)
+        theirs = data_config_of(student)
+        self.side: int = own["input_size"][-1]
+        # x * std + mean is the plain image; both steps in one: x * scale + shift is what the teacher expects.
+        mean, std = (torch.tensor(own[kind]) for kind in ("mean", "std"))
+        its_mean, its_std = (torch.tensor(theirs[kind]) for kind in ("mean", "std"))
+        self.scale = nn.Buffer((its_std / std)[:in_chans].view(1, -1, 1, 1), persistent=False)
+        self.shift = nn.Buffer(((its_mean - mean) / std)[:in_chans].view(1, -1, 1, 1), persistent=False)
+        self.forward_flops = forward_flops(self.network, torch.zeros(1, in_chans, self.side, self.side))
+
+    @torch.no_grad()
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, classes) of the student's normalised images (batch, channels, side, side)."""
+        if images.shape[-1] != self.side:
+            images = F.interpolate(images, size=(self.side, self.side), mode="bilinear", align_corners=False)
+        return self.network(images * self.scale + self.shift)
+
+
+def build_teacher(recipe: Recipe, student: str, model: nn.Module, *, num_classes: int, in_chans: int) -> Teacher | None:
+    """The recipe's teacher, if it has one; the model then answers with both of its tokens in train mode.
+
+    Raises:
+        ConfigError: the model has no distillation token, or as `Teacher`.
+    """
+    if not recipe.teacher:
+        return None
+    if not hasattr(model, "set_distilled_training"):
+        raise ConfigError(f"recipe, teacher: {student} has no distillation token; take a distilled model")
+    model.set_distilled_training(True)  # type: ignore[operator]
+    return Teacher(recipe.teacher, recipe.teacher_checkpoint, student, num_classes, in_chans)

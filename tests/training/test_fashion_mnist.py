@@ -1,0 +1,98 @@
+"""Fashion-MNIST's IDX files, real in format and small: splits, labels, what is wrong with a file."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from autoprog_search.errors import DataError
+from autoprog_search.space import GrowthSpace
+from autoprog_search.training.data import load_data
+from autoprog_search.training.idx import read_idx
+from autoprog_search.training.recipe import DataConfig, load_recipe
+from autoprog_search.training.tensor_data import TensorData
+from tests.tiny import CPU
+
+SPACE, RECIPE = GrowthSpace.load("fashion_mnist"), load_recipe("fashion_mnist")
+
+
+def write_idx(path: Path, array: np.ndarray, compressed: bool = True) -> None:
+    """The format's header: two zero bytes, 8 for bytes, the number of dimensions; then each dimension, big-endian."""
+    content = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, dtype=">i4").tobytes() + array.tobytes()
+    if compressed:
+        Path(f"{path}.gz").write_bytes(gzip.compress(content))
+    else:
+        path.write_bytes(content)
+
+
+def make_fashion_mnist(root: Path, train: int = 1500, test: int = 100, compressed: bool = True) -> Path:
+    """Images whose brightness tells their class, with noise."""
+    for prefix, count in (("train", train), ("t10k", test)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        noise = np.random.default_rng(count).integers(0, 30, (count, 28, 28))
+        write_idx(
+            root / f"{prefix}-images-idx3-ubyte", (noise + 20 * labels[:, None, None]).astype(np.uint8), compressed
+        )
+        write_idx(root / f"{prefix}-labels-idx1-ubyte", labels, compressed)
+    return root
+
+
+def load(root: Path, **fields: float) -> TensorData:
+    data = load_data(DataConfig(name="fashion_mnist", root=str(root), **fields), SPACE, RECIPE, CPU)
+    assert isinstance(data, TensorData)
+    return data
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_splits_are_apart_stratified_and_the_same_every_time(tmp_path, compressed):
+    data = load(make_fashion_mnist(tmp_path, compressed=compressed))
+    sizes = {name: len(labels) for name, (_, labels) in data.splits.items()}
+    assert sizes == {"train": 1350, "val": 150, "test": 100}
+    assert data.splits["val"][1].bincount().tolist() == [15] * 10
+    images = data.splits["train"][0]
+    assert images.shape == (1350, 1, 28, 28)
+    assert (images.mean().item(), images.std().item()) == pytest.approx((0, 1), abs=1e-4)
+    again = load(tmp_path)
+    assert torch.equal(again.splits["val"][0], data.splits["val"][0])
+    assert load(tmp_path, train_share=0.5).train_size == 675
+    assert load(tmp_path, val_share=0.2).train_size == 1200
+
+
+def test_mirrored_images_are_drawn_by_the_recipe(tmp_path):
+    make_fashion_mnist(tmp_path)
+    still = RECIPE.model_copy(update={"augment": 0.0, "hflip": 0.0})
+
+    def batch(hflip: float) -> torch.Tensor:
+        recipe = still.model_copy(update={"hflip": hflip})
+        data = load_data(DataConfig(name="fashion_mnist", root=str(tmp_path)), SPACE, recipe, CPU)
+        return next(data.train_batches(0, 0, 1, 64, lambda step: 28))[0]
+
+    plain, mirrored, some = batch(0.0), batch(1.0), batch(0.5)
+    assert torch.equal(mirrored, plain.flip(-1))
+    same = (some == plain).flatten(1).all(dim=1)
+    assert 16 < int(same.sum()) < 48
+    assert torch.equal(some[~same], plain.flip(-1)[~same])
+
+
+def test_wrong_files_are_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"has no train-images-idx3-ubyte\[.gz\]; .*dataset-fashion-mnist"):
+        load(tmp_path)
+    make_fashion_mnist(tmp_path)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.full(100, 10, np.uint8))
+    with pytest.raises(DataError, match=r"label 10 of the test set is outside the classes 0 to 9"):
+        load(tmp_path)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.zeros(99, np.uint8))
+    with pytest.raises(DataError, match=r"100 test images and 99 labels"):
+        load(tmp_path)
+    whole = gzip.decompress((tmp_path / "t10k-images-idx3-ubyte.gz").read_bytes())
+    for content, words in ((whole[:-1], "cut off"), (b"PNG" + whole, "no IDX file"), (whole[:6], "no IDX file")):
+        (tmp_path / "x").write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            read_idx(tmp_path, "x", dimensions=3)
+    (tmp_path / "y.gz").write_bytes(b"not gzip")
+    with pytest.raises(DataError, match=r"y\.gz cannot be read"):
+        read_idx(tmp_path, "y", dimensions=1)
