@@ -2,25 +2,114 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import pytest
+import timm
 import torch
+from PIL import Image
+from timm.data import create_dataset, create_transform
+from torch.utils.data import default_collate
 
+from autoprog_search import ElasticModel, SubNetwork
 from tests.tiny import environment
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_own_loop(tmp_path):
-    script = EXAMPLES / "own_loop.py"
-    assert len(script.read_text().splitlines()) <= 40
+def run_example(name: str, *arguments: str | Path, cwd: Path) -> list[str]:
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
-    )
-    losses = [float(line.rsplit(" ", 1)[1]) for line in done.stdout.splitlines()]
+        [sys.executable, EXAMPLES / name, *arguments],
+        cwd=cwd, env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def value(line: str, name: str) -> float:
+    """The number that follows a name in a printed line."""
+    return float(line.split(f"{name} ")[1].split(" ")[0].rstrip(","))
+
+
+def test_own_loop(tmp_path):
+    assert len((EXAMPLES / "own_loop.py").read_text().splitlines()) <= 40
+    losses = [value(line, "loss") for line in run_example("own_loop.py", cwd=tmp_path)]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
     weights = torch.load(tmp_path / "digits_vit.pt", weights_only=True)
     assert sum(name.endswith("attn.qkv.weight") for name in weights) == 6
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """32 px JPEGs of three classes that differ in brightness."""
+    random = np.random.default_rng(0)
+    for split, count in {"train": 32, "val": 8}.items():
+        for name, level in {"bright": 215, "dark": 40, "grey": 128}.items():
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = random.normal(level, 20, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.jpg")
+    return tmp_path / "images"
+
+
+def test_timm_train(tmp_path, image_folder):
+    assert len((EXAMPLES / "timm_train.py").read_text().splitlines()) <= 125
+    tiny = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
+    (tmp_path / "schedule.yaml").write_text(
+        """stages:
+        - {epochs: 1, depth: 2, resolution: 16}
+        - {epochs: 1, depth: 3, resolution: 24}
+        - {epochs: 2, depth: 4, resolution: 32}"""
+    )
+    lines = run_example(
+        "timm_train.py",
+        *("--data-dir", image_folder, "--schedule", "schedule.yaml", "--output", "run", "--workers", "0"),
+        *("--model", "vit_tiny_patch16_224", "--model-kwargs", *(f"{key}={size}" for key, size in tiny.items())),
+        *("--epochs", "8", "--batch-size", "16", "--lr", "3e-3", "--warmup-epochs", "1", "--model-ema-decay", "0.9"),
+        *("--mixup", "0.2", "--device", "cpu"),
+        cwd=tmp_path,
+    )
+    ran = [line.split(",")[0] for line in lines]
+    stages = [SubNetwork(2, 4)] * 2 + [SubNetwork(3, 9)] * 2 + [SubNetwork(4, 16)] * 4
+    assert ran == [str(sub_network) for sub_network in stages]  # of 4 epochs, stretched to 8
+    rates = [value(line, "lr") for line in lines]
+    assert rates[:6] == [3e-3] * 6  # warmed up once, and unbroken by growth
+    assert rates[-1] < rates[-2] < 3e-3
+
+    weights = tmp_path / "run" / "model.safetensors"
+    model = timm.create_model("vit_tiny_patch16_224", checkpoint_path=str(weights), num_classes=3, **tiny).eval()
+    transform = create_transform(32, mean=model.pretrained_cfg["mean"], std=model.pretrained_cfg["std"])
+    images, labels = default_collate(list(create_dataset("", image_folder, "validation", transform=transform)))
+    with torch.no_grad():
+        assert (model(images).argmax(-1) == labels).float().mean() > 0.8
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies
+def test_lightning_growth(tmp_path, monkeypatch, capsys):
+    if find_spec("lightning") is None:
+        pytest.importorskip("pytorch_lightning")
+    monkeypatch.chdir(tmp_path)
+    main = runpy.run_path(str(EXAMPLES / "lightning_growth.py"))["main"]
+    small, middle, full = SubNetwork(3, 9), SubNetwork(4, 16), SubNetwork(6, 36)
+
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == [str(s) for s in (small, middle, middle, full)]
+    losses = [value(line, "loss") for line in lines]
+    assert losses[-1] < losses[0]
+    assert sum(name.endswith("attn.qkv.weight") for name in torch.load("digits_vit.pt", weights_only=True)) == 6
+
+    grown = []
+    grow = ElasticModel.grow
+    monkeypatch.setattr(ElasticModel, "grow", lambda self, to, **options: (grown.append(to), grow(self, to, **options)))
+    main("checkpoints/epoch=1.ckpt")  # of the middle stage's first epoch
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == [str(middle), str(full)]
+    assert grown == [full]  # it stood at the middle stage, and did not grow into it once more
+    assert value(lines[0], "loss") < losses[1]
