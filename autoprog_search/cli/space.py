@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprog_search.cli.tables import FORMATS, Format, echo_table
+from autoprog_search.report.units import flops_text
 
 if TYPE_CHECKING:
+    from autoprog_search.cost import ModelCost
     from autoprog_search.space import GrowthSpace
+    from autoprog_search.study.planning import PlannedRun, Resources
 
 
 @click.group()
@@ -44,29 +49,123 @@ def list_spaces(fmt: Format) -> None:
 @space.command("show")
 @click.argument("name")
 @click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
-def show(name: str, fmt: Format) -> None:
-    """Show a preset's (or a YAML file's) stages under the `linear` schedule, and the levels it grows through."""
-    from autoprog_search.methods.fixed import linear
-    from autoprog_search.space import GrowthSpace
+@click.option("--epochs", type=int, help="Epochs of a run. Default: the recipe's.")
+@click.option("--device", help="Also predict what runs take on this accelerator, such as h100.")
+@click.option("--devices", type=int, help="How many of them. Default: 1.")
+@click.option("--utilisation", type=float, help="Share of the peak that becomes the model's FLOPs. Default: 0.35.")
+@click.option("--images", type=int, help="Training images an epoch. Default: ImageNet-1k's 1281167.")
+def show(
+    name: str,
+    fmt: Format,
+    epochs: int | None,
+    device: str | None,
+    devices: int | None,
+    utilisation: float | None,
+    images: int | None,
+) -> None:
+    """Show a preset's (or a YAML file's) stages under the `linear` schedule, and the levels it grows through.
 
+    flops are of one image's forward pass (1,000 classes); cost is the same over the full network's. json and csv print
+    one document, the stages; with --device json prints stages and schedules, csv the schedules.
+    """
+    from autoprog_search.space import GrowthSpace
+    from autoprog_search.study.planning import IMAGENET_IMAGES, Resources, accelerator_named, plan_runs
+    from autoprog_search.training.recipe import load_recipe
+
+    asked = {"devices": devices, "utilisation": utilisation, "images": images}
+    given: dict[str, Any] = {option: value for option, value in asked.items() if value is not None}
+    if device is None and given:
+        raise click.UsageError(f"--{next(iter(given))} is part of a prediction: give --device too")
+    images = given.pop("images", IMAGENET_IMAGES)
+    resources = Resources(accelerator_named(device), **given) if device is not None else None
     chosen = GrowthSpace.load(name)
-    rows = []
-    for k, (i, j) in enumerate(linear(chosen), start=1):
-        sub_network = chosen.at(i, j)
-        rows.append(
-            {
-                "stage": k,
-                "depth": sub_network.depth,
-                "patches": sub_network.patches,
-                "resolution": sub_network.resolution(chosen.patch_size),
-                "share": round(chosen.stage_lengths[k - 1] if chosen.stage_lengths else 1 / chosen.stages, 4),
-            }
-        )
-    title = f"{chosen.name} ({chosen.model}): the linear schedule, one of {chosen.count():,}"
-    echo_table(rows, fmt, title=title)
-    if fmt == "table":
+    epochs = load_recipe(chosen.recipe).epochs if epochs is None else epochs
+    cost = _cost_of(chosen)
+    runs = plan_runs(chosen, cost, resources, epochs, images) if resources is not None else ()
+    stages = _stage_rows(chosen, cost, resources)
+    bounds = _bounds(chosen, cost, epochs)
+    if fmt == "json" and resources is not None:
+        prediction = {**asdict(resources), "epochs": epochs, "images": images}
+        document = {"stages": stages, "schedules": [asdict(run) for run in runs], "prediction": prediction}
+        click.echo(json.dumps(document, indent=1))
+    elif fmt != "table":
+        echo_table([asdict(run) for run in runs] or stages, fmt)
+    else:
+        title = f"{chosen.name} ({chosen.model}): the linear schedule, one of {chosen.count():,}"
+        echo_table([{**row, "flops": flops_text(row["flops"])} for row in stages], fmt, title=title)
         click.echo(f"depths: {_join(chosen.depths)}; resolutions: {_join(_resolutions(chosen))} px")
         click.echo(f"patches of {chosen.patch_size} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
+        click.echo(bounds)
+        if resources is not None:
+            _echo_prediction(runs, resources, epochs, images)
+
+
+def _cost_of(space: GrowthSpace) -> ModelCost:
+    from autoprog_search.growth.elastic import cost_of  # last: it waits for torch, and wrong options should not
+
+    return cost_of(space)
+
+
+def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None) -> list[dict[str, Any]]:
+    """The linear schedule's stages; where resources are planned, with the images that one device takes a second."""
+    from autoprog_search.methods.fixed import linear
+    from autoprog_search.study.planning import images_per_second
+
+    rows = []
+    for k, (i, j) in enumerate(linear(space), start=1):
+        sub_network = space.at(i, j)
+        row = {
+            "stage": k,
+            "depth": sub_network.depth,
+            "patches": sub_network.patches,
+            "resolution": sub_network.resolution(space.patch_size),
+            "share": round(space.stage_lengths[k - 1] if space.stage_lengths else 1 / space.stages, 4),
+            "flops": cost.forward_flops(sub_network),
+            "cost": round(cost.forward_flops(sub_network) / cost.forward_flops(space.full), 4),
+        }
+        if resources is not None:
+            row["images_per_second"] = round(images_per_second(cost, sub_network, resources))
+        rows.append(row)
+    return rows
+
+
+def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
+    """What fixed epochs allow, in two lines."""
+    from autoprog_search.methods.fixed import linear
+    from autoprog_search.study import planning
+    from autoprog_search.training.recipe import GrowthSettings
+
+    share = planning.full_share(space, epochs)
+    most = planning.most_speedup(share, planning.cheapest_cost(space, cost))
+    estimates = planning.most_estimate_share(GrowthSettings().estimate_share, share)
+    return (
+        f"speed-up over full in FLOPs, {epochs} epochs: linear "
+        f"{planning.speedup_of(space, cost, linear(space), epochs):.2f}×; at most {most:.2f}× "
+        "(smallest sub-network until the last stage)\n"
+        "autoprog: supernet steps replace training steps; its estimates add at most "
+        f"{100 * estimates:.3g} % of full's FLOPs"
+    )
+
+
+def _echo_prediction(runs: Sequence[PlannedRun], resources: Resources, epochs: int, images: int) -> None:
+    accelerator, devices = resources.accelerator, resources.devices
+    rows = [
+        {
+            "schedule": run.schedule,
+            "FLOPs": flops_text(run.flops),
+            "speed-up": f"{run.speedup:.2f}×",
+            f"hours on {devices}": f"{run.seconds / 3600:,.2f}",
+            "GPU-hours": f"{run.gpu_hours:,.2f}",
+        }
+        for run in runs
+    ]
+    click.echo(f"\na run of {epochs} epochs of {images:,} images, {devices} x {accelerator.name}:")
+    echo_table(rows, "table")
+    shared = f"; a trial runs on one GPU: {devices} share a study's trials" if devices > 1 else ""
+    click.echo(
+        f"predicted, not measured: {flops_text(accelerator.peak_flops)}/s {accelerator.precision} peak x utilisation "
+        f"{resources.utilisation:g}; loader, evaluation and optimiser left out{shared}"
+    )
 
 
 @space.command("validate")

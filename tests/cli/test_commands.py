@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from autoprog_search.cli.main import cli as command_line
 from tests.tiny import TINY, cli
 
 
@@ -64,6 +66,13 @@ WRONG = {
     "study missing": (("study", "run", "nowhere"), ["name", "'nowhere'", "study list"]),
     "study not run yet": (("study", "compare", "there"), ["'there'", "no finished trial"]),
     "space missing": (("space", "show", "nothing"), ["space", "'nothing'", "digits"]),
+    "accelerator unknown": (("space", "show", "digits", "--device", "h101"), ["device", "'h101'", "h100", "mi300x"]),
+    "utilisation above 1": (
+        ("space", "show", "digits", "--device", "h100", "--utilisation", "35"),
+        ["utilisation", "35.0", "up to 1"],
+    ),
+    "prediction without accelerator": (("space", "show", "digits", "--devices", "8"), ["--devices", "--device"]),
+    "epochs below stages": (("space", "show", "digits", "--epochs", "3"), ["epochs", "3", "stage 1 of 4"]),
     "no space given": (("study", "create", "x"), ["--space"]),
     "data missing": (
         ("train", "--space", "deit_tiny", "--data", "nowhere", "-o", "out"),
@@ -139,7 +148,39 @@ def test_space_list_and_show(folder):
     assert {"digits", "deit_tiny", "volo_d1_05"} <= {row["name"] for row in presets}
     rows = json.loads(cli("space", "show", "volo_d1_04", "-f", "json", cwd=folder).stdout)
     assert [(row["depth"], row["resolution"]) for row in rows] == [(7, 96), (11, 128), (14, 192), (18, 224)]
-    assert "9, 12, 15, 18" in cli("space", "show", "volo_d1_05", cwd=folder).stdout
+    assert [row["cost"] < 1 for row in rows] == [True, True, True, False]
+    shown = cli("space", "show", "volo_d1_05", cwd=folder).stdout
+    assert "9, 12, 15, 18" in shown
+    assert "at most" in shown
+
+
+def test_space_show_predicts_runs_on_an_accelerator():
+    options = ("--device", "a100", "--devices", "8", "--utilisation", "0.5", "--epochs", "100", "--images", "1000000")
+
+    def show(fmt: str) -> str:
+        done = CliRunner().invoke(command_line, ["space", "show", "deit_tiny", *options, "-f", fmt])
+        assert done.exit_code == 0
+        return done.stdout
+
+    document = json.loads(show("json"))
+    full, linear, cheapest = document["schedules"]
+    # DeiT-T is 1.25 G multiply-adds; a step is 3 passes, of 2 FLOPs each.
+    assert full["gpu_hours"] == pytest.approx(100 * 1e6 * 6 * 1.2537e9 / (312e12 * 0.5) / 3600, rel=1e-3)
+    assert full["seconds"] == pytest.approx(full["gpu_hours"] * 3600 / 8)
+    assert cheapest["speedup"] > linear["speedup"] > full["speedup"] == 1
+    assert document["stages"][-1]["images_per_second"] == pytest.approx(1e8 / full["gpu_hours"] / 3600, rel=1e-3)
+    assert document["prediction"]["accelerator"]["name"] == "NVIDIA A100 SXM"
+    assert f"{linear['speedup']:.2f}×" in show("table")
+    assert "predicted, not measured: 312 TFLOPs/s bfloat16 peak x utilisation 0.5" in show("table")
+    assert [line.split(",")[0] for line in show("csv").splitlines()] == ["schedule", "full", "linear", "cheapest"]
+
+
+def test_space_show_help_states_the_defaults():
+    from autoprog_search.study.planning import ACCELERATORS, IMAGENET_IMAGES, Resources
+
+    text = " ".join(CliRunner().invoke(command_line, ["space", "show", "--help"]).stdout.split())
+    planned = Resources(ACCELERATORS["h100"])
+    assert all(f"{value}." in text for value in (f"Default: {planned.devices}", planned.utilisation, IMAGENET_IMAGES))
 
 
 def test_study_list_show_and_delete(tmp_path):
