@@ -19,6 +19,7 @@ lint: $(VENV)/.installed-test  ## ruff and mypy
 bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; results under benchmarks/results/
 	$(BIN)/python -m benchmarks.full_step
 	$(BIN)/python -m benchmarks.search_share
+	$(BIN)/python -m benchmarks.loader
 
 clean:  ## remove the virtual environment and caches, no study
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

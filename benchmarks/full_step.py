@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from statistics import median
+from typing import Any
 
 import torch
 from timm.utils import dispatch_clip_grad
 
-from autoprog_search.growth.elastic import create_timm_model
+from autoprog_search.growth.create import create_timm_model
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.data import load_data
 from autoprog_search.training.device import pick_device
-from autoprog_search.training.optim import autocast, build_ema, build_loss, build_optimizer, build_scheduler
+from autoprog_search.training.loss import build_loss
+from autoprog_search.training.optim import autocast, build_ema, build_optimizer, build_scheduler
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, load_recipe
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.trainer import Trainer
@@ -45,7 +47,7 @@ def main() -> None:
     def timm_step(step: int, images: torch.Tensor, labels: torch.Tensor) -> None:
         scheduler.step_update(step)
         with autocast(recipe, device):
-            loss = loss_of(model(images), labels)
+            loss = loss_of(model(images), labels, None)
         loss.backward()
         dispatch_clip_grad(model.parameters(), recipe.clip_grad)
         optimizer.step()
@@ -56,19 +58,33 @@ def main() -> None:
     trainer = Trainer(spec, data, FixedMethod([space.full]), device=device)
     ours: list[float] = []
     theirs: list[float] = []
-    trainer_step = trainer._step
 
-    def in_turns(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
-        sides = [
-            (ours, lambda: trainer_step(batch)),
-            (theirs, lambda: timm_step(trainer.state.step, *batch)),
-        ]
-        for seconds, take in sides if trainer.state.step % 2 else reversed(sides):
-            start = _now(device)
-            take()
-            seconds.append(_now(device) - start)
+    class InTurns:
+        """The trainer's step, and timm's beside it. Each side has its EMA's update; the trainer's own is not timed."""
 
-    trainer._step = in_turns  # type: ignore[method-assign]
+        own = trainer._step
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.own, name)
+
+        def __call__(self, images: torch.Tensor, labels: torch.Tensor, step: int, seed: int) -> torch.Tensor:
+            def take_ours() -> torch.Tensor:
+                loss = self.own(images, labels, step, seed)
+                trainer._momentum.update(trainer.elastic, step + 1)
+                return loss
+
+            def take_timms() -> None:
+                timm_step(step, images, labels)
+
+            sides = [(ours, take_ours), (theirs, take_timms)]
+            results = []
+            for seconds, take in sides if step % 2 else reversed(sides):
+                start = _now(device)
+                results.append(take())
+                seconds.append(_now(device) - start)
+            return next(loss for loss in results if loss is not None)
+
+    trainer._step = InTurns()  # type: ignore[assignment]
     trainer.run()
     ours_s, timm_s = median(ours[WARM_UP:]), median(theirs[WARM_UP:])
     print(f"{space.model} ({space.name}), batch {recipe.batch_size}, {recipe.precision}, {STEPS} steps in turns:")

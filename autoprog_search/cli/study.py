@@ -29,7 +29,12 @@ def study() -> None:
 @study.command("create")
 @click.argument("name")
 @click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file.")
-@click.option("--data", default="digits", show_default=True, help="`digits`, a timm data set name, or an image folder.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="`digits`, `fashion_mnist`, a timm data set name (torch/..., hfds/..., wds/...), or an image folder.",
+)
 @click.option("--data-root", default="", help="Folder of a named data set.")
 @click.option("--methods", default="full,full-short,linear,autoprog", show_default=True, help="Comma-separated.")
 @click.option("--trials", type=click.IntRange(1), default=8, show_default=True, help="Of methods that learn by trials.")

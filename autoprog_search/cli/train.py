@@ -12,7 +12,12 @@ import click
 @click.command()
 @click.option("--space", required=True, help="Growth space: a preset (see `space list`) or a YAML file.")
 @click.option("--schedule", default="autoprog", show_default=True, help="autoprog, linear, full, or a YAML file.")
-@click.option("--data", default="digits", show_default=True, help="`digits`, a timm data set name, or an image folder.")
+@click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    help="`digits`, `fashion_mnist`, a timm data set name (torch/..., hfds/..., wds/...), or an image folder.",
+)
 @click.option("--data-root", default="", help="Folder of a named data set.")
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -83,4 +88,10 @@ def train(
         except Interrupted:
             raise KeyboardInterrupt from None
     click.echo(f"depths {row['depths']}, resolutions {row['resolutions']}, test top-1 {row['top1']:.2f} %")
-    click.echo(output / "weights.safetensors")
+    waited = zip(row["loader_seconds"], row["stage_seconds"], strict=True)
+    shares = ", ".join(f"{100 * loader / stage:.0f} %" for loader, stage in waited)
+    click.echo(f"waited for images, of each stage's time: {shares}", err=True)
+    weights = output / "weights.safetensors"
+    arguments = {**row["create_model"], "checkpoint_path": str(weights)}
+    click.echo(f"timm.create_model({', '.join(f'{name}={value!r}' for name, value in arguments.items())})")
+    click.echo(weights)

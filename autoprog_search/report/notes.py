@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -36,12 +37,24 @@ def reading_notes(trials: pd.DataFrame, tolerance: float) -> list[str]:
         "split is only reported."
     )
     done = trials[trials["state"] == "COMPLETE"]
+    notes += loader_notes(done)
     devices = [str(d) for d in done["device"].dropna().unique() if d]
     if len(devices) > 1:
         notes.append(f"Trials ran on {len(devices)} devices ({'; '.join(devices)}): compare FLOPs, not seconds.")
     if done["versions"].nunique() > 1:
         notes.append(f"Trials ran under {done['versions'].nunique()} sets of library versions.")
     return notes
+
+
+def loader_notes(done: pd.DataFrame) -> list[str]:
+    """How much of each stage's time its training steps waited for images, over all finished trials."""
+    pairs = [(json.loads(a), json.loads(b)) for a, b in done[["loader_seconds", "stage_seconds"]].dropna().to_numpy()]
+    stages = max((len(waited) for waited, _ in pairs), default=0)
+    shares = []
+    for k in range(stages):
+        waited, spent = (sum(pair[side][k] for pair in pairs if k < len(pair[side])) for side in (0, 1))
+        shares.append(f"{100 * waited / spent:.0f} %" if spent else "-")
+    return [f"Training waited for images, stage by stage: {', '.join(shares)} of the time."] if shares else []
 
 
 def unfinished_notes(trials: pd.DataFrame) -> list[str]:

@@ -44,7 +44,8 @@ def train(
             `schedule.yaml` and `result.json`. A run that was interrupted goes on from there. None: nothing is written.
 
     Returns:
-        The columns of a study's result row (`study/results.py`), with `curve` and `stages`.
+        The columns of a study's result row (`study/results.py`), with `curve`, `stages` and `create_model`: the
+        arguments with which `timm.create_model` builds the model that the weights are of.
 
     Raises:
         AutoProgError: something of the input is wrong, or the run failed.
@@ -98,6 +99,8 @@ def train(
     )
     result = trainer.run()
     row = result_row(spec, result, profile, epoch_steps)
+    channels = {} if opened.in_chans == 3 else {"in_chans": opened.in_chans}
+    row["create_model"] = {"model_name": space.model, "num_classes": opened.num_classes, **channels, **space.model_args}
     if out is not None and checkpoint is not None:
         ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
         export_weights(out / "weights.safetensors", result.weights)

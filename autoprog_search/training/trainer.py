@@ -33,6 +33,7 @@ from autoprog_search.training.state import Progress, RunResult, RunState, StageR
 from autoprog_search.training.step import TrainingStep
 
 CHECKPOINT_SECONDS = 15.0
+SAVING_SHARE = 0.02  # of the time, at most: a large model's checkpoints are written less often
 CHECK_LOSS_EVERY = 20  # steps between looks at the loss: each waits for the device
 
 
@@ -112,7 +113,7 @@ class Trainer:
             Interrupted: `should_stop` said so; a later run with the same checkpoint goes on.
         """
         self._session_start = self._last_save = time.perf_counter()
-        self._session_step = self.state.step
+        self._session_step, self._save_seconds = self.state.step, 0.0
         self._wall_before = self.state.wall_seconds
         self._last_progress = 0.0
         while self.state.stage <= len(self._ends):
@@ -311,7 +312,7 @@ class Trainer:
             elif state.step % CHECK_LOSS_EVERY == 0:
                 self._gather_loss()
             now = time.perf_counter()
-            if now - self._last_save > CHECKPOINT_SECONDS:
+            if now - self._last_save > max(CHECKPOINT_SECONDS, self._save_seconds / SAVING_SHARE):
                 self._save()
             if now - self._last_progress > 0.25 or epoch_ends:
                 self._last_progress = now
@@ -412,7 +413,7 @@ class Trainer:
         self.state.wall_seconds = self._wall_before + time.perf_counter() - self._session_start
 
     def _save(self) -> None:
-        self._last_save = time.perf_counter()
+        began = self._last_save = time.perf_counter()
         if self._checkpoint is None:
             return
         self._gather_loss()
@@ -428,6 +429,7 @@ class Trainer:
                 "optimizer": self._step.optimizer.state_dict(),
             },
         )
+        self._save_seconds = time.perf_counter() - began
 
     def _restore(self) -> None:
         saved = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None

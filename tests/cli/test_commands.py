@@ -7,10 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from click.testing import CliRunner
+from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
 from tests.tiny import TINY, cli
+from tests.training.test_loader_data import make_images
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +145,32 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
     assert "stage 2/2, 6 blocks x 36 patches" in done.stderr
     again = cli(*TRAIN, "--schedule", "out/schedule.yaml", cwd=tmp_path)
     assert again.stdout == done.stdout  # what ran is a schedule file, and gives the same network
+
+
+def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_alike(tmp_path):
+    """To the accuracy that was reported, by timm's own data set and transforms as the model's name resolves them."""
+    sizes = {"train": 24, "val": 4, "test": 20}
+    make_images(tmp_path / "photos", **{split: dict.fromkeys("abc", size) for split, size in sizes.items()})
+    (tmp_path / "small.yaml").write_text(
+        "{model: deit_tiny_patch16_224, model_args: {img_size: 32, patch_size: 8, embed_dim: 16, depth: 4, num_heads: 2}"
+        ", depth: 4, resolution: 32, patch_size: 8, depths: [2, 4], resolutions: [16, 32], stages: 2}"
+    )
+    recipe = [f"recipe.{field}" for field in ("epochs=6", "batch_size=24", "lr=3e-3", "auto_augment=null", "repeats=1")]
+    settings = [word for field in recipe for word in ("--set", field)]
+    where = ("--data", "photos", "--set", "data.workers=1", "--device", "cpu", "-o", "out")
+    done = cli("train", "--space", "small.yaml", "--schedule", "linear", *where, *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "waited for images" in done.stderr
+    row = json.loads((tmp_path / "out/result.json").read_text())
+    assert "timm.create_model(model_name='deit_tiny_patch16_224', num_classes=3, img_size=32" in done.stdout
+
+    model = timm.create_model(**row["create_model"], checkpoint_path=str(tmp_path / "out/weights.safetensors")).eval()
+    config = {**resolve_data_config({}, model=model), "input_size": (3, 32, 32)}
+    images = create_dataset("", root=str(tmp_path / "photos" / "test"), transform=create_transform(**config))
+    with torch.inference_mode():
+        hits = [int(model(image[None]).argmax()) == label for image, label in images]
+    assert row["top1"] == pytest.approx(100 * sum(hits) / len(hits))
+    assert 34 < row["top1"] < 100  # it has learnt something, and is not so good that any weights would do
 
 
 def test_space_list_and_show(folder):

@@ -63,6 +63,8 @@ def finished(
         "total_flops": train + search,
         "train_seconds": train / 4e9,
         "search_seconds": search / 4e9,
+        "loader_seconds": [0.1 * length for length in lengths],
+        "stage_seconds": [1.0 * length for length in lengths],
         "wall_seconds": train / 3e9,
         "epochs": float(epochs),
         "w_scale": 1.0,

@@ -78,3 +78,12 @@ def test_several_devices_and_versions_are_named(study):
 def test_an_empty_study_has_notes():
     frame = trials_frame(synthetic_study(seeds=1, methods=("full",)))
     assert reading_notes(frame.iloc[:0], 0.5)
+
+
+def test_what_the_loader_took_is_said_stage_by_stage():
+    frame = trials_frame(synthetic_study(seeds=1, methods=("full", "linear")))
+    assert "Training waited for images, stage by stage: 10 %, 10 %, 10 %, 10 % of the time." in reading_notes(
+        frame, 0.5
+    )
+    frame.loc[frame["method"] == "linear", ["loader_seconds", "stage_seconds"]] = ["[9, 0, 0, 0]", "[10, 10, 10, 10]"]
+    assert "stage by stage: 50 %, 5 %, 5 %, 5 % of" in " ".join(reading_notes(frame, 0.5))
