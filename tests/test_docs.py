@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -43,6 +44,33 @@ def test_published_demo_is_todays_configuration():
     today = config_from_file(Path(str(files("autoprog_search.study") / "demo.yaml")), "demo")
     assert stored.hash() == today.hash()
     assert stored.methods == today.methods
+
+
+def quoted(page: str, name: str) -> str:
+    """What stands between a page's `<!-- name... -->` and `<!-- /name -->`."""
+    found = re.search(rf"<!-- {name}.*?-->\n(.*?)\n<!-- /{name} -->", (ROOT / page).read_text(), flags=re.DOTALL)
+    assert found is not None, f"{page} quotes no {name}"
+    return found[1]
+
+
+def test_the_table_of_models_is_the_adapters():
+    from autoprog_search.growth.adapters import ADAPTERS
+
+    grows = {
+        "dynamic": ("depth and patches", "timm's dynamic image size"),
+        "resampled": ("depth and patches", "the position embedding is resampled at every step"),
+        "fixed": ("depth only", "would replace parameters"),
+    }
+    rows = [(name, entry.description, *grows[entry.resolution]) for name, entry in ADAPTERS.items()]
+    assert quoted("docs/models.md", "families").splitlines()[2:] == [f"| {' | '.join(row)} |" for row in rows]
+
+
+def test_the_loaders_speed_is_the_stored_benchmarks():
+    stored = max((ROOT / "benchmarks/results").glob("loader_cpu_*.json"))
+    speed = json.loads(stored.read_text())["figures"]["images_per_second"]
+    rows = [f"| {side} px | {value:.0f} | {value / speed['224']:.2f} |" for side, value in speed.items()]
+    assert quoted("docs/data.md", "loader").splitlines()[2:] == rows
+    assert speed["112"] / speed["224"] >= 1.3
 
 
 def test_files_that_the_docs_link_to_exist():

@@ -152,8 +152,9 @@ def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_a
     sizes = {"train": 24, "val": 4, "test": 20}
     make_images(tmp_path / "photos", **{split: dict.fromkeys("abc", size) for split, size in sizes.items()})
     (tmp_path / "small.yaml").write_text(
-        "{model: deit_tiny_patch16_224, model_args: {img_size: 32, patch_size: 8, embed_dim: 16, depth: 4, num_heads: 2}"
-        ", depth: 4, resolution: 32, patch_size: 8, depths: [2, 4], resolutions: [16, 32], stages: 2}"
+        "model: deit_tiny_patch16_224\n"
+        "model_args: {img_size: 32, patch_size: 8, embed_dim: 16, depth: 4, num_heads: 2}\n"
+        "depth: 4\nresolution: 32\npatch_size: 8\ndepths: [2, 4]\nresolutions: [16, 32]\nstages: 2\n"
     )
     recipe = [f"recipe.{field}" for field in ("epochs=6", "batch_size=24", "lr=3e-3", "auto_augment=null", "repeats=1")]
     settings = [word for field in recipe for word in ("--set", field)]
