@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import torch
 
 from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.cli.main import main
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.study.config import StudyConfig, config_from_file
@@ -55,6 +60,24 @@ def cli(*arguments: str | Path, cwd: Path, check: bool = False, **options) -> su
     return subprocess.run(
         command(*arguments), cwd=cwd, check=check, capture_output=True, text=True, env=environment(), **options
     )
+
+
+def cli_here(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, for commands that end soon: torch and timm take seconds to import."""
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    before, handlers = Path.cwd(), {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    words = ["autoprog-search", *map(str, arguments)]
+    os.chdir(cwd)
+    try:
+        with mock.patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(errors):
+            main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        os.chdir(before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 
 def command(*arguments: str | Path) -> list[str]:

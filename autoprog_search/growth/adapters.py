@@ -156,6 +156,12 @@ def _refuse_eva(model: nn.Module) -> str:
     return _refuse_dropped_patches(model)
 
 
+def _refuse_mixed_tokens_alone(model: nn.Module) -> str:
+    if getattr(model, "mix_token", False) and model.aux_head is None:
+        return "mixes tokens (use_mix_token) without an auxiliary head to say which"
+    return ""
+
+
 def _train_volo(model: nn.Module, images: torch.Tensor) -> TrainOutput:
     """timm's `forward_train` (mixed tokens, dense output) ends before the head."""
     out = model.forward_train(images)  # type: ignore[operator]
@@ -203,6 +209,7 @@ ADAPTERS = {
         "VOLO-D1 to D5: outlookers and transformers grow, class attention always runs",
         resolution="resampled",
         initialise=_initialise_by_modules,
+        refusal=_refuse_mixed_tokens_alone,
         train_forward=_train_volo,
     ),
     "beit": FamilyAdapter(

@@ -48,13 +48,13 @@ def create_timm_model(
         raise GrowthError(f"model: timm cannot build an elastic {space.model} ({reason})") from None
     except RuntimeError as error:  # load_state_dict's many lines
         reason = " ".join(str(error).split())[:200]
-        raise GrowthError(f"init_checkpoint: {checkpoint} does not fit {space.model}: {reason}") from None
+        what = f"init_checkpoint: {checkpoint} does not fit" if checkpoint else "model: timm cannot build an elastic"
+        raise GrowthError(f"{what} {space.model}: {reason}") from None
     adapter_of(model)
     # Where a classifier is left out, timm asks for no key in particular; weights of something else would pass unseen.
-    if checkpoint and len(weights & set(model.state_dict())) < len(model.state_dict()) / 2:
-        raise GrowthError(
-            f"init_checkpoint: {checkpoint} does not fit {space.model}: most of its parameters are missing"
-        )
+    missing = [name for name in model.state_dict() if name not in weights and not name.startswith(("head", "aux_head"))]
+    if checkpoint and missing:
+        raise GrowthError(f"init_checkpoint: {checkpoint} does not fit {space.model}: it has no {missing[0]}")
     if space.pos_embed == "sincos" and not checkpoint:
         _set_sincos(model)
     return model
@@ -68,7 +68,8 @@ def _overlay(name: str, path: Path) -> tuple[dict[str, Any], set[str]]:
         raise GrowthError(f"init_checkpoint: there is no file {path}") from None
     except Exception as error:  # noqa: BLE001 - pickle, zip and safetensors each raise their own
         raise GrowthError(f"init_checkpoint: {path} holds no weights: {' '.join(str(error).split())[:200]}") from None
-    classifier = timm.get_pretrained_cfg_value(name, "classifier") or "head"
+    cfg = timm.get_pretrained_cfg(name)
+    classifier = (cfg.classifier if cfg is not None else None) or "head"
     weight = state.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
     return {"file": str(path), "num_classes": len(weight) if weight is not None else 0}, set(state)
 

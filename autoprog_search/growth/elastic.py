@@ -37,17 +37,17 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
 
-class ActiveBlocks(nn.Sequential):
+class ActiveBlocks(nn.ModuleList):
     """A container of blocks of which only the active ones run; names and order are those of timm's own.
 
     Called or iterated over (timm's families do one or the other), it gives the active blocks; `children()`, indices and
-    `state_dict()` give all.
+    `state_dict()` give all. No `nn.Sequential`: of one, timm's gradient checkpointing would run all children.
     """
 
     active: ActiveSet
 
-    def __init__(self, *blocks: nn.Module) -> None:
-        super().__init__(*blocks)
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
+        super().__init__(blocks)
         self.active = tuple(range(len(self)))
 
     def __iter__(self) -> Iterator[nn.Module]:
@@ -117,7 +117,7 @@ class ElasticModel(nn.Module):
                 if self._drops and stack.drops:
                     make_drop_paths_adjustable(self._adapter, block)
             for path in stack.paths:
-                model.set_submodule(path, ActiveBlocks(*model.get_submodule(path).children()))
+                model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
         self.model = model
         self.sub_network = self.full

@@ -159,8 +159,10 @@ def override(resolved: dict[str, Any], text: str) -> None:
     *parents, last = path.split(".")
     target: Any = resolved
     for name in parents:
-        if not isinstance(target, dict) or name not in target:
+        if not isinstance(target, dict) or (name not in target and parents[0] != "growth"):
             raise ConfigError(f"--set: {path}: there is no {name!r}; try one of {', '.join(sorted(resolved))}")
+        if target.get(name) is None:
+            target[name] = {}  # a group of growth settings that is off unless given; validation knows its fields
         target = target[name]
     if not isinstance(target, dict):
         raise ConfigError(f"--set: {path}: {'.'.join(parents)} has no fields")

@@ -113,7 +113,8 @@ def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpe
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
     else:
         method = _asking_sampler(study, job, trial)
-    return RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, method=str(job)), method
+    spec = RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, data=config.data, method=str(job))
+    return spec, method
 
 
 def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:

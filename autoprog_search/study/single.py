@@ -64,7 +64,8 @@ def train(
     recipe = recipe or load_recipe(space.recipe)
     growth = growth or GrowthSettings()
     torch_device = pick_device(device)
-    opened = load_data(DataConfig(name=data) if isinstance(data, str) else data, space, recipe, torch_device)
+    data = DataConfig(name=data) if isinstance(data, str) else data
+    opened = load_data(data, space, recipe, torch_device)
     epoch_steps = opened.train_size // recipe.batch_size
     stage_epochs: tuple[float, ...]
     if isinstance(schedule, GrowthSchedule):
@@ -74,7 +75,7 @@ def train(
     else:
         stage_epochs, extra = space.stage_epochs(recipe.epochs), ()
     stage_steps = steps_of_stages(stage_epochs, epoch_steps)
-    spec = RunSpec(space, recipe, growth, stage_steps, seed, extra, method=str(schedule))
+    spec = RunSpec(space, recipe, growth, stage_steps, seed, extra, data, method=str(schedule))
     method = _method(schedule, space, growth, seed)
     checkpoint = out / "checkpoint.pt" if out is not None else None
     profile = None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,6 +65,24 @@ class FamilyCase:
             assert bool(out.isfinite().all())
             assert all((out - other).abs().max() > 1e-5 for other in seen)
             seen.append(out)
+
+    def test_gradient_checkpointing_runs_the_same_blocks(self, elastic: ElasticModel) -> None:
+        """timm's, which takes containers apart: the same gradients, and none elsewhere."""
+        elastic.drop_path_rate = 0.0
+        elastic.activate(schedule(elastic)[0])
+        gradients = []
+        for checkpointing in (False, True):
+            elastic.model.set_grad_checkpointing(checkpointing)  # type: ignore[operator]
+            elastic.train()
+            elastic.zero_grad(set_to_none=True)
+            torch.manual_seed(0)
+            np.random.seed(0)
+            loss_of(elastic(images(elastic))).backward()
+            gradients.append({n: p.grad.clone() for n, p in elastic.named_parameters() if p.grad is not None})
+        plain, checkpointed = gradients
+        assert plain.keys() == checkpointed.keys()
+        for name, gradient in plain.items():
+            torch.testing.assert_close(checkpointed[name], gradient, atol=1e-5, rtol=1e-4)
 
     def test_resolution_changes_no_parameter(self, elastic: ElasticModel) -> None:
         """What is resampled is a function of the parameter, which goes on training; or other sizes are refused."""

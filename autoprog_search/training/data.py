@@ -16,6 +16,7 @@ from autoprog_search.space import GrowthSpace
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
 from autoprog_search.training.tensor_data import TensorData, load_digits, load_fashion_mnist
+from autoprog_search.training.transforms import ChannelStatistics
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images (batch, channels, side, side), normalised, and labels (batch,), on the run's device."""
@@ -39,6 +40,11 @@ class Data(Protocol):
     @property
     def train_size(self) -> int:
         """Training images."""
+        ...
+
+    @property
+    def normalisation(self) -> ChannelStatistics:
+        """(mean, deviation) per channel that were taken out of images with values from 0 to 1."""
         ...
 
     @property

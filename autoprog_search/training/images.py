@@ -1,12 +1,12 @@
 """Image sets on disk: opening what a name or a folder means, and which images train, validate and test.
 
 Split rule: `test` is the test split if there is one, else the validation split; `val` is the validation split if both
-exist, else `val_share` of the training images, the same for every method and seed.
+exist, else `val_share` of the training images, the same for every method and seed. A split without labels is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from autoprog_search.training.shards import open_shards
 from autoprog_search.training.tensor_data import SPLIT_SEED
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}  # timm's own
+NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
 ALIASES = {"train": ("train", "training"), "validation": ("val", "validation", "valid"), "test": ("test",)}
 
 
@@ -83,13 +84,15 @@ def open_splits(config: DataConfig) -> Splits:
     name = config.name
     sets: dict[str, ImageSet | None]
     if name.startswith("wds/"):
-        sets = {split: open_shards(Path(config.root or name[4:]), ALIASES[split]) for split in ALIASES}
-        classes = None
-    elif "/" not in name or Path(name).expanduser().exists() or name.startswith((".", "/", "~")):
-        sets, classes = _open_folder(Path(name).expanduser())
-    else:
+        sets, classes = {split: open_shards(Path(config.root or name[4:]), ALIASES[split]) for split in ALIASES}, None
+    elif name.split("/")[0] in NAMED:
         sets, classes = _open_named(name, config.root)
-    train, val, test = sets["train"], sets["validation"], sets["test"]
+    else:
+        sets, classes = _open_folder(Path(name).expanduser())
+    for split, images in sets.items():
+        if images is not None and len(images) == 0:
+            raise DataError(f"data: the {split} split of {name} is empty")
+    train, val, test = sets["train"], _labelled(sets["validation"]), _labelled(sets["test"])
     if train is None:
         raise DataError(f"data: {name} has no training images (expected train/<class>/<image>)")
     if val is None and test is None:
@@ -97,32 +100,36 @@ def open_splits(config: DataConfig) -> Splits:
     order: list[int] = np.random.default_rng(SPLIT_SEED).permutation(len(train)).tolist()
     held_out = 0 if val is not None and test is not None else max(1, round(config.val_share * len(train)))
     val_part = (train, order[:held_out]) if val is None or test is None else (val, range(len(val)))
-    test = test or val
+    test = val if test is None else test
     assert test is not None
     rest = order[held_out:]
     chosen = rest[: max(1, round(config.train_share * len(rest)))]
     return Splits((train, chosen), val_part, (test, range(len(test))), classes or _largest_label(train) + 1)
 
 
+def _labelled(images: ImageSet | None) -> ImageSet | None:
+    """The set, or None if it only says -1, as test sets of competitions do."""
+    return images if images is not None and images.load(0)[1] >= 0 else None
+
+
 def _open_folder(root: Path) -> tuple[dict[str, ImageSet | None], int]:
     if not root.is_dir():
-        raise DataError(f"data: {str(root)!r} is neither a known data set nor a folder")
+        raise DataError(f"data: {str(root)!r} is neither a known data set ({', '.join(NAMED)}, wds/...) nor a folder")
     folders = {
         split: next((root / alias for alias in aliases if (root / alias).is_dir()), None)
         for split, aliases in ALIASES.items()
     }
     train = folders["train"]
     names = sorted((p.name for p in train.iterdir() if p.is_dir()), key=natural_key) if train is not None else []
+    if train is not None and not names:
+        raise DataError(f"data: {train} has no class folders (expected train/<class>/<image>)")
     class_map = {name: number for number, name in enumerate(names)}
     sets: dict[str, ImageSet | None] = dict.fromkeys(folders)
     for split, folder in folders.items():
         if folder is None or train is None:
             continue
         for class_folder in sorted(p for p in folder.iterdir() if p.is_dir()):
-            if class_folder.name not in class_map:
-                raise DataError(f"data: {class_folder} is a class without training images")
-            if not any(p.suffix.lower() in SUFFIXES for p in class_folder.rglob("*")):
-                raise DataError(f"data: {class_folder} is a class folder without an image ({', '.join(SUFFIXES)})")
+            _check_class_folder(class_folder, class_map)
         try:
             images = create_dataset("", root=str(folder), split=split, search_split=False, class_map=class_map)
         except RuntimeError as error:
@@ -131,36 +138,46 @@ def _open_folder(root: Path) -> tuple[dict[str, ImageSet | None], int]:
     return sets, len(class_map)
 
 
+def _check_class_folder(folder: Path, class_map: Mapping[str, int]) -> None:
+    """Raise DataError unless it is a class that trains, with images in it: timm passes over those that lie deeper."""
+    if folder.name not in class_map:
+        raise DataError(f"data: {folder} is a class without training images")
+    inside = list(folder.iterdir())
+    if nested := next((p for p in inside if p.is_dir()), None):
+        raise DataError(f"data: {nested} is a folder inside a class folder; images must lie in {folder} itself")
+    if not any(p.suffix.lower() in SUFFIXES for p in inside):
+        raise DataError(f"data: {folder} is a class folder without an image ({', '.join(sorted(SUFFIXES))})")
+
+
 def _open_named(name: str, root: str) -> tuple[dict[str, ImageSet | None], int | None]:
-    sets: dict[str, ImageSet | None] = {}
-    classes: int | None = None
-    for split in ALIASES:
-        if split == "validation" and name.startswith("torch/"):
-            sets[split] = None  # torchvision's data sets have one evaluation split, which timm gives for either name
-            continue
-        # hfds/ names without a split of that name, torch/ ones without a copy here: only the training split must be.
-        wanted = "validation" if name.startswith("torch/") and split == "test" else split
+    if name.startswith("torch/") and not root:
+        raise DataError(f"data: {name} needs a folder to be read from, or downloaded to: give --data-root")
+    # torchvision's data sets have one evaluation split, which timm gives for either name: it is the test split.
+    wanted = {"train": ("train",), "validation": (), "test": ("validation",)} if name.startswith("torch/") else ALIASES
+    opened = {split: _first_split(name, root, wanted[split]) for split in ALIASES}
+    train = opened["train"]
+    found = getattr(train, "classes", None) or getattr(getattr(train, "reader", None), "class_to_idx", None)
+    return {s: None if i is None else TimmImages(i) for s, i in opened.items()}, len(found) if found else None
+
+
+def _first_split(name: str, root: str, aliases: Sequence[str]) -> Any:
+    """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
+    for alias in aliases:
         try:
-            download = name.startswith("torch/") and bool(root)
-            images = create_dataset(name, root=root or None, split=wanted, download=download)
+            images = create_dataset(name, root=root or None, split=alias, download=name.startswith("torch/"))
         except Exception as error:  # noqa: BLE001 - whatever the library behind the name raises
-            if split == "train":
-                raise DataError(f"data: {name}: {' '.join(str(error).split())[:300]}") from None
-            sets[split] = None
-            continue
+            reason = " ".join(str(error).split())[:300]
+            if "unknown split" in reason.lower():  # Hugging Face's words
+                continue
+            raise DataError(f"data: {name}, split {alias}: {reason}") from None
         if isinstance(images, IterableDataset):
-            raise DataError(
-                f"data: {name} is a stream; a run that can be resumed needs images by index, as hfds/ has them"
-            )
-        sets[split] = TimmImages(images)
-        if split == "train":
-            found = getattr(images, "classes", None) or getattr(getattr(images, "reader", None), "class_to_idx", None)
-            classes = len(found) if found else None
-    return sets, classes
+            raise DataError(f"data: {name} is a stream; a run that can be resumed needs images by index, as hfds/ has")
+        return images
+    return None
 
 
 def _largest_label(images: ImageSet) -> int:
     labels = getattr(images, "labels", None)
-    if labels is None:
+    if not labels:
         raise DataError("data: the number of classes cannot be told from this data set")
     return int(max(labels))

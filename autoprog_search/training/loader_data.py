@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from autoprog_search.errors import DataError
@@ -22,7 +23,7 @@ from autoprog_search.training.images import ImageSet, Splits, open_splits
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
-from autoprog_search.training.transforms import Normalisation, Transforms
+from autoprog_search.training.transforms import ChannelStatistics, Normalisation, Transforms
 
 Ticket = tuple[int, int, int]
 """(seed of its augmentation, index in the image set, side in pixels)."""
@@ -48,7 +49,7 @@ class TransformedImages(Dataset[Sample | DataError]):
                 where = self.images.name(index)
                 return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
             decoded = self.transforms.decode(image, resolution)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split())
             return DataError(f"data: {self.images.name(index)} cannot be read as an image: {reason}")
         return self.transforms(decoded, resolution), label
@@ -89,6 +90,11 @@ class LoaderData:
     def in_chans(self) -> int:
         """Image channels."""
         return len(self.train_transforms.normalisation.mean)
+
+    @property
+    def normalisation(self) -> ChannelStatistics:
+        """See `Data.normalisation`."""
+        return self.train_transforms.normalisation.mean, self.train_transforms.normalisation.std
 
     @property
     def train_size(self) -> int:

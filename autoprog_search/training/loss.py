@@ -49,7 +49,7 @@ def dense_loss(output: DenseLogits, targets: torch.Tensor, smoothing: float, den
     """
     classes = output.logits.shape[1]
     if targets.dim() == 1:
-        targets = F.one_hot(targets, classes).to(output.logits.dtype) * (1 - smoothing) + smoothing / classes
+        targets = F.one_hot(targets, classes).float() * (1 - smoothing) + smoothing / classes
     soft = SoftTargetCrossEntropy()
     mixed = output.own_share * targets + (1 - output.own_share) * targets.flip(0)
     tokens = output.token_logits.shape[1]

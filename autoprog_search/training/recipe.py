@@ -36,8 +36,8 @@ class Recipe(BaseModel):
         augment: strength of the affine augmentation of data that live on the device, 0 to 1.
         auto_augment, color_jitter, random_erasing, crop_scale, train_interpolation: timm's, for data that come through
             a loader. crop_scale: least and largest share of the image's area in a random crop.
-        repeats: times that an image stands in a batch, each with its own augmentation (repeated augmentation); an epoch
-            stays as long and sees so many times fewer images.
+        repeats: times that an image of such data stands in a batch, each with its own augmentation (repeated
+            augmentation); an epoch stays as long and sees so many times fewer images.
         drop_path: stochastic depth rate of the last block.
         dense_weight: of the loss of VOLO's token outputs, beside the class token's. They learn the image's label: token
             labels, which VOLO's own recipe used, are not read.
@@ -101,6 +101,8 @@ class Recipe(BaseModel):
             raise ConfigError(
                 f"recipe, grad_accum: {self.grad_accum} does not divide batch_size {self.batch_size} into equal parts"
             )
+        if self.min_lr > self.scaled_lr:
+            raise ConfigError(f"recipe, min_lr: {self.min_lr:g} is above the learning rate {self.scaled_lr:g} itself")
         if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ConfigError(f"recipe, crop_scale: {list(self.crop_scale)} is no range of shares above 0, up to 1")
         if self.teacher_checkpoint and not self.teacher:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class ShardImages:
 
 
 def open_shards(root: Path, aliases: Sequence[str]) -> ShardImages | None:
-    """A split's shards: those that the folder's `_info.json` (timm's) lists for it, else `*<split>*.tar`.
+    """A split's shards: those that the folder's `_info.json` (timm's) lists for it, else those with its name in theirs.
 
     Args:
         aliases: names of the split.
@@ -82,7 +83,8 @@ def open_shards(root: Path, aliases: Sequence[str]) -> ShardImages | None:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"data: {info} lists no splits with filenames ({error!r})") from None
     else:
-        files = sorted({file for alias in aliases for file in root.glob(f"*{alias}*.tar")})
+        word = re.compile(rf"(?<![a-z])({'|'.join(aliases)})(?![a-z])", flags=re.IGNORECASE)
+        files = sorted(file for file in root.glob("*.tar") if word.search(file.stem))
     members = tuple(member for file in files for member in _members(file))
     return ShardImages(members) if files else None
 
@@ -104,7 +106,7 @@ def _members(shard: Path) -> Iterator[Member]:
                 if LABEL not in parts:
                     raise DataError(f"data: {shard}, {key}: no .{LABEL} file with its label beside the image")
                 text = tar.extractfile(parts[LABEL]).read().decode(errors="replace").strip()  # type: ignore[union-attr]
-                if not text.isdigit():
+                if not text.isdecimal():
                     raise DataError(f"data: {shard}, {key}.{LABEL}: {text[:20]!r} is no label (a whole number from 0)")
                 yield Member(shard, image.offset_data, image.size, key, int(text))
     except (OSError, tarfile.TarError) as error:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
+from autoprog_search.errors import ConfigError
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import GrowthSettings, Recipe
+from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class RunSpec:
     Attributes:
         stage_steps: optimiser steps of each stage.
         seed: of the initial weights, the order of images and all else that is random.
+        data: what it trains on; `workers` make no difference.
         extra_depths: depths of a fixed schedule that are no levels of the space.
         method: how the schedule is chosen, in words; a checkpoint of another run is refused.
     """
@@ -30,18 +32,30 @@ class RunSpec:
     stage_steps: tuple[int, ...]
     seed: int
     extra_depths: tuple[int, ...] = ()
+    data: DataConfig = field(default_factory=DataConfig)
     method: str = ""
 
     def identity(self) -> str:
         """The same for the same run only."""
-        parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth)]
+        data = self.data.model_copy(update={"workers": 0})
+        parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth, data)]
         return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, self.method))
 
 
 def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:
-    """Optimiser steps of each stage: boundaries are rounded, so that the parts sum to the rounded whole."""
+    """Optimiser steps of each stage: boundaries are rounded, so that the parts sum to the rounded whole.
+
+    Raises:
+        ConfigError: a stage would have none.
+    """
     ends = [0, *(round(e * epoch_steps) for e in accumulate(stage_epochs))]
-    return tuple(b - a for a, b in pairwise(ends))
+    steps = tuple(b - a for a, b in pairwise(ends))
+    if min(steps) < 1:
+        k = steps.index(min(steps))
+        raise ConfigError(
+            f"epochs: stage {k + 1} is {stage_epochs[k]:g} epochs of {epoch_steps} steps long, less than one step"
+        )
+    return steps
 
 
 def planned_steps(space: GrowthSpace, recipe: Recipe, train_size: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from autoprog_search.training.loss import build_loss
 from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler
 from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.teacher import build_teacher
+from autoprog_search.training.transforms import ChannelStatistics
 
 
 class TrainingStep:
@@ -20,7 +21,7 @@ class TrainingStep:
 
     Args:
         elastic: on `device`.
-        model_name: timm name of the model.
+        normalisation: (mean, deviation) per channel that the images come with, for a teacher with its own.
         steps: of the whole run, which the learning rate's schedule spans.
 
     Attributes:
@@ -32,7 +33,7 @@ class TrainingStep:
         self,
         recipe: Recipe,
         elastic: ElasticModel,
-        model_name: str,
+        normalisation: ChannelStatistics,
         *,
         steps: int,
         num_classes: int,
@@ -44,7 +45,7 @@ class TrainingStep:
         self._scheduler = build_scheduler(recipe, self.optimizer, steps)
         self._loss = build_loss(recipe)
         self._mixup = _mixup(recipe, num_classes)
-        teacher = build_teacher(recipe, model_name, elastic.model, num_classes=num_classes, in_chans=in_chans)
+        teacher = build_teacher(recipe, elastic.model, normalisation, num_classes=num_classes, in_chans=in_chans)
         self.teacher_flops = teacher.forward_flops if teacher is not None else 0
         self._teacher = teacher.to(device) if teacher is not None else None
 

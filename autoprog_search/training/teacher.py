@@ -13,7 +13,7 @@ from torch import nn
 from autoprog_search.errors import ConfigError
 from autoprog_search.growth.flops import forward_flops
 from autoprog_search.training.recipe import Recipe
-from autoprog_search.training.transforms import data_config_of
+from autoprog_search.training.transforms import ChannelStatistics, channel_values
 
 
 class Teacher(nn.Module):
@@ -21,7 +21,7 @@ class Teacher(nn.Module):
 
     Args:
         name: timm model name. checkpoint: file of its weights; default: timm's own.
-        student: timm model name, whose normalisation the images have.
+        normalisation: (mean, deviation) per channel that the images come with.
 
     Attributes:
         forward_flops: of one image.
@@ -30,12 +30,20 @@ class Teacher(nn.Module):
         ConfigError: timm does not know it, or its weights cannot be had or do not fit the classes.
     """
 
-    def __init__(self, name: str, checkpoint: str, student: str, num_classes: int, in_chans: int) -> None:
+    def __init__(
+        self, name: str, checkpoint: str, normalisation: ChannelStatistics, num_classes: int, in_chans: int
+    ) -> None:
         super().__init__()
         if not timm.is_model(name):
             raise ConfigError(f"recipe, teacher: timm has no {name!r}")
         if checkpoint and not Path(checkpoint).expanduser().is_file():
             raise ConfigError(f"recipe, teacher_checkpoint: there is no file {checkpoint}")
+        cfg = timm.get_pretrained_cfg(name)
+        if not checkpoint and cfg is not None and cfg.num_classes != num_classes:
+            raise ConfigError(
+                f"recipe, teacher: timm's weights of {name} know {cfg.num_classes} classes, the data have "
+                f"{num_classes}; give recipe.teacher_checkpoint"
+            )
         arguments = {"checkpoint_path": str(Path(checkpoint).expanduser())} if checkpoint else {"pretrained": True}
         try:
             network = timm.create_model(name, num_classes=num_classes, in_chans=in_chans, **arguments)
@@ -44,13 +52,12 @@ class Teacher(nn.Module):
             raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {reason}") from None
         self.network = network.eval().requires_grad_(False)
         own = resolve_data_config({}, model=network)
-        theirs = data_config_of(student)
         self.side: int = own["input_size"][-1]
         # x * std + mean is the plain image; both steps in one: x * scale + shift is what the teacher expects.
-        mean, std = (torch.tensor(own[kind]) for kind in ("mean", "std"))
-        its_mean, its_std = (torch.tensor(theirs[kind]) for kind in ("mean", "std"))
-        self.scale = nn.Buffer((its_std / std)[:in_chans].view(1, -1, 1, 1), persistent=False)
-        self.shift = nn.Buffer(((its_mean - mean) / std)[:in_chans].view(1, -1, 1, 1), persistent=False)
+        mean, std = (torch.tensor(channel_values(own[kind], in_chans)) for kind in ("mean", "std"))
+        its_mean, its_std = (torch.tensor(values) for values in normalisation)
+        self.scale = nn.Buffer((its_std / std).view(1, -1, 1, 1), persistent=False)
+        self.shift = nn.Buffer(((its_mean - mean) / std).view(1, -1, 1, 1), persistent=False)
         self.forward_flops = forward_flops(self.network, torch.zeros(1, in_chans, self.side, self.side))
 
     @torch.no_grad()
@@ -61,7 +68,9 @@ class Teacher(nn.Module):
         return self.network(images * self.scale + self.shift)
 
 
-def build_teacher(recipe: Recipe, student: str, model: nn.Module, *, num_classes: int, in_chans: int) -> Teacher | None:
+def build_teacher(
+    recipe: Recipe, model: nn.Module, normalisation: ChannelStatistics, *, num_classes: int, in_chans: int
+) -> Teacher | None:
     """The recipe's teacher, if it has one; the model then answers with both of its tokens in train mode.
 
     Raises:
@@ -70,6 +79,6 @@ def build_teacher(recipe: Recipe, student: str, model: nn.Module, *, num_classes
     if not recipe.teacher:
         return None
     if not hasattr(model, "set_distilled_training"):
-        raise ConfigError(f"recipe, teacher: {student} has no distillation token; take a distilled model")
+        raise ConfigError(f"recipe, teacher: {type(model).__name__} has no distillation token; take a distilled model")
     model.set_distilled_training(True)  # type: ignore[operator]
-    return Teacher(recipe.teacher, recipe.teacher_checkpoint, student, num_classes, in_chans)
+    return Teacher(recipe.teacher, recipe.teacher_checkpoint, normalisation, num_classes, in_chans)

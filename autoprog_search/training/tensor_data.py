@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
 
 SPLIT_SEED = 20220615  # one split for all methods and seeds; AutoProg's day at CVPR
+DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/training)
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 
 
@@ -25,12 +28,14 @@ class TensorData:
     """Images (count, channels, side, side), float32 and normalised, and labels (count,), per split.
 
     Attributes:
+        normalisation: see `Data.normalisation`.
         augment: strength of the affine augmentation, 0 to 1.
         hflip: probability of a mirrored image.
     """
 
     splits: dict[str, tuple[torch.Tensor, torch.Tensor]]
     num_classes: int
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]]
     augment: float
     hflip: float = 0.0
     antialias: bool = False  # the released code's bilinear resizing, for all images alike
@@ -111,18 +116,17 @@ def random_mirror(images: torch.Tensor, probability: float, generator: torch.Gen
 def load_digits(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
     """scikit-learn's 1,797 digits, 8x8, up-sampled to `resolution`: 1,000 to train, 297 to validate, 500 to test.
 
-    The split is fixed: `val_share` has no say.
+    The split is fixed: `val_share` has no say. Its file and scikit-learn's are read as they are: importing scikit-learn
+    takes longer than everything else here, in every worker.
     """
-    from sklearn.datasets import load_digits as sklearn_digits
-    from sklearn.model_selection import train_test_split
-
-    bunch = sklearn_digits()
-    index = range(len(bunch.target))
-    rest, test = train_test_split(index, test_size=500, stratify=bunch.target, random_state=SPLIT_SEED)
-    train, val = train_test_split(rest, test_size=297, stratify=bunch.target[rest], random_state=SPLIT_SEED)
-    images = torch.tensor(bunch.images, dtype=torch.float32)[:, None] / 16
-    labels = torch.tensor(bunch.target, dtype=torch.long)
-    parts = {"train": _share(train, config.train_share), "val": val, "test": test}
+    package = find_spec("sklearn")
+    assert package is not None, "scikit-learn is a dependency"
+    assert package.submodule_search_locations
+    table = np.loadtxt(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",")
+    images = torch.tensor(table[:, :-1], dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    labels = torch.tensor(table[:, -1], dtype=torch.long)
+    parts: dict[str, list[int]] = json.loads(DIGITS_SPLIT.read_text())
+    parts["train"] = list(_share(parts["train"], config.train_share))
     return _on_device({name: (images[i], labels[i]) for name, i in parts.items()}, 10, resolution, device, recipe)
 
 
@@ -180,4 +184,5 @@ def _on_device(
     ready = {
         name: (((images - mean) / deviation).to(device), splits[name][1].to(device)) for name, images in resized.items()
     }
-    return TensorData(ready, num_classes, augment=recipe.augment, hflip=recipe.hflip)
+    statistics = ((mean.item(),), (deviation.item(),))
+    return TensorData(ready, num_classes, statistics, augment=recipe.augment, hflip=recipe.hflip)

@@ -81,10 +81,11 @@ class Trainer:
             checkpoint=recipe.init_checkpoint,
         ).to(device)
         self.elastic.antialias = data.antialias
+        self._cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
         self._step = TrainingStep(
             recipe,
             self.elastic,
-            space.model,
+            data.normalisation,
             steps=self._total,
             num_classes=data.num_classes,
             in_chans=data.in_chans,
@@ -235,14 +236,14 @@ class Trainer:
 
     def _score_cost(self, candidate: SubNetwork) -> float:
         if self.spec.growth.score_cost == "flops":
-            return float(self.elastic.cost.step_flops(candidate, self.spec.recipe.batch_size))
+            return float(self._cost.step_flops(candidate, self.spec.recipe.batch_size))
         assert self._profile is not None, "checked at construction"
         return self._profile.seconds[candidate]
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         self._gather_loss()  # a supernet that diverged fails here, not in the score
         growth, batch_size, start = self.spec.growth, self.spec.recipe.batch_size, time.perf_counter()
-        networks, cost = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common"), self.elastic.cost
+        networks, cost = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common"), self._cost
         stage_images = self._stage_steps() * batch_size
         count = oneshot.affordable_images(
             cost, lambda_k, networks, stage_images, growth.search_points, growth.estimate_share
@@ -309,6 +310,7 @@ class Trainer:
             epoch_ends = state.step % self._epoch_steps == 0 or state.step == self._total
             if epoch_ends:
                 self._end_epoch()
+                running = None  # it may have evaluated as another
             elif state.step % CHECK_LOSS_EVERY == 0:
                 self._gather_loss()
             now = time.perf_counter()
@@ -379,7 +381,7 @@ class Trainer:
 
     def _train_flops(self) -> int:
         teacher = self.state.step * self.spec.recipe.batch_size * self._step.teacher_flops
-        return self.elastic.cost.steps_flops(self.state.steps, self.spec.recipe.batch_size) + teacher
+        return self._cost.steps_flops(self.state.steps, self.spec.recipe.batch_size) + teacher
 
     def _result(self) -> RunResult:
         batch_size, resolution = 2 * self.spec.recipe.batch_size, self.elastic.resolution
@@ -388,7 +390,7 @@ class Trainer:
         test = evaluate(network, self.data.eval_batches("test", batch_size, resolution))
         test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size, resolution))
         self._tick()
-        step_flops = self.elastic.cost.step_flops(self.elastic.full, self.spec.recipe.batch_size)
+        step_flops = self._cost.step_flops(self.elastic.full, self.spec.recipe.batch_size)
         step_flops += self.spec.recipe.batch_size * self._step.teacher_flops
         return RunResult(self.state, val, test, test_ema, self._train_flops(), step_flops, network.model.state_dict())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from PIL import Image
@@ -23,6 +24,10 @@ DECODED_OVER_WANTED = 1.25
 MAGNITUDE = re.compile(r"(?<=-m)\d+(\.\d+)?")
 
 
+ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""(mean, standard deviation) per channel."""
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """What a model expects of its images: timm's configuration of the model."""
@@ -31,15 +36,14 @@ class Normalisation:
     std: tuple[float, ...]
     interpolation: str
     crop_pct: float
+    crop_mode: str
 
     @classmethod
     def of(cls, model: str, in_chans: int) -> Normalisation:
         """Of a timm model name; a model for grey images takes the mean of the channels' values."""
         config = data_config_of(model)
-        mean, std = config["mean"], config["std"]
-        if in_chans == 1:
-            mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-        return cls(tuple(mean), tuple(std), config["interpolation"], config["crop_pct"])
+        mean, std = (channel_values(config[kind], in_chans) for kind in ("mean", "std"))
+        return cls(mean, std, config["interpolation"], config["crop_pct"], config["crop_mode"])
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Transforms:
         """
         if self.train or resolution < self.full_resolution:
             decode_smaller(image, resolution)
+        if image.mode.startswith("I;16"):  # which PIL would clip at 255, not scale
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         return image.convert("L" if len(self.normalisation.mean) == 1 else "RGB")
 
     def __call__(self, image: Image.Image, resolution: int) -> torch.Tensor:
@@ -95,7 +101,7 @@ class Transforms:
         shape = (len(n.mean), resolution, resolution)
         common: dict[str, Any] = {"mean": n.mean, "std": n.std, "crop_pct": n.crop_pct}
         if not self.train:
-            return create_transform(shape, interpolation=n.interpolation, **common)
+            return create_transform(shape, interpolation=n.interpolation, crop_mode=n.crop_mode, **common)
         policy = scaled_policy(recipe.auto_augment, strength.augment)
         least, most = recipe.crop_scale
         made = create_transform(
@@ -112,6 +118,11 @@ class Transforms:
         )
         _keep_a_bit(made)
         return made
+
+
+def channel_values(values: Sequence[float], in_chans: int) -> tuple[float, ...]:
+    """Of a model's three channels, or their mean for grey images."""
+    return (sum(values) / len(values),) if in_chans == 1 else tuple(values)
 
 
 def data_config_of(model: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
-from tests.tiny import TINY, cli
+from tests.tiny import TINY, cli, cli_here
 from tests.training.test_loader_data import make_images
 
 
@@ -94,13 +94,22 @@ WRONG = {
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, folder):
     command, words = arguments
     before = sorted(p.name for p in folder.iterdir())
-    done = cli(*command, cwd=folder)
+    check_one_line(cli_here(*command, cwd=folder), words)
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["unknown model", "study exists"])
+def test_wrong_input_ends_a_process_alike(name, folder):
+    command, words = WRONG[name]
+    check_one_line(cli(*command, cwd=folder), words)
+
+
+def check_one_line(done, words) -> None:
     assert done.returncode == 2, (done.stdout, done.stderr)
     lines = [line for line in done.stderr.splitlines() if not line.startswith(("Usage:", "Try ")) and line]
     assert len(lines) == 1, done.stderr
     assert all(word in lines[0] for word in words), lines[0]
     assert done.stdout == ""
-    assert sorted(p.name for p in folder.iterdir()) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 import timm
 import torch
-from timm.models import register_model
-from timm.models._builder import build_model_with_cfg
-from timm.models.volo import VOLO
 from torch import nn
 
 from autoprog_search.errors import GrowthError
@@ -21,14 +18,7 @@ from autoprog_search.growth.elastic import ElasticModel, cost_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.families import FamilyCase, entry_of, images, shaken
-
-
-@register_model
-def volo_tiny_for_tests(pretrained: bool = False, **arguments: Any) -> VOLO:
-    """timm's own VOLOs cannot be made smaller through `create_model`: it knows `layers` already."""
-    sizes = {"layers": (2, 2, 1, 1), "embed_dims": (8, 16, 16, 16), "num_heads": (2, 2, 2, 2), "stem_hidden_dim": 8}
-    return build_model_with_cfg(VOLO, "volo_d1_224", pretrained, **sizes, **arguments)
-
+from tests.growth.volo import volo_tiny_for_tests
 
 SMALL = {"embed_dim": 16, "num_heads": 2, "depth": 6, "img_size": 24, "patch_size": 4, "num_classes": 5}
 DYNAMIC = {**SMALL, "dynamic_img_size": True}
@@ -40,8 +30,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "cait": ("cait_xxs24_224", SMALL),
     "eva": ("eva_giant_patch14_224", {**DYNAMIC, "mlp_ratio": 2}),
     "eva02": ("eva02_tiny_patch14_224", {**DYNAMIC, "depth": 4}),
-    "volo": ("volo_tiny_for_tests", {"img_size": 64, "num_classes": 5}),
-    "volo, mixed tokens": ("volo_tiny_for_tests", {"img_size": 64, "num_classes": 5, "use_mix_token": True}),
+    "volo": (volo_tiny_for_tests.__name__, {"img_size": 64, "num_classes": 5}),
+    "volo, mixed tokens": (volo_tiny_for_tests.__name__, {"img_size": 64, "num_classes": 5, "use_mix_token": True}),
     "beit": ("beit_base_patch16_224", {**SMALL, "depth": 4}),
     "beit v2": ("beitv2_base_patch16_224", {**SMALL, "depth": 4}),
     "relative positions": ("vit_relpos_small_patch16_224", {**SMALL, "depth": 4}),
@@ -169,6 +159,7 @@ def test_cait_keeps_its_class_attention():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (lambda: make("volo, mixed tokens", use_aux_head=False), ["VOLO", "auxiliary head"]),
         (lambda: timm.create_model("xcit_nano_12_p16_224"), ["Xcit", "no entry"]),
         (lambda: timm.create_model("vit_small_patch16_rope_mixed_224", dynamic_img_size=True), ["Eva", "rope_mixed"]),
         (

@@ -59,6 +59,12 @@ def test_growth_from_pretrained_weights_may_keep_the_blocks_that_come_in(tmp_pat
     assert all(torch.equal(value, state[key]) for key, value in elastic.model.state_dict().items())
 
 
+def test_weights_of_a_shallower_network_are_refused_whatever_their_classes(tmp_path):
+    saved(tmp_path / "w.pt", num_classes=7, depth=3)
+    with pytest.raises(GrowthError, match=r"does not fit deit_tiny_patch16_224: it has no blocks\.3\."):
+        create_timm_model(space(), num_classes=5, checkpoint=str(tmp_path / "w.pt"))
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "there is no file"), (b"no weights", "holds no weights"), ("other", "does not fit deit_tiny_patch16_224")],

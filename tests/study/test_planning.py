@@ -256,7 +256,7 @@ def memory_table(printed: dict[str, tuple[float, float]]) -> list[tuple[str, ...
 
 
 def disk_table(printed: dict[str, tuple[float, float]]) -> list[tuple[str, ...]]:
-    rows = [("space", "weights of 12 trials", "a checkpoint", "64 trials, every 15 s")]
+    rows = [("space", "weights of 12 trials", "a checkpoint", "64 trials, at most")]
     for name, (millions, _) in printed.items():
         weights, checkpoint = f"{12 * 4 * millions / 1000:.1f} GB", 20 * millions / 1000
         rows.append((name, weights, f"{checkpoint:.2f} GB", f"{64 * checkpoint / 15:.1f} GB/s"))

@@ -13,7 +13,9 @@ from PIL import Image
 
 from autoprog_search.errors import ConfigError, DataError
 from autoprog_search.space import GrowthSpace
+from autoprog_search.training import images as image_sets
 from autoprog_search.training.data import load_data
+from autoprog_search.training.images import open_splits
 from autoprog_search.training.loader_data import LoaderData
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.transforms import Normalisation, Transforms, scaled_policy
@@ -177,6 +179,81 @@ def test_augmentation_at_the_ends_of_its_range_runs(policy):
         assert bool(transforms(image, 16).isfinite().all())
 
 
+def test_grey_images_of_16_bits_are_scaled_not_clipped(tmp_path):
+    values = np.repeat(np.array([[0, 10_000, 30_000, 65_535]], np.uint16), 4, axis=0)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    transforms = Transforms(RECIPE, Normalisation.of("deit_tiny_patch16_224", 3), False, full_resolution=224)
+    decoded = transforms.decode(Image.open(tmp_path / "deep.png"), 224)
+    assert np.asarray(decoded)[0, :, 0].tolist() == [0, 39, 117, 255]
+
+
+# ── names that timm knows ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class FakeSet:
+    """A named data set as timm's factory gives it: images and labels by index."""
+
+    def __init__(self, *labels: int) -> None:
+        self.labels, self.classes = labels, ["cat", "dog"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.new("RGB", (40, 40)), self.labels[index]
+
+
+def fake_names(monkeypatch: pytest.MonkeyPatch, **splits: FakeSet | Exception) -> None:
+    def create(name: str, root: str | None, split: str, download: bool) -> FakeSet:
+        found = splits.get(split, ValueError(f'Unknown split "{split}". Should be one of {list(splits)}.'))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(image_sets, "create_dataset", create)
+
+
+def test_a_named_set_is_split_by_the_rule(monkeypatch):
+    fake_names(monkeypatch, train=FakeSet(*[0, 1] * 10), valid=FakeSet(0, 1, 1))
+    named = open_splits(DataConfig(name="hfds/someone/pets"))
+    assert (len(named.train[1]), len(named.val[1]), len(named.test[1]), named.num_classes) == (18, 2, 3, 2)
+    fake_names(monkeypatch, train=FakeSet(*[0, 1] * 10), validation=FakeSet(0, 1, 1), test=FakeSet(0, 1))
+    named = open_splits(DataConfig(name="hfds/someone/pets"))
+    assert (len(named.train[1]), len(named.val[1]), len(named.test[1])) == (20, 3, 2)
+
+
+def test_a_test_split_without_labels_is_none(monkeypatch):
+    fake_names(monkeypatch, train=FakeSet(*[0, 1] * 10), validation=FakeSet(0, 1, 1), test=FakeSet(-1, -1))
+    named = open_splits(DataConfig(name="hfds/imagenet-1k"))
+    assert (len(named.train[1]), len(named.val[1]), len(named.test[1])) == (18, 2, 3)
+
+
+def test_torchvisions_one_evaluation_split_is_the_test_split(monkeypatch):
+    fake_names(monkeypatch, train=FakeSet(*[0, 1] * 10), validation=FakeSet(0, 1, 1))
+    named = open_splits(DataConfig(name="torch/cifar10", root="somewhere"))
+    assert (len(named.train[1]), len(named.val[1]), len(named.test[1])) == (18, 2, 3)
+
+
+def test_trouble_with_a_split_is_an_error_and_no_missing_split(monkeypatch):
+    fake_names(monkeypatch, train=FakeSet(0, 1), validation=ConnectionError("the host is\nunreachable"))
+    with pytest.raises(DataError, match="data: hfds/a/b, split validation: the host is unreachable"):
+        open_splits(DataConfig(name="hfds/a/b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("torch/cifar10", "give --data-root"),
+        ("imges/of/mine", "'imges/of/mine' is neither a known data set"),
+        ("hfds/a/b", "the train split of hfds/a/b is empty"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_one_line(monkeypatch, name, words):
+    fake_names(monkeypatch, train=FakeSet())
+    with pytest.raises(DataError, match=words):
+        open_splits(DataConfig(name=name))
+
+
 # ── what is wrong with the data ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -196,6 +273,17 @@ def test_a_label_outside_the_classes_is_one_line(tmp_path):
     fewer = replace(data, splits=replace(data.splits, num_classes=1))
     with pytest.raises(DataError, match=r"val/b/.*: label 1 is outside the classes 0 to 0"):
         list(fewer.eval_batches("test", 4, 32))
+
+
+def test_images_that_lie_deeper_are_refused(tmp_path):
+    make_images(tmp_path, train={"a": 8, "b": 8}, val={"a": 2, "b": 2})
+    (tmp_path / "train" / "a" / "more").mkdir()
+    with pytest.raises(DataError, match=r"train/a/more is a folder inside a class folder"):
+        load(tmp_path)
+    make_images(tmp_path / "flat", val={"a": 2})
+    (tmp_path / "flat" / "train").mkdir()
+    with pytest.raises(DataError, match=r"train has no class folders"):
+        load(tmp_path / "flat")
 
 
 def test_unknown_augmentation_is_one_line(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from autoprog_search.errors import ConfigError
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.recipe import RECIPES, AdaReg, GrowthSettings, Recipe, load_recipe
+from autoprog_search.training.spec import steps_of_stages
 from tests.tiny import levels, tiny_config, tiny_trainer
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
@@ -45,6 +46,7 @@ def test_the_learning_rate_follows_the_batch_size():
         ({"batch_size": 64, "grad_accum": 3}, "grad_accum: 3 does not divide batch_size 64"),
         ({"crop_scale": (0.5, 0.2)}, "crop_scale"),
         ({"crop_scale": (0.0, 1.0)}, "crop_scale"),
+        ({"lr": 1e-3, "min_lr": 2e-3}, "min_lr: 0.002 is above the learning rate 0.001"),
     ],
 )
 def test_what_cannot_be_is_one_line(fields, words):
@@ -68,3 +70,15 @@ def test_accumulated_gradients_are_the_whole_batchs():
 )
 def test_adareg_is_switched_on_with_a_word(given, read):
     assert GrowthSettings.model_validate({"adareg": given}).adareg == read
+
+
+def test_a_stage_of_less_than_one_step_is_refused():
+    with pytest.raises(ConfigError, match=r"stage 2 is 0\.01 epochs of 10 steps long, less than one step"):
+        steps_of_stages((1, 0.01, 2), 10)
+
+
+def test_a_field_of_adareg_switches_it_on():
+    config = tiny_config("growth.adareg.augment=0.2")
+    assert config.growth.adareg == AdaReg(augment=0.2)
+    with pytest.raises(ConfigError, match="unknown field"):
+        tiny_config("growth.adareg.colour=0.2")

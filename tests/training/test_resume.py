@@ -8,7 +8,9 @@ import torch
 from autoprog_search.errors import ConfigError
 from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.state import RunResult
+from tests.growth.volo import volo_tiny_for_tests
 from tests.tiny import levels, tiny_config, tiny_trainer
+from tests.training.test_loader_data import make_images
 
 CONFIG = tiny_config(
     "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search_points=2"
@@ -16,15 +18,15 @@ CONFIG = tiny_config(
 SEARCH_OF_STAGE_1 = 18  # two steps for each of 9 candidates
 
 
-def run_interrupted(path, stops: tuple[int, ...], method=None) -> RunResult:
+def run_interrupted(path, stops: tuple[int, ...], method=None, config=CONFIG) -> RunResult:
     """Stop at each of these steps, each time in a new trainer, as a new process would."""
     for stop in stops:
-        trainer = tiny_trainer(CONFIG, method, checkpoint=path)
+        trainer = tiny_trainer(config, method, checkpoint=path)
         trainer._should_stop = lambda trainer=trainer, stop=stop: trainer.state.step >= stop
         with pytest.raises(Interrupted):
             trainer.run()
         assert trainer.state.step == stop
-    return tiny_trainer(CONFIG, method, checkpoint=path).run()
+    return tiny_trainer(config, method, checkpoint=path).run()
 
 
 def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -90,3 +92,66 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
         trainer.run()
     with pytest.raises(ConfigError, match=r"checkpoint.pt is of a run with other settings"):
         tiny_trainer(CONFIG, seed=1, checkpoint=path)
+
+
+def test_volo_with_all_that_this_recipe_can_switch_on_resumes_alike(tmp_path):
+    """Mixed tokens, batch norm in the stem, AdaReg, accumulated gradients, raw weights evaluated inside a search."""
+    config = tiny_config(
+        f"space={{name: v, model: {volo_tiny_for_tests.__name__}, model_args: {{img_size: 48, in_chans: 1, "
+        "use_mix_token: true}, depth: 6, resolution: 48, patch_size: 16, depths: [2, 4, 6], resolutions: [16, 32, 48], "
+        "stages: 3}",
+        "growth.adareg.augment=0.2",
+        "growth.operator=mogrow",
+        *(f"recipe.{field}" for field in ("drop_path=0.2", "grad_accum=2", "eval_weights=raw", "epochs=6")),
+    )
+    undisturbed = tiny_trainer(config).run()
+    resumed = run_interrupted(tmp_path / "checkpoint.pt", (16, 33, 71), config=config)
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert resumed.state.curve == undisturbed.state.curve
+    assert resumed.state.stages == undisturbed.state.stages
+    assert [len(record.candidates) > 1 for record in undisturbed.state.stages] == [True, True, False]
+    assert undisturbed.state.curve[-1]["train_loss"] < undisturbed.state.curve[0]["train_loss"]
+
+
+def test_images_of_a_folder_resume_alike(tmp_path):
+    """Augmented in loader processes at each stage's resolution, images repeated, cutmix on."""
+    photos = make_images(tmp_path / "photos", train={"a": 20, "b": 20}, val={"a": 4, "b": 4}, test={"a": 2, "b": 2})
+    config = tiny_config(
+        "space={name: d, model: deit_tiny_patch16_224, model_args: {img_size: 32, patch_size: 8, embed_dim: 16, "
+        "depth: 4, num_heads: 2}, depth: 4, resolution: 32, patch_size: 8, depths: [2, 4], resolutions: [16, 32], "
+        "stages: 2}",
+        f"data={{name: {photos}, workers: 1}}",
+        "growth.adareg=true",
+        *(f"recipe.{field}" for field in ("epochs=5", "batch_size=8", "cutmix=1.0", "repeats=2")),
+    )
+    method = levels(config, (0, 0))
+    undisturbed = tiny_trainer(config, method).run()
+    resumed = run_interrupted(tmp_path / "checkpoint.pt", (7, 13), method, config)
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert len(undisturbed.state.loader_seconds) == len(undisturbed.state.stage_seconds) == 2
+    assert all(
+        0 < w < s for w, s in zip(undisturbed.state.loader_seconds, undisturbed.state.stage_seconds, strict=True)
+    )
+
+
+def test_an_epoch_that_ends_inside_a_search_does_not_change_who_trains_next():
+    """The evaluation runs the supernet; the same candidate drawn twice in a row must still be switched back to."""
+    config = tiny_config("recipe.eval_weights=raw")
+    trainer = tiny_trainer(config)
+    ran = []
+    take = trainer._step
+
+    class Spy:
+        optimizer, teacher_flops = take.optimizer, take.teacher_flops
+
+        def __call__(self, images, labels, step, seed):
+            ran.append(trainer.elastic.sub_network)
+            return take(images, labels, step, seed)
+
+    trainer._step = Spy()
+    trainer.state.phase, smallest = "search", config.space.at(0, 0)
+    trainer._session_start = trainer._last_save = trainer._last_progress = trainer._wall_before = 0.0
+    trainer._session_step, trainer._save_seconds = 0, 0.0
+    trainer._train_steps(18, lambda step: smallest, config.space.full)
+    assert trainer._epoch_steps == 15
+    assert ran == [smallest] * 18

@@ -60,6 +60,13 @@ def test_timms_info_file_says_which_shards_belong_to_a_split(tmp_path):
     assert open_shards(tmp_path, ("test",)) is None
 
 
+def test_a_split_is_a_word_of_the_name(tmp_path):
+    make_shard(tmp_path / "latest-train-0.tar", "0", "1")
+    make_shard(tmp_path / "latest_VAL.tar", "1")
+    assert open_shards(tmp_path, ("test",)) is None
+    assert len(open_shards(tmp_path, ("val", "validation")) or ()) == 1
+
+
 @pytest.mark.parametrize(
     ("labels", "words"), [(["0", None], "00001: no .cls file"), (["0", "cat"], "00001.cls: 'cat' is no label")]
 )

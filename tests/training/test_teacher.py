@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_teacher_sees_its_own_size_and_normalisation(tmp_path):
     network = timm.create_model(NAME, num_classes=3).eval()
     torch.save(network.state_dict(), tmp_path / "t.pt")
-    teacher = Teacher(NAME, str(tmp_path / "t.pt"), "deit_tiny_patch16_224", num_classes=3, in_chans=3)
+    teacher = Teacher(NAME, str(tmp_path / "t.pt"), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 3, in_chans=3)
     plain = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.no_grad():
@@ -61,6 +61,10 @@ def test_a_run_with_a_teacher_trains_both_tokens_and_counts_its_cost(checkpoint)
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
+        (
+            ("recipe.teacher=vit_tiny_patch16_224", "recipe.teacher_checkpoint=''"),
+            "know 1000 classes, the data have 10",
+        ),
         (("recipe.teacher=nothing",), "timm has no 'nothing'"),
         (("recipe.teacher_checkpoint=/nowhere.pt",), "there is no file /nowhere.pt"),
         (("space.model=deit_tiny_patch16_224",), "has no distillation token"),
