@@ -14,6 +14,7 @@ from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
 from tests.tiny import TINY, cli, cli_here
+from tests.training.test_fashion_mnist import make_fashion_mnist
 from tests.training.test_loader_data import make_images
 
 
@@ -181,6 +182,23 @@ def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_a
         hits = [int(model(image[None]).argmax()) == label for image, label in images]
     assert row["top1"] == pytest.approx(100 * sum(hits) / len(hits))
     assert 34 < row["top1"] < 100  # it has learnt something, and is not so good that any weights would do
+
+
+def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path):
+    (tmp_path / "idx").mkdir()
+    make_fashion_mnist(tmp_path / "idx", train=700, test=50)
+    small = ("recipe.epochs=2", "recipe.batch_size=90", "space.model_args.embed_dim=8", "space.stages=2")
+    levels = ("space.depths=[3,6]", "space.patches=[16,49]")
+    settings = [word for field in (*small, *levels) for word in ("--set", field)]
+    data = ("--data", "fashion_mnist", "--data-root", "idx")
+    plan = ("--methods", "full,linear", "--seeds", "1")
+    done = cli_here("study", "create", "f", "--space", "fashion_mnist", *data, *plan, *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = cli("study", "run", "f", "--workers", "1", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(cli_here("study", "compare", "f", "-f", "json", cwd=tmp_path).stdout)
+    assert [row["method"] for row in rows] == ["full", "linear"]
+    assert rows[1]["speedup_flops"] > 1.3
 
 
 def test_space_list_and_show(folder):
