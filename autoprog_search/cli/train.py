@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
@@ -54,7 +52,7 @@ def train(
     from autoprog_search.schedule import GrowthSchedule
     from autoprog_search.study.config import make_config
     from autoprog_search.study.single import train as run
-    from autoprog_search.training.interrupt import Interrupted
+    from autoprog_search.training.interrupt import Interrupted, signals_ask
 
     config = make_config(
         "train",
@@ -68,10 +66,7 @@ def train(
     )
     is_file = schedule.endswith((".yaml", ".yml"))
     chosen = GrowthSchedule.from_file(Path(schedule), config.space.patch_size) if is_file else schedule
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with showing() as display:
+    with signals_ask() as asked_to_stop, showing() as display:
         try:
             row = run(
                 config.space,
@@ -83,7 +78,7 @@ def train(
                 device=device,
                 out=output,
                 on_progress=display.run,
-                should_stop=stop.is_set,
+                should_stop=asked_to_stop,
             )
         except Interrupted:
             raise KeyboardInterrupt from None

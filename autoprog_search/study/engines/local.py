@@ -10,13 +10,12 @@ import json
 import multiprocessing
 import os
 import queue
-import signal
-import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from optuna.trial import FrozenTrial
 from autoprog_search.errors import AutoProgError, StudyError
 from autoprog_search.study.scheduling import runnable, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
+from autoprog_search.training.interrupt import signals_ask
 
 POLL_SECONDS = 0.5
 
@@ -72,13 +72,9 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         context.Process(target=_worker, args=(root, name, device, index, events, os.getpid()), name=f"worker-{index}")
         for index in range(workers)
     ]
-    stop = threading.Event()
-    previous = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, lambda *_: stop.set())
     error: str | None = None
-    try:
+    told_to_stop = False
+    with signals_ask() as asked_to_stop, _ended(processes):
         for process in processes:
             process.start()
         while any(p.is_alive() for p in processes) or not events.empty():
@@ -90,18 +86,13 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
                 if event.kind == "error":
                     error = error or event.message
                 on_event(event)
-            if stop.is_set():
+            if asked_to_stop() and not told_to_stop:
+                told_to_stop = True
                 for process in processes:
                     if process.is_alive():
                         process.terminate()  # SIGTERM: the worker writes its checkpoint, then ends
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-            process.join()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if stop.is_set():
+        interrupted = asked_to_stop()
+    if interrupted:
         raise KeyboardInterrupt
     if error is not None:
         raise StudyError(error)
@@ -110,16 +101,26 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         raise StudyError(f"{died[0].name} died (exit code {died[0].exitcode}); run the study again, it resumes")
 
 
+@contextmanager
+def _ended(processes: Sequence[BaseProcess]) -> Iterator[None]:
+    """Whatever happens inside, none of the processes outlives it."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+            process.join()
+
+
 def _worker(root: Path, name: str, device: str, index: int, events: Any, parent: int) -> None:
     """A worker process: run trials until none is left."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        # A parent that was killed cannot end its workers: they look for themselves.
-        work(open_study(root, name), device, index, events.put, lambda: stop.is_set() or os.getppid() != parent)
-    except AutoProgError as error:
-        events.put(Event("error", message=str(error)))
+    with signals_ask() as asked_to_stop:
+        try:
+            # A parent that was killed cannot end its workers: they look for themselves.
+            work(open_study(root, name), device, index, events.put, lambda: asked_to_stop() or os.getppid() != parent)
+        except AutoProgError as error:
+            events.put(Event("error", message=str(error)))
 
 
 def work(
