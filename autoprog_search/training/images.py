@@ -7,11 +7,13 @@ exist, else `val_share` of the training images, the same for every method and se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image
 from timm.data import create_dataset
 from timm.utils.misc import natural_key
@@ -154,10 +156,24 @@ def _open_named(name: str, root: str) -> tuple[dict[str, ImageSet | None], int |
         raise DataError(f"data: {name} needs a folder to be read from, or downloaded to: give --data-root")
     # torchvision's data sets have one evaluation split, which timm gives for either name: it is the test split.
     wanted = {"train": ("train",), "validation": (), "test": ("validation",)} if name.startswith("torch/") else ALIASES
-    opened = {split: _first_split(name, root, wanted[split]) for split in ALIASES}
+    with _alone_in(Path(root)) if name.startswith("torch/") else nullcontext():
+        opened = {split: _first_split(name, root, wanted[split]) for split in ALIASES}
     train = opened["train"]
     found = getattr(train, "classes", None) or getattr(getattr(train, "reader", None), "class_to_idx", None)
     return {s: None if i is None else TimmImages(i) for s, i in opened.items()}, len(found) if found else None
+
+
+def _alone_in(root: Path) -> FileLock:
+    """Keep a study's other workers from downloading into the same folder at the same time.
+
+    Raises:
+        DataError: the folder cannot be made.
+    """
+    try:
+        root.expanduser().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"data: {root} cannot be written: {str(error.strerror).lower()}") from None
+    return FileLock(root.expanduser() / ".download.lock")
 
 
 def _first_split(name: str, root: str, aliases: Sequence[str]) -> Any:

@@ -228,9 +228,9 @@ def test_a_test_split_without_labels_is_none(monkeypatch):
     assert (len(named.train[1]), len(named.val[1]), len(named.test[1])) == (18, 2, 3)
 
 
-def test_torchvisions_one_evaluation_split_is_the_test_split(monkeypatch):
+def test_torchvisions_one_evaluation_split_is_the_test_split(monkeypatch, tmp_path):
     fake_names(monkeypatch, train=FakeSet(*[0, 1] * 10), validation=FakeSet(0, 1, 1))
-    named = open_splits(DataConfig(name="torch/cifar10", root="somewhere"))
+    named = open_splits(DataConfig(name="torch/cifar10", root=str(tmp_path / "new")))
     assert (len(named.train[1]), len(named.val[1]), len(named.test[1])) == (18, 2, 3)
 
 
