@@ -44,6 +44,9 @@ TrainOutput = torch.Tensor | tuple[torch.Tensor, torch.Tensor] | DenseLogits
 """Logits; logits of the class and of the distillation token; or dense logits."""
 
 
+RESIDUAL_ENDS = ("attn.proj", "mlp.fc2")  # every family's so far
+
+
 @dataclass(frozen=True)
 class Stack:
     """A run of blocks of one kind, which may copy each other.
@@ -83,7 +86,7 @@ class FamilyAdapter:
     description: str
     resolution: Literal["dynamic", "resampled", "fixed"]
     initialise: Callable[[nn.Module, nn.Module, int], None]
-    residual_ends: tuple[str, ...] = ("attn.proj", "mlp.fc2")
+    residual_ends: tuple[str, ...] = RESIDUAL_ENDS
     drop_paths: tuple[str, ...] = ("drop_path1", "drop_path2")
     drop_rule: Literal["linear", "constant"] = "linear"
     prepare: Callable[[nn.Module], None] = lambda model: None
@@ -127,7 +130,7 @@ def _initialise_beit(model: nn.Module, block: nn.Module, index: int) -> None:
 
 def _shrink_branches(block: nn.Module, index: int) -> None:
     """timm's `fix_init_weight`: the branches of later blocks start smaller."""
-    for end in ("attn.proj", "mlp.fc2"):
+    for end in RESIDUAL_ENDS:
         weight: nn.Parameter = block.get_submodule(end).weight  # type: ignore[assignment]
         weight.div_((2.0 * (index + 1)) ** 0.5)
 

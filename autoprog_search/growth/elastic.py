@@ -98,7 +98,9 @@ class ElasticModel(nn.Module):
         self.patch_size = patch_size_of(model)
         self.operator = operator
         stacks = stacks_of(self._adapter, model)
-        self._sizes = tuple(map(len, stacks))
+        sizes = tuple(map(len, stacks))
+        ends = list(accumulate(sizes))
+        self._spans = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]  # of each stack's blocks
         least = len(stacks)  # a block of each
         levels = sorted(set(depths or range(least, self.full.depth + 1)) | {self.full.depth})
         if levels[-1] > self.full.depth or levels[0] < least:
@@ -107,8 +109,8 @@ class ElasticModel(nn.Module):
         chain = chain or operator_named(operator).chain
         if chain not in CHAINS:
             raise GrowthError(f"chain: {chain!r} is unknown; there are {', '.join(CHAINS)}")
-        self.chain = build_chain(chain, self._sizes, levels)
-        self._shares = share_depths(self._sizes, levels)
+        self.chain = build_chain(chain, sizes, levels)
+        self._shares = share_depths(sizes, levels)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
         self.drop_path_rate = drop_path_rate_of(self._adapter, stacks[-1][-1])
         self._drops = self.drop_path_rate > 0  # without, timm's identities stay and cost nothing
@@ -228,12 +230,11 @@ class ElasticModel(nn.Module):
             return
         rated = self._active_at((rates_of or sub_network).depth)
         rates = dict(zip(rated, self._adapter.drop_path_rates(self.drop_path_rate, len(rated)), strict=True))
-        blocks, offset = self.blocks, 0
-        for stack, size in zip(self._adapter.stacks, self._sizes, strict=True):
-            for index in range(offset, offset + size):
-                if stack.drops and index in rates:
+        blocks = self.blocks
+        for stack, span in zip(self._adapter.stacks, self._spans, strict=True):
+            for index in span if stack.drops else ():
+                if index in rates:
                     set_drop_path_rate(self._adapter, blocks[index], rates[index])
-            offset += size
 
     def _run(self, active: ActiveSet) -> None:
         self._active = active
@@ -301,16 +302,16 @@ class ElasticModel(nn.Module):
     ) -> Origin:
         """Apply a growth operator stack by stack: an outlooker is no donor for a transformer block."""
         origin: Origin = {}
-        for begin, end in zip((0, *accumulate(self._sizes)), accumulate(self._sizes), strict=False):
-            before, after = (tuple(i - begin for i in a if begin <= i < end) for a in (self._active, grown))
-            index_of = {id(block): index for index, block in enumerate(blocks[begin:end])}
-            traits = BlockTraits(partial(self._initialise, index_of), self._adapter.residual_ends)
-            written = zeta.grow(blocks[begin:end], donors[begin:end], before, after, traits)
-            origin |= {begin + new: donor if donor is None else begin + donor for new, donor in written.items()}
+        for span in self._spans:
+            before, after = (tuple(span.index(i) for i in a if i in span) for a in (self._active, grown))
+            own = blocks[span.start : span.stop]
+            traits = BlockTraits(partial(self._initialise, own), self._adapter.residual_ends)
+            written = zeta.grow(own, donors[span.start : span.stop], before, after, traits)
+            origin |= {span[new]: donor if donor is None else span[donor] for new, donor in written.items()}
         return origin
 
-    def _initialise(self, index_of: dict[int, int], block: nn.Module) -> None:
-        self._adapter.initialise(self.model, block, index_of[id(block)])
+    def _initialise(self, stack: list[nn.Module], block: nn.Module) -> None:
+        self._adapter.initialise(self.model, block, stack.index(block))
 
     def _active_at(self, depth: int) -> ActiveSet:
         if depth not in self.chain:

@@ -15,8 +15,7 @@ from autoprog_search.errors import DataError
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
-from autoprog_search.training.tensor_data import TensorData, load_digits, load_fashion_mnist
-from autoprog_search.training.transforms import ChannelStatistics
+from autoprog_search.training.tensor_data import ChannelStatistics, TensorData, load_digits, load_fashion_mnist
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images (batch, channels, side, side), normalised, and labels (batch,), on the run's device."""

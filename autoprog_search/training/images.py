@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from filelock import FileLock
 from PIL import Image
-from timm.data import create_dataset
+from timm.data import create_dataset, get_img_extensions
 from timm.utils.misc import natural_key
 from torch.utils.data import IterableDataset
 
@@ -24,7 +24,6 @@ from autoprog_search.training.recipe import DataConfig
 from autoprog_search.training.shards import open_shards
 from autoprog_search.training.tensor_data import SPLIT_SEED
 
-SUFFIXES = {".png", ".jpg", ".jpeg"}  # timm's own
 NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
 ALIASES = {"train": ("train", "training"), "validation": ("val", "validation", "valid"), "test": ("test",)}
 
@@ -147,17 +146,19 @@ def _check_class_folder(folder: Path, class_map: Mapping[str, int]) -> None:
     inside = list(folder.iterdir())
     if nested := next((p for p in inside if p.is_dir()), None):
         raise DataError(f"data: {nested} is a folder inside a class folder; images must lie in {folder} itself")
-    if not any(p.suffix.lower() in SUFFIXES for p in inside):
-        raise DataError(f"data: {folder} is a class folder without an image ({', '.join(sorted(SUFFIXES))})")
+    suffixes = get_img_extensions()
+    if not any(p.suffix.lower() in suffixes for p in inside):
+        raise DataError(f"data: {folder} is a class folder without an image ({', '.join(sorted(suffixes))})")
 
 
 def _open_named(name: str, root: str) -> tuple[dict[str, ImageSet | None], int | None]:
-    if name.startswith("torch/") and not root:
+    torchvisions = name.startswith("torch/")
+    if torchvisions and not root:
         raise DataError(f"data: {name} needs a folder to be read from, or downloaded to: give --data-root")
     # torchvision's data sets have one evaluation split, which timm gives for either name: it is the test split.
-    wanted = {"train": ("train",), "validation": (), "test": ("validation",)} if name.startswith("torch/") else ALIASES
-    with _alone_in(Path(root)) if name.startswith("torch/") else nullcontext():
-        opened = {split: _first_split(name, root, wanted[split]) for split in ALIASES}
+    wanted = {"train": ("train",), "validation": (), "test": ("validation",)} if torchvisions else ALIASES
+    with _alone_in(Path(root)) if torchvisions else nullcontext():
+        opened = {split: _first_split(name, root, wanted[split], download=torchvisions) for split in ALIASES}
     train = opened["train"]
     found = getattr(train, "classes", None) or getattr(getattr(train, "reader", None), "class_to_idx", None)
     return {s: None if i is None else TimmImages(i) for s, i in opened.items()}, len(found) if found else None
@@ -176,11 +177,11 @@ def _alone_in(root: Path) -> FileLock:
     return FileLock(root.expanduser() / ".download.lock")
 
 
-def _first_split(name: str, root: str, aliases: Sequence[str]) -> Any:
+def _first_split(name: str, root: str, aliases: Sequence[str], *, download: bool) -> Any:
     """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
     for alias in aliases:
         try:
-            images = create_dataset(name, root=root or None, split=alias, download=name.startswith("torch/"))
+            images = create_dataset(name, root=root or None, split=alias, download=download)
         except Exception as error:  # noqa: BLE001 - whatever the library behind the name raises
             reason = " ".join(str(error).split())[:300]
             if "unknown split" in reason.lower():  # Hugging Face's words

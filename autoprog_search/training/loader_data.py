@@ -23,7 +23,8 @@ from autoprog_search.training.images import ImageSet, Splits, open_splits
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
-from autoprog_search.training.transforms import ChannelStatistics, Normalisation, Transforms
+from autoprog_search.training.tensor_data import ChannelStatistics
+from autoprog_search.training.transforms import Normalisation, Transforms
 
 Ticket = tuple[int, int, int]
 """(seed of its augmentation, index in the image set, side in pixels)."""

@@ -13,7 +13,7 @@ from autoprog_search.training.loss import build_loss
 from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler
 from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.teacher import build_teacher
-from autoprog_search.training.transforms import ChannelStatistics
+from autoprog_search.training.tensor_data import ChannelStatistics
 
 
 class TrainingStep:

@@ -7,13 +7,13 @@ from pathlib import Path
 import timm
 import torch
 import torch.nn.functional as F
-from timm.data import resolve_data_config
 from torch import nn
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.growth.flops import forward_flops
 from autoprog_search.training.recipe import Recipe
-from autoprog_search.training.transforms import ChannelStatistics, channel_values
+from autoprog_search.training.tensor_data import ChannelStatistics
+from autoprog_search.training.transforms import channel_values, data_config_of
 
 
 class Teacher(nn.Module):
@@ -51,7 +51,7 @@ class Teacher(nn.Module):
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {reason}") from None
         self.network = network.eval().requires_grad_(False)
-        own = resolve_data_config({}, model=network)
+        own = data_config_of(name)
         self.side: int = own["input_size"][-1]
         # x * std + mean is the plain image; both steps in one: x * scale + shift is what the teacher expects.
         mean, std = (torch.tensor(channel_values(own[kind], in_chans)) for kind in ("mean", "std"))

@@ -22,6 +22,9 @@ SPLIT_SEED = 20220615  # one split for all methods and seeds; AutoProg's day at 
 DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/training)
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 
+ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""(mean, standard deviation) per channel."""
+
 
 @dataclass(frozen=True)
 class TensorData:
@@ -35,7 +38,7 @@ class TensorData:
 
     splits: dict[str, tuple[torch.Tensor, torch.Tensor]]
     num_classes: int
-    normalisation: tuple[tuple[float, ...], tuple[float, ...]]
+    normalisation: ChannelStatistics
     augment: float
     hflip: float = 0.0
     antialias: bool = False  # the released code's bilinear resizing, for all images alike

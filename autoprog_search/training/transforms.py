@@ -24,10 +24,6 @@ DECODED_OVER_WANTED = 1.25
 MAGNITUDE = re.compile(r"(?<=-m)\d+(\.\d+)?")
 
 
-ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""(mean, standard deviation) per channel."""
-
-
 @dataclass(frozen=True)
 class Normalisation:
     """What a model expects of its images: timm's configuration of the model."""
