@@ -6,7 +6,7 @@ axis as an absolute list or as fractions of full size, and the stages. The last 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from itertools import combinations_with_replacement, pairwise, product
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Levels = tuple[tuple[int, int], ...]
 """(depth level, patches level) per stage."""
+
+AXES = ("depth", "patches")
 
 PRESETS = Path(__file__).parent / "search_spaces"
 if not PRESETS.is_dir():  # a source checkout: the folder lies beside the package, in a wheel inside it
@@ -232,6 +234,20 @@ class GrowthSpace(BaseModel):
             repaired.append((i, j))
         return (*repaired[:-1], (len(self.depths) - 1, len(self.patches) - 1))
 
+    def parameters(self, levels: Levels) -> dict[str, int]:
+        """A schedule as named integers, the free stages' levels: what Optuna and NNI search."""
+        free = enumerate(levels[: self.stages - 1], start=1)
+        return {parameter_name(k, axis): v for k, pair in free for axis, v in zip(AXES, pair, strict=True)}
+
+    def from_parameters(self, parameters: Mapping[str, Any]) -> Levels:
+        """The schedule that the named integers mean; where they shrink, their running maximum."""
+
+        def level(k: int, axis: str) -> int:
+            return int(parameters[parameter_name(k, axis)])
+
+        free = [(level(k, "depth"), level(k, "patches")) for k in range(1, self.stages)]
+        return self.repair([*free, (0, 0)])  # the last stage's are always the full network's
+
     def distributions(self) -> dict[str, IntDistribution]:
         """Optuna distributions of the free stages' levels, in stage order, with static ranges."""
         from optuna.distributions import IntDistribution
@@ -239,7 +255,7 @@ class GrowthSpace(BaseModel):
         return {
             parameter_name(k, axis): IntDistribution(0, len(levels) - 1)
             for k in range(1, self.stages)
-            for axis, levels in (("depth", self.depths), ("patches", self.patches))
+            for axis, levels in zip(AXES, (self.depths, self.patches), strict=True)
         }
 
 

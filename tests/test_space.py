@@ -88,6 +88,13 @@ def test_repair_gives_a_schedule_is_idempotent_and_leaves_schedules_alone(space,
     assert all(a[0] >= b[0] and a[1] >= b[1] for a, b in zip(repaired, levels, strict=True))  # it only ever enlarges
 
 
+@given(space=growth_spaces(), data=st.data())
+def test_a_schedule_is_its_parameters_and_shrinking_parameters_are_their_running_maximum(space, data):
+    levels = data.draw(any_levels(space))
+    assert space.from_parameters(space.parameters(levels)) == space.repair(levels)
+    assert list(space.parameters(levels)) == list(space.distributions())
+
+
 @given(space=growth_spaces())
 def test_levels_and_sub_networks_say_the_same(space):
     assert space.full in space.sub_networks

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from autoprog_search.methods.fixed import linear
 from autoprog_search.methods.table import method_named
-from autoprog_search.space import GrowthSpace, Levels, parameter_name
+from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.spec import planned_steps
@@ -66,8 +66,5 @@ def _levels(space: GrowthSpace, job: Job, trial: FrozenTrial) -> Levels | None:
     if info.levels is not None:
         return info.levels(space)
     if info.draw is not None:
-        params = trial.system_attrs["fixed_params"]
-        free = range(1, space.stages)
-        pairs = [(params[parameter_name(k, "depth")], params[parameter_name(k, "patches")]) for k in free]
-        return (*pairs, (len(space.depths) - 1, len(space.patches) - 1))
+        return space.from_parameters(trial.system_attrs["fixed_params"])
     return linear(space) if not info.many_trials else None

@@ -23,7 +23,6 @@ from optuna.trial import FrozenTrial
 from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
-from autoprog_search.space import parameter_name
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
@@ -156,9 +155,7 @@ def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> No
     for number in range(len(stored.get_trials(deepcopy=False)), count):
         params: dict[str, int] = {}
         if info.draw is not None:
-            levels = info.draw(space, Random(derive(study.config.name, method, seed, number)))
-            for k, pair in enumerate(levels[:-1], start=1):
-                params |= {parameter_name(k, axis): v for axis, v in zip(("depth", "patches"), pair, strict=True)}
+            params = space.parameters(info.draw(space, Random(derive(study.config.name, method, seed, number))))
         attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
         stored.enqueue_trial(params, user_attrs=attributes)
 

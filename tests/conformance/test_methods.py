@@ -25,14 +25,7 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
         return FixedMethod([space.at(*levels) for levels in info.levels(space)])
     study = optuna.create_study(directions=["minimize", "maximize"])
     if info.draw is not None:
-        levels = info.draw(space, Random(0))
-        study.enqueue_trial(
-            {
-                parameter_name(k, axis): level
-                for k, pair in enumerate(levels[:-1], start=1)
-                for axis, level in zip(("depth", "patches"), pair, strict=True)
-            }
-        )
+        study.enqueue_trial(space.parameters(info.draw(space, Random(0))))
         return OptunaMethod(study.ask())
 
     def method() -> OptunaMethod:
@@ -91,11 +84,8 @@ def test_what_optuna_stores_is_the_schedule_that_ran(name):
     for number in range(8):
         trial = study.ask()
         played = play(OptunaMethod(trial, ranges=info.ranges), space)
-        stored = [
-            space.at(trial.params[parameter_name(k, "depth")], trial.params[parameter_name(k, "patches")])
-            for k in range(1, space.stages)
-        ]
-        assert stored == [choice.sub_network for _, choice in played]
+        stored = [space.at(*pair) for pair in space.from_parameters(trial.params)]
+        assert stored[:-1] == [choice.sub_network for _, choice in played]
         study.tell(number, [1.0, 1.0])
 
 
