@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoprog_search.growth.elastic import ElasticModel
+    from autoprog_search.methods.nni import AutoProgStrategy as AutoProgStrategy
     from autoprog_search.methods.optuna import AutoProgSampler
     from autoprog_search.schedule import GrowthSchedule, SubNetwork
     from autoprog_search.space import GrowthSpace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = version("autoprog-search")
 
 _PUBLIC = {
+    "AutoProgStrategy": "autoprog_search.methods.nni",
     "AutoProgSampler": "autoprog_search.methods.optuna",
     "ElasticModel": "autoprog_search.growth.elastic",
     "GrowthSchedule": "autoprog_search.schedule",
@@ -29,6 +31,7 @@ _PUBLIC = {
     "train": "autoprog_search.study.single",
 }
 
+# AutoProgStrategy needs NNI (the extra `nni`), so `import *` leaves it out.
 __all__ = ["AutoProgSampler", "ElasticModel", "GrowthSchedule", "GrowthSpace", "SubNetwork", "load_study", "train"]
 
 

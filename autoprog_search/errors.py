@@ -26,6 +26,10 @@ class ConfigError(AutoProgError):
     """A recipe, a growth setting or a study configuration with a wrong field."""
 
 
+class MissingExtraError(AutoProgError, ImportError):
+    """An optional part of the package whose dependencies are not installed."""
+
+
 class DataError(AutoProgError):
     """A data set that is missing, empty or malformed."""
 

@@ -234,11 +234,6 @@ class GrowthSpace(BaseModel):
             repaired.append((i, j))
         return (*repaired[:-1], (len(self.depths) - 1, len(self.patches) - 1))
 
-    def parameters(self, levels: Levels) -> dict[str, int]:
-        """A schedule as named integers, the free stages' levels: what Optuna and NNI search."""
-        free = enumerate(levels[: self.stages - 1], start=1)
-        return {parameter_name(k, axis): v for k, pair in free for axis, v in zip(AXES, pair, strict=True)}
-
     def from_parameters(self, parameters: Mapping[str, Any]) -> Levels:
         """The schedule that the named integers mean; where they shrink, their running maximum."""
 
@@ -262,6 +257,12 @@ class GrowthSpace(BaseModel):
 def parameter_name(stage: int, axis: str) -> str:
     """Name of a stage's level in Optuna (and in NNI): stages count from 1, the axis is `depth` or `patches`."""
     return f"stage{stage}_{axis}_level"
+
+
+def to_parameters(levels: Levels) -> dict[str, int]:
+    """A schedule as named integers, the free stages' levels: what Optuna and NNI search."""
+    free = enumerate(levels[:-1], start=1)
+    return {parameter_name(k, axis): v for k, pair in free for axis, v in zip(AXES, pair, strict=True)}
 
 
 def _one_of(data: dict[str, Any], *names: str) -> None:

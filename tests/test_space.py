@@ -17,7 +17,7 @@ from scipy.stats import chisquare
 from autoprog_search.errors import SpaceError
 from autoprog_search.methods.fixed import full, linear
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace, Levels, parameter_name
+from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
 from tests.strategies import any_levels, growth_spaces
 
 SMALL: dict[str, Any] = {
@@ -91,8 +91,8 @@ def test_repair_gives_a_schedule_is_idempotent_and_leaves_schedules_alone(space,
 @given(space=growth_spaces(), data=st.data())
 def test_a_schedule_is_its_parameters_and_shrinking_parameters_are_their_running_maximum(space, data):
     levels = data.draw(any_levels(space))
-    assert space.from_parameters(space.parameters(levels)) == space.repair(levels)
-    assert list(space.parameters(levels)) == list(space.distributions())
+    assert space.from_parameters(to_parameters(levels)) == space.repair(levels)
+    assert list(to_parameters(levels)) == list(space.distributions())
 
 
 @given(space=growth_spaces())

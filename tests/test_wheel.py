@@ -40,4 +40,5 @@ def test_wheel_works_without_the_tree(tmp_path):
     ]
     assert "digits" in run("demo", "--help")
     assert (site / "autoprog_search/study/demo.yaml").exists()
+    assert (site / "autoprog_search/methods/nni_node.js").exists()
     assert list((site / "autoprog_search/training/recipes").glob("*.yaml"))

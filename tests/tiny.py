@@ -13,10 +13,11 @@ from unittest import mock
 
 import torch
 
-from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.choosing import Method
 from autoprog_search.cli.main import main
 from autoprog_search.methods.fixed import FixedMethod
-from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.study.config import StudyConfig, config_from_file
 from autoprog_search.training.data import Data, load_data
 from autoprog_search.training.spec import RunSpec, planned_steps
@@ -24,16 +25,6 @@ from autoprog_search.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 TINY = Path(__file__).parent / "tiny.yaml"
-
-
-class OneShot:
-    """The score's choice, without Optuna in between."""
-
-    def needs_estimates(self, stage: int) -> bool:
-        return True
-
-    def choose(self, context: StageContext) -> Choice:
-        return choose(context, ScoreRule())
 
 
 def tiny_config(*overrides: str, name: str = "tiny") -> StudyConfig:
@@ -48,7 +39,7 @@ def tiny_trainer(config: StudyConfig, method: Method | None = None, seed: int = 
     data = tiny_data(config)
     stage_steps = planned_steps(config.space, config.recipe, data.train_size)
     spec = RunSpec(config.space, config.recipe, config.growth, stage_steps, seed)
-    return Trainer(spec, data, method or OneShot(), device=CPU, **options)
+    return Trainer(spec, data, method or OneShotMethod(ScoreRule()), device=CPU, **options)
 
 
 def levels(config: StudyConfig, *pairs: tuple[int, int]) -> FixedMethod:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprog_search.study.engines.local import Event
+    from autoprog_search.study.engines.events import Event
     from autoprog_search.training.state import Progress
 
 PLAIN_EVERY = 0.25  # share of a run between two plain lines
@@ -49,6 +49,8 @@ class Display:
             self._line(f"measuring the step time of every sub-network ({event.message})")
         elif event.kind == "budget":
             self._line(f"budget: {event.message}")
+        elif event.kind == "portal":
+            self._line(f"NNI's portal for {event.message}")
         elif event.kind == "start":
             self._running[event.job] = None
             self._line(f"start  {event.job}", live=False)

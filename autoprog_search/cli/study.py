@@ -62,8 +62,10 @@ def create(
 ) -> None:
     """Write a study's configuration and its trials; `study run` runs them.
 
-    Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, tpe.
-    Every field of the configuration can be set: recipe.*, growth.*, data.*, methods.NAME.trials, tolerance, threads.
+    Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, tpe; with
+    NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
+    Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
+    threads.
     """
     from autoprog_search.study.config import config_from_file, make_config
     from autoprog_search.study.store import create_study

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, MissingExtraError
 from autoprog_search.methods.fixed import full, linear
 from autoprog_search.space import GrowthSpace, Levels
 
 if TYPE_CHECKING:
+    from nni.nas.strategy import Strategy
     from optuna.samplers import BaseSampler
+
+
+NNI_NEEDS = ("nni", "pytorch_lightning")
+INSTALL_NNI = "nni: {} is not installed; install it with: pip install 'autoprog-search[nni]'"
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,9 @@ class MethodInfo:
         description: one line for `--help` and the report.
         levels: the fixed schedule, for methods that have one.
         draw: draws a trial's schedule before any trial runs.
-        sampler: import path of the Optuna sampler that answers; `sampler_args` from the number of trials.
+        sampler: import path of the Optuna sampler that answers.
+        strategy: import path of the NNI strategy that proposes; NNI hosts its trials.
+        arguments: of the sampler or the strategy, from the number of trials.
         ranges: how the sampler is asked (`methods.optuna.Ranges`), as measured on toy studies of 50 trials (hypervolume
             over the optimum on two toys): TPE dynamic .943/.951, static .911/.883.
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
@@ -37,7 +45,8 @@ class MethodInfo:
     levels: Callable[[GrowthSpace], Levels] | None = None
     draw: Callable[[GrowthSpace, Random], Levels] | None = None
     sampler: str | None = None
-    sampler_args: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
+    strategy: str | None = None
+    arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
     many_trials: bool = False
     sequential: bool = False
@@ -45,11 +54,46 @@ class MethodInfo:
     budget_of: str | None = None
 
     def make_sampler(self, seed: int, trials: int, **more: Any) -> BaseSampler:
-        """The sampler, seeded."""
+        """The Optuna sampler, seeded."""
         assert self.sampler is not None
-        module, _, name = self.sampler.partition(":")
-        sampler: BaseSampler = getattr(import_module(module), name)(seed=seed, **self.sampler_args(trials), **more)
+        sampler: BaseSampler = _named(self.sampler)(seed=seed, **self.arguments(trials), **more)
         return sampler
+
+    def make_strategy(self, seed: int, trials: int, **more: Any) -> Strategy:
+        """The NNI strategy, seeded.
+
+        Raises:
+            MissingExtraError: NNI is not installed.
+        """
+        assert self.strategy is not None
+        strategy: Strategy = _named(self.strategy)(seed=seed, **self.arguments(trials), **more)
+        return strategy
+
+    def check_installed(self) -> None:
+        """Whether what it needs is installed, without importing it.
+
+        Raises:
+            MissingExtraError: it is not.
+        """
+        if self.strategy is None:
+            return
+        for module in NNI_NEEDS:
+            if find_spec(module) is None:
+                raise MissingExtraError(INSTALL_NNI.format(module))
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def population(trials: int) -> dict[str, Any]:
+    """Sizes of an evolution that has so few trials that NNI's own (100, 25) would make it random search.
+
+    Half of the trials found the population; a quarter of it meets in a tournament, as in NNI's defaults and the paper.
+    """
+    size = max(2, trials // 2)
+    return {"population_size": size, "sample_size": max(2, size // 4)}
 
 
 METHODS: dict[str, MethodInfo] = {
@@ -70,10 +114,30 @@ METHODS: dict[str, MethodInfo] = {
         "Optuna's tree-structured Parzen estimator, two objectives (Ozaki et al., GECCO 2020)",
         sampler="optuna.samplers:TPESampler",
         # Optuna's own default of 10 start-up trials would make it random search in a study of this size.
-        sampler_args=lambda trials: {"n_startup_trials": max(3, trials // 4)},
+        arguments=lambda trials: {"n_startup_trials": max(3, trials // 4)},
         ranges="dynamic",
         many_trials=True,
         sequential=True,
+    ),
+    "nni:autoprog": MethodInfo(
+        "AutoProg as an NNI strategy: the same one-shot search",
+        strategy="autoprog_search.methods.nni:AutoProgStrategy",
+        arguments=lambda trials: {"trials": trials},
+        sequential=True,
+        searches_inside=True,
+    ),
+    "nni:random": MethodInfo(
+        "NNI's random search", strategy="nni.nas.strategy:Random", many_trials=True, sequential=True
+    ),
+    "nni:evolution": MethodInfo(
+        "NNI's regularised evolution (Real et al., AAAI 2019)",
+        strategy="nni.nas.strategy:RegularizedEvolution",
+        arguments=population,
+        many_trials=True,
+        sequential=True,
+    ),
+    "nni:grid": MethodInfo(
+        "NNI's grid search, in random order", strategy="nni.nas.strategy:GridSearch", many_trials=True, sequential=True
     ),
 }
 

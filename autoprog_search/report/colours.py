@@ -20,7 +20,10 @@ def colour_of(method: str) -> str:
 
 
 def symbol_of(method: str) -> str:
-    """A method's marker, so that no reader needs the colours."""
+    """A method's marker, so that no reader needs the colours; with the colour no two methods share it."""
     if method == "full":
         return "star"
-    return SYMBOLS[_ORDER.index(method) % len(SYMBOLS)] if method in _ORDER else "x"
+    if method not in _ORDER:
+        return "x"
+    place = _ORDER.index(method)
+    return SYMBOLS[(place + place // len(PALETTE)) % len(SYMBOLS)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,11 @@ from autoprog_search.files import read_yaml
 from autoprog_search.methods.table import method_named
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe, load_recipe, validated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Number = TypeVar("Number", float, "pd.Series[float]")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -27,6 +32,30 @@ class MethodPlan(BaseModel):
 
     trials: int = Field(default=1, ge=1)
     seeds: int = Field(default=3, ge=1)
+
+
+class NniSettings(BaseModel):
+    """How NNI runs its methods' trials.
+
+    Attributes:
+        engine: `local`: NNI's local training service, each trial a process of its own, with the portal. `sequential`:
+            one after the other in the worker, no portal.
+        cost_lambda: points of validation accuracy that the cost of one full run is worth, since NNI's strategies
+            maximise one number. At 1, halving the cost makes up for half a point, the comparison's own tolerance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["local", "sequential"] = "local"
+    cost_lambda: float = Field(default=1.0, ge=0)
+
+    def metric(self, val_top1: Number, cost_share: Number) -> Number:
+        """What NNI is told of a run, or of a column of runs: `val_top1 - lambda * cost / full_cost`, in points.
+
+        Args:
+            cost_share: FLOPs of the run, search included, over those of training the full network as long.
+        """
+        return val_top1 - self.cost_lambda * cost_share
 
 
 class StudyConfig(BaseModel):
@@ -47,6 +76,7 @@ class StudyConfig(BaseModel):
     recipe: Recipe = Field(default_factory=Recipe)
     growth: GrowthSettings = Field(default_factory=GrowthSettings)
     methods: dict[str, MethodPlan]
+    nni: NniSettings = Field(default_factory=NniSettings)
     tolerance: float = Field(default=0.5, ge=0)
     threads: int = Field(default=1, ge=1)
     storage: str = ""
@@ -96,6 +126,7 @@ def make_config(
         "recipe": load_recipe(recipe or growth_space.recipe).model_dump(),
         "growth": {},
         "methods": plans,
+        "nni": {},
         "storage": storage,
     }
     for text in overrides:
@@ -112,7 +143,14 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     data = read_yaml(path, ConfigError, "config: ")
     if not isinstance(data, dict) or "space" not in data:
         raise ConfigError(f"config: {path} names no space")
-    resolved: dict[str, Any] = {"growth": {}, "data": {}, **data, "name": check_name(name), "storage": storage}
+    resolved: dict[str, Any] = {
+        "growth": {},
+        "data": {},
+        "nni": {},
+        **data,
+        "name": check_name(name),
+        "storage": storage,
+    }
     if isinstance(resolved["space"], str):
         resolved["space"] = GrowthSpace.load(resolved["space"]).model_dump()
     fallback = GrowthSpace.model_fields["recipe"].default
@@ -136,6 +174,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
     if not config.methods:
         raise ConfigError("methods: none given")
     for name, plan in config.methods.items():
+        method_named(name).check_installed()
         needed = method_named(name).budget_of
         if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
             raise ConfigError(f"methods: {name} trains to the cost of {needed}, which must be there for the same seeds")

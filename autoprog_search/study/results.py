@@ -42,6 +42,7 @@ COLUMNS = (
     Column("train_flops", "FLOPs", "of all training steps, supernet steps included"),
     Column("search_flops", "FLOPs", "of one-shot estimates (and of the profile, where the score used it)"),
     Column("total_flops", "FLOPs", "training and search"),
+    Column("metric", "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI's strategies maximise"),
     Column("train_seconds", "s", "steps x the sub-network's median step time in the study's profile of this device"),
     Column("search_seconds", "s", "clock time of the estimates"),
     Column("loader_seconds", "s", "clock time of each stage's training steps spent waiting for images"),
@@ -60,8 +61,8 @@ LISTS = ("depths", "patches", "resolutions", "stage_epochs", "loader_seconds", "
 def trials_frame(study: StoredStudy) -> pd.DataFrame:
     """One row a trial, finished or not, with the columns of `COLUMNS`; lists are JSON text."""
     rows: list[dict[str, Any]] = []
-    config_hash = study.config.hash()
-    for job, trial in study.trials().items():
+    config_hash, trials = study.config.hash(), study.trials()
+    for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
         row |= {"study": study.config.name, "method": job.method, "seed": job.seed, "trial": job.trial}
@@ -69,9 +70,11 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
         row |= {name: json.dumps(row[name]) if row[name] is not None else None for name in LISTS}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
+    full_flops = pd.Series([trial.user_attrs.get("full_flops") for trial in trials.values()], dtype=float)
     measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
     numbers = ["epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
+    frame["metric"] = study.config.nni.metric(frame["val_top1"], frame["total_flops"] / full_flops)
     full = frame[(frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")
     frame["speedup_flops"] = frame["seed"].map(full["total_flops"]) / frame["total_flops"]
     seconds = frame["train_seconds"] + frame["search_seconds"]

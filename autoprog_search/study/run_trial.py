@@ -14,7 +14,7 @@ from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.table import method_named, w_scale_of
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
@@ -39,8 +39,12 @@ def run_trial(
     profile: StepProfile,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    method: Method | None = None,
 ) -> TrialState:
     """Run a trial from its checkpoint or from the start, under its own number. The caller holds its lock.
+
+    Args:
+        method: who chooses, where a host other than Optuna does; None: the method table says.
 
     Returns:
         COMPLETE, or FAIL where training failed; the reason is stored with the trial.
@@ -55,7 +59,7 @@ def run_trial(
     trial = Trial(stored, frozen._trial_id)
     folder = study.trial_folder(job)
     try:
-        spec, method = plan(study, job, trial, data)
+        spec, method = plan(study, job, trial, data, method)
         trainer = Trainer(
             spec,
             data,
@@ -68,8 +72,7 @@ def run_trial(
         )
         result = trainer.run()
     except RunFailedError as error:
-        trial.set_user_attr("error", str(error))
-        stored.tell(trial.number, state=TrialState.FAIL)
+        fail(study, job, str(error))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return TrialState.FAIL
     export_weights(folder / WEIGHTS, result.weights)
@@ -94,8 +97,10 @@ def check_study(study: StoredStudy, data: Data) -> None:
     check_search(RunSpec(config.space, config.recipe, config.growth, stage_steps, seed=0), lambda stage: True)
 
 
-def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpec, Method]:
-    """What a trial trains, and who chooses.
+def plan(
+    study: StoredStudy, job: Job, trial: Trial, data: Data, method: Method | None = None
+) -> tuple[RunSpec, Method]:
+    """What a trial trains, and who chooses unless a method is given.
 
     Raises:
         RunFailedError: the trial whose budget this one takes has failed.
@@ -103,8 +108,9 @@ def plan(study: StoredStudy, job: Job, trial: Trial, data: Data) -> tuple[RunSpe
     config, info = study.config, method_named(job.method)
     space = config.space
     stage_steps = planned_steps(space, config.recipe, data.train_size)
-    method: Method
-    if info.budget_of is not None:
+    if method is not None:
+        pass
+    elif info.budget_of is not None:
         stage_steps = (_steps_for(study, job, info.budget_of, sum(stage_steps)),)
         method = FixedMethod([space.full])
     elif info.levels is not None:
@@ -174,6 +180,7 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
         "train_flops": result.train_flops,
         "search_flops": search_flops,
         "total_flops": result.train_flops + search_flops,
+        "full_flops": result.step_flops_full * sum(spec.stage_steps),
         "train_seconds": train_seconds,
         "search_seconds": search_seconds,
         "loader_seconds": state.loader_seconds,

@@ -18,11 +18,12 @@ from typing import Literal
 import optuna
 import yaml
 from filelock import FileLock
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.space import to_parameters
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
@@ -102,7 +103,17 @@ class StoredStudy:
 
     def trial_folder(self, job: Job) -> Path:
         """Where a trial's lock, checkpoint and weights lie."""
-        return self.folder / "trials" / f"{job.method}-s{job.seed}-t{job.trial}"
+        return self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
+
+    def lock_path(self, job: Job) -> Path:
+        """The lock that a worker holds while it runs the trial, or the experiment that hosts it and those beside it."""
+        if method_named(job.method).strategy is None:
+            return self.trial_folder(job) / ".lock"
+        return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+
+
+def _file_name(method: str) -> str:
+    return method.replace(":", "-")  # Windows allows no colon
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -155,9 +166,17 @@ def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> No
     for number in range(len(stored.get_trials(deepcopy=False)), count):
         params: dict[str, int] = {}
         if info.draw is not None:
-            params = space.parameters(info.draw(space, Random(derive(study.config.name, method, seed, number))))
+            params = to_parameters(info.draw(space, Random(derive(study.config.name, method, seed, number))))
         attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
         stored.enqueue_trial(params, user_attrs=attributes)
+
+
+def fail(study: StoredStudy, job: Job, reason: str) -> None:
+    """End a trial without a result."""
+    stored = study.optuna_study(job.method, job.seed)
+    trial = stored.get_trials(deepcopy=False)[job.trial]
+    study.storage.set_trial_user_attr(trial._trial_id, "error", reason)
+    study.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def open_study(root: Path, name: str) -> StoredStudy:

@@ -12,9 +12,12 @@ import pytest
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError
 from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
 from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
-from autoprog_search.space import GrowthSpace, parameter_name
+from autoprog_search.oneshot.score import ScoreRule
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace, parameter_name, to_parameters
 from autoprog_search.testing.methods import MethodCase, play
 
 FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what answers
@@ -23,9 +26,11 @@ FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what a
 def build(info: MethodInfo, space: GrowthSpace) -> Method:
     if info.levels is not None:
         return FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    if info.strategy is not None:
+        return OneShotMethod(ScoreRule()) if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
     study = optuna.create_study(directions=["minimize", "maximize"])
     if info.draw is not None:
-        study.enqueue_trial(space.parameters(info.draw(space, Random(0))))
+        study.enqueue_trial(to_parameters(info.draw(space, Random(0))))
         return OptunaMethod(study.ask())
 
     def method() -> OptunaMethod:
@@ -46,6 +51,23 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
         cost = sum(s.depth * s.patches for s in chosen)
         study.tell(number, [float(cost), 90 + cost**0.1])
     return method()
+
+
+def proposed_by_nni(info: MethodInfo, space: GrowthSpace) -> list[SubNetwork]:
+    """The first schedule that an NNI strategy proposes."""
+    pytest.importorskip("nni")
+    pytest.importorskip("pytorch_lightning")
+    from nni.nas.evaluator import FunctionalEvaluator
+    from nni.nas.execution import SequentialExecutionEngine
+    from nni.nas.space import SimplifiedModelSpace
+
+    from autoprog_search.methods.nni import growth_model_space
+
+    model_space = SimplifiedModelSpace.from_model(growth_model_space(space), FunctionalEvaluator(int))
+    engine = SequentialExecutionEngine(max_model_count=1, continue_on_failure=True)
+    info.make_strategy(7, 1)(model_space, engine)
+    (model,) = engine.list_models()
+    return [space.at(*levels) for levels in space.from_parameters(model.sample)]
 
 
 @pytest.fixture(params=[n for n, info in METHODS.items() if info.budget_of is None])
@@ -110,7 +132,7 @@ def test_static_ranges_run_as_their_running_maximum():
 def test_every_entry_says_how_it_chooses_once(name):
     info = method_named(name)
     assert info.description
-    assert sum(way is not None for way in (info.levels, info.draw, info.sampler, info.budget_of)) == 1
+    assert sum(way is not None for way in (info.levels, info.draw, info.sampler, info.strategy, info.budget_of)) == 1
     assert info.budget_of is None or info.budget_of in METHODS
 
 

@@ -6,44 +6,29 @@ dies. So any number of workers, also of several `study run`, share a study and r
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
 from autoprog_search.errors import AutoProgError, StudyError
+from autoprog_search.methods.table import method_named
+from autoprog_search.study.engines.events import Event, end_of
+from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
 POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Event:
-    """What a worker tells: it profiles, what the study will take, a trial started, goes on, ended or failed, or that it
-    failed itself.
-
-    Attributes:
-        progress: a `training.trainer.Progress`, of `progress` events.
-        message: an error in one line, or a finished trial's summary.
-    """
-
-    kind: Literal["profile", "budget", "start", "progress", "done", "fail", "error"]
-    job: Job | None = None
-    progress: Any = None
-    message: str = ""
 
 
 def run_study(
@@ -128,6 +113,7 @@ def work(
 ) -> None:
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
     from autoprog_search.study.budget import budget
+    from autoprog_search.study.engines.nni import Means, run_experiment
     from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device, use_threads
@@ -138,7 +124,13 @@ def work(
     data = load_data(study.config.data, study.config.space, study.config.recipe, device)
     check_study(study, data)
     try:
-        profile = shared_profile(study, data, device, tell, should_stop)
+        profile = shared_profile(
+            study,
+            data,
+            device,
+            should_stop=should_stop,
+            on_measuring=lambda name: tell(Event("profile", message=name)),
+        )
     except Interrupted:
         return
     if index == 0:
@@ -151,9 +143,12 @@ def work(
                 return
             time.sleep(POLL_SECONDS)
             continue
-        tell(Event("start", job))
         try:
-            state = run_trial(
+            if method_named(job.method).strategy is not None:
+                run_experiment(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
+                continue
+            tell(Event("start", job))
+            run_trial(
                 study,
                 job,
                 data,
@@ -166,11 +161,7 @@ def work(
             return
         finally:
             lock.release()
-        trial = study.optuna_study(job.method, job.seed).trials[job.trial]
-        if state.name == "COMPLETE":
-            tell(Event("done", job, message=f"val {trial.user_attrs['val_top1']:.2f} %"))
-        else:
-            tell(Event("fail", job, message=trial.user_attrs["error"]))
+        tell(end_of(study, job))
 
 
 def _tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> None:
@@ -180,9 +171,9 @@ def _tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> No
 def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job | None, FileLock | None]:
     """A trial that is ready and that nobody else holds, with its lock."""
     for job in runnable(trials):
-        folder = study.trial_folder(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        path = study.lock_path(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -193,43 +184,3 @@ def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job |
             continue
         return job, lock
     return None, None
-
-
-def shared_profile(
-    study: StoredStudy, data: Any, device: Any, tell: Callable[[Event], None], should_stop: Callable[[], bool]
-) -> Any:
-    """The study's step profile on this kind of device, measured by the first worker while the others wait.
-
-    Raises:
-        Interrupted: `should_stop` said so.
-    """
-    from autoprog_search.files import write_atomic
-    from autoprog_search.training.device import device_name
-    from autoprog_search.training.interrupt import Interrupted
-    from autoprog_search.training.profile import StepProfile, profile_steps
-
-    path = study.folder / "profile.json"
-    lock = FileLock(study.folder / ".profile.lock")
-    while not lock.is_locked:
-        if should_stop():
-            raise Interrupted
-        with suppress(Timeout):
-            lock.acquire(timeout=POLL_SECONDS)
-    try:
-        stored = json.loads(path.read_text()) if path.exists() else {}
-        name = device_name(device)
-        if name not in stored:
-            tell(Event("profile", message=name))
-            measured = profile_steps(
-                study.config.space,
-                study.config.recipe,
-                num_classes=data.num_classes,
-                in_chans=data.in_chans,
-                device=device,
-                should_stop=should_stop,
-            )
-            stored[name] = measured.to_dict()
-            write_atomic(path, json.dumps(stored).encode())
-    finally:
-        lock.release()
-    return StepProfile.from_dict(stored[name])

@@ -1,0 +1,229 @@
+"""Growth schedules in NNI: the space as a model space, AutoProg as a strategy, a training run as the evaluator.
+
+A stage's choice is two integers with the labels that they have in Optuna, `stage{k}_depth_level` and
+`stage{k}_patches_level`. NNI's own strategies propose whole schedules; `AutoProgStrategy` runs the training itself and
+chooses while it runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any
+
+from autoprog_search.errors import ConfigError, MissingExtraError, RunFailedError
+from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.methods.runs import FinishedRun, Runs
+from autoprog_search.methods.table import INSTALL_NNI, w_scale_of
+from autoprog_search.oneshot.score import ScoreRule
+from autoprog_search.space import AXES, GrowthSpace, parameter_name, to_parameters
+from autoprog_search.training.interrupt import Interrupted
+
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch classes and old interfaces, at import: nobody can do anything
+        import nni
+        from nni.mutable import Categorical, ExpressionConstraint, Sample, ensure_frozen
+        from nni.nas.evaluator import Evaluator
+        from nni.nas.execution import ExecutionEngine
+        from nni.nas.nn.pytorch import ModelSpace
+        from nni.nas.space import ExecutableModelSpace, model_context
+        from nni.nas.strategy import Strategy
+except ImportError as error:
+    raise MissingExtraError(INSTALL_NNI.format(error.name or error)) from None
+
+_logger = logging.getLogger(__name__)
+# Said once for every constraint of the space: that the portal does not draw it.
+logging.getLogger("nni.nas.experiment.experiment").addFilter(lambda record: "legacy format" not in record.getMessage())
+
+
+# ── the space ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class GrowthModelSpace(ModelSpace):
+    """A growth space as an NNI model space: two categorical mutables a free stage, monotone by constraints.
+
+    NNI's strategies draw again where a sample breaks a constraint, so they propose valid schedules only. Frozen, it is
+    one schedule, `levels`; it has no weights: what trains is the timm model that the evaluator builds.
+
+    Args:
+        space: a `GrowthSpace` as plain data, since NNI sends it to other processes.
+    """
+
+    def __init__(self, space: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.space = GrowthSpace.model_validate(space)
+        frozen = {}
+        for axis, levels in zip(AXES, (self.space.depths, self.space.patches), strict=True):
+            mutables = [
+                Categorical(list(range(len(levels))), label=parameter_name(k, axis))
+                for k in range(1, self.space.stages)
+            ]
+            for mutable in mutables:
+                self.add_mutable(mutable)
+                frozen[mutable.label] = ensure_frozen(mutable)
+            for k, (before, after) in enumerate(pairwise(mutables), start=2):
+                self.add_mutable(ExpressionConstraint(before <= after, label=f"stage{k}_{axis}_never_shrinks"))
+        self.levels = self.space.from_parameters(frozen)
+
+    def freeze(self, sample: Sample) -> GrowthModelSpace:
+        """The schedule of a sample."""
+        self.validate(sample)
+        with model_context(sample):
+            return GrowthModelSpace(**self.trace_kwargs)
+
+
+def growth_model_space(space: GrowthSpace) -> GrowthModelSpace:
+    """The growth space, for `nni.nas.experiment.NasExperiment`."""
+    return GrowthModelSpace(space=space.model_dump(mode="json"))
+
+
+def hpo_search_space(space: GrowthSpace) -> dict[str, dict[str, Any]]:
+    """The growth space as NNI's `search_space` of hyperparameter tuning, for `nni.experiment.Experiment`.
+
+    It has no constraints: `space.from_parameters` makes a schedule of whatever a tuner proposes, the running maximum.
+    """
+    return {
+        name: {"_type": "randint", "_value": [distribution.low, distribution.high + 1]}
+        for name, distribution in space.distributions().items()
+    }
+
+
+# ── the evaluators ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class GrowthEvaluator(Evaluator):
+    """Trains under a schedule and reports to NNI: accuracy after each epoch, then the metric.
+
+    Args:
+        runs: where runs are kept and found again; nothing runs twice.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+
+    def evaluate(self, model: GrowthModelSpace) -> float:
+        """Train, or look the run up.
+
+        Raises:
+            RunFailedError: the run did not end well.
+            KeyboardInterrupt: it was asked to stop, and has written its checkpoint; NNI then stops the experiment.
+        """
+        try:
+            return report(self.runs.of_schedule(model.levels))
+        except Interrupted:
+            raise KeyboardInterrupt from None
+
+    def extra_repr(self) -> str:
+        """Shown by NNI."""
+        return repr(self.runs)
+
+    def _dump(self) -> dict[str, Any]:
+        return {"runs": self.runs}
+
+    @classmethod
+    def _load(cls, **fields: Any) -> GrowthEvaluator:
+        return cls(**fields)
+
+
+class FinishedEvaluator(GrowthEvaluator):
+    """Looks up the run that AutoProg steered, which has ended when its schedule is known.
+
+    Args:
+        stages: what each stage's search saw and chose, kept with the model in the experiment.
+    """
+
+    def __init__(self, runs: Runs, trial: int, stages: list[dict[str, Any]]) -> None:
+        super().__init__(runs)
+        self.trial, self.stages = trial, stages
+
+    def evaluate(self, model: GrowthModelSpace) -> float:
+        """Report the finished run."""
+        return report(self.runs.of_trial(self.trial))
+
+    def _dump(self) -> dict[str, Any]:
+        return {"runs": self.runs, "trial": self.trial, "stages": self.stages}
+
+
+def report(run: FinishedRun) -> float:
+    """Tell NNI of a run: its accuracies as intermediate results, its metric as the final one."""
+    for accuracy in run.curve:
+        nni.report_intermediate_result(accuracy)
+    nni.report_final_result(run.metric)
+    return run.metric
+
+
+# ── the strategy ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AutoProgStrategy(Strategy):
+    """Chooses each stage of a growth schedule from one-shot estimates of the run in progress (CVPR 2022, section 4).
+
+    One-shot in NNI's sense: the strategy itself runs the training, through the experiment's `GrowthEvaluator`, and no
+    model is trained for the search. When the run has ended it submits the one model that came of it, frozen, with an
+    evaluator that looks the run up; so the experiment holds the schedule, its metric and the estimates.
+
+    Args:
+        seed: of the run. It is the evaluator that trains, so both must say the same; None: the evaluator's.
+        w: exponent of the cost in the score; None: fitted at every stage.
+        trials: how many runs, each with a multiple of w, which trace the Pareto front: 1, 2, 1/2, 4, ...
+        score: name in `oneshot.score.SCORES`.
+        w_default: exponent where none could be fitted so far.
+    """
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        w: float | None = None,
+        *,
+        trials: int = 1,
+        score: str = "loss_cost",
+        w_default: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.seed = seed
+        self.rules = [ScoreRule(score=score, w=w, w_scale=w_scale_of(k), w_default=w_default) for k in range(trials)]
+        self.finished: dict[int, FinishedRun] = {}
+        """The runs that were submitted, by trial, with the estimates of every stage."""
+
+    def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
+        evaluator = model_space.evaluator
+        if not isinstance(evaluator, GrowthEvaluator):
+            raise ConfigError(f"evaluator: AutoProgStrategy trains through a GrowthEvaluator, not {evaluator!r}")
+        if self.seed not in (None, evaluator.runs.seed):
+            raise ConfigError(f"seed: AutoProgStrategy has {self.seed}, its evaluator's runs {evaluator.runs.seed}")
+        return model_space
+
+    def _run(self) -> None:
+        runs: Runs = self.model_space.evaluator.runs
+        for trial, rule in enumerate(self.rules):
+            if trial in self.finished:
+                continue
+            try:
+                run = runs.of_method(trial, OneShotMethod(rule))
+            except RunFailedError as error:
+                _logger.warning("trial %d failed: %s", trial, error)
+                continue
+            except Interrupted:
+                raise KeyboardInterrupt from None  # NNI then stops the experiment
+            model = self.model_space.freeze(to_parameters(run.levels))
+            model.evaluator = FinishedEvaluator(runs, trial, list(run.stages))
+            if not self.wait_for_resource():
+                return
+            self.engine.submit_models(model)
+            self.finished[trial] = run
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was submitted, with its estimates: plain data."""
+        return {"finished": [asdict(run) for run in self.finished.values()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after what was submitted before."""
+        self.finished = {fields["trial"]: FinishedRun(**fields) for fields in state_dict["finished"]}
+
+    def extra_repr(self) -> str:
+        """Shown by NNI."""
+        return f"seed={self.seed}, trials={len(self.rules)}"

@@ -1,0 +1,32 @@
+"""What workers tell whoever watches a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from autoprog_search.study.store import Job, StoredStudy
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker tells: it profiles, what the study will take, where NNI's portal is, a trial started, goes on,
+    ended or failed, or that it failed itself.
+
+    Attributes:
+        progress: a `training.trainer.Progress`, of `progress` events.
+        message: an error in one line, a finished trial's summary, an experiment and its address.
+    """
+
+    kind: Literal["profile", "budget", "portal", "start", "progress", "done", "fail", "error"]
+    job: Job | None = None
+    progress: Any = None
+    message: str = ""
+
+
+def end_of(study: StoredStudy, job: Job) -> Event:
+    """The event of a trial that has ended, with its result or its error."""
+    trial = study.optuna_study(job.method, job.seed).trials[job.trial]
+    if trial.state.name == "COMPLETE":
+        return Event("done", job, message=f"val {trial.user_attrs['val_top1']:.2f} %")
+    return Event("fail", job, message=trial.user_attrs["error"])

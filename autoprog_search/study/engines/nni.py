@@ -1,0 +1,314 @@
+"""Run the trials of a (method, seed) in one NNI experiment, which a worker hosts.
+
+NNI proposes schedules, or hosts the run that AutoProg steers; the study's store remembers. An experiment that was
+interrupted begins anew with the same seed: it proposes the same, what has finished is looked up, what was under way
+goes on from its checkpoint. So nothing runs twice, although NNI itself forgets.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.files import write_atomic
+from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.methods.table import method_named
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
+from autoprog_search.study.engines.events import Event, end_of
+from autoprog_search.study.locking import locked
+from autoprog_search.study.profile import shared_profile
+from autoprog_search.study.store import Job, StoredStudy, fail, open_study
+from autoprog_search.training.randomness import derive
+
+if TYPE_CHECKING:
+    import torch
+
+    from autoprog_search.training.data import Data
+    from autoprog_search.training.profile import StepProfile
+    from autoprog_search.training.state import Progress
+
+POLL_SECONDS = 0.5
+PROGRESS = "progress.json"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What runs need besides their study, opened once a process."""
+
+    data: Data
+    device: torch.device
+    profile: StepProfile
+
+
+@dataclass
+class StudyRuns:
+    """The trials of a (method, seed) of a study, as NNI's evaluators ask for them (`methods.runs.Runs`).
+
+    Args:
+        root, study: folder of the studies, name of this one.
+        device: a torch device's name, or `auto`.
+        should_stop: asked by runs in this process. None: SIGTERM and SIGINT stop them, as in NNI's trial processes.
+        means: None: opened when a run needs them.
+    """
+
+    root: Path
+    study: str
+    method: str
+    seed: int
+    device: str = "auto"
+    should_stop: Callable[[], bool] | None = field(default=None, repr=False)
+    means: Means | None = field(default=None, repr=False)
+    running: bool = field(default=False, init=False, repr=False)
+    """Whether a run is under way in this process; it looks at `should_stop` itself."""
+
+    def _dump(self) -> dict[str, Any]:
+        """What NNI sends to a trial's process."""
+        plain = {"study": self.study, "method": self.method, "seed": self.seed, "device": self.device}
+        return {"root": str(self.root.resolve()), **plain}
+
+    @classmethod
+    def _load(cls, root: str, **fields: Any) -> StudyRuns:
+        return cls(Path(root), **fields)
+
+    # ── methods.runs.Runs ───────────────────────────────────────────────────────────────────────────────────────
+
+    def of_schedule(self, levels: Levels) -> FinishedRun:
+        """The trial that has that schedule, else the next one that has none.
+
+        Raises:
+            StudyError: all of the study's trials have other schedules.
+            RunFailedError: the run did not end well.
+            Interrupted: it was asked to stop.
+        """
+        stored = self._stored()
+        parameters, trials = to_parameters(levels), self._trials(stored)
+        unused = [t for t in trials if not t.params and not t.state.is_finished()]
+        found = next((t for t in trials if t.params == parameters), unused[0] if unused else None)
+        if found is None:
+            raise StudyError(f"{self.method} seed {self.seed}: all {len(trials)} trials have another schedule")
+        if not found.state.is_finished():
+            _record(stored, found, parameters)
+        return self._run(stored, found.number, FixedMethod([stored.config.space.at(*pair) for pair in levels]))
+
+    def of_method(self, trial: int, method: Method) -> FinishedRun:
+        """That trial, steered by the method.
+
+        Raises:
+            RunFailedError: the run did not end well.
+            Interrupted: it was asked to stop.
+        """
+        stored = self._stored()
+        return self._run(stored, trial, _Recorded(method, stored, self._trials(stored)[trial]))
+
+    def of_trial(self, trial: int) -> FinishedRun:
+        """What is stored of a trial that has ended.
+
+        Raises:
+            RunFailedError: it did not end well.
+        """
+        stored = self._stored()
+        frozen = self._trials(stored)[trial]
+        if frozen.state != TrialState.COMPLETE:
+            raise RunFailedError(f"{self._job(trial)}: {frozen.user_attrs.get('error', 'it has not ended')}")
+        row = frozen.user_attrs
+        cost_share = row["total_flops"] / row["full_flops"]
+        ran = zip(row["depths"], row["patches"], strict=True)
+        return FinishedRun(
+            trial=trial,
+            levels=tuple(stored.config.space.levels_of(SubNetwork(*pair)) for pair in ran),
+            metric=stored.config.nni.metric(row["val_top1"], cost_share),
+            val_top1=row["val_top1"],
+            cost_share=cost_share,
+            curve=tuple(point["val_top1"] for point in row["curve"]),
+            stages=tuple(row["stages"]),
+        )
+
+    # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stored(self) -> StoredStudy:
+        return open_study(self.root, self.study)
+
+    def _trials(self, stored: StoredStudy) -> list[FrozenTrial]:
+        planned = stored.config.methods[self.method].trials
+        return stored.optuna_study(self.method, self.seed).get_trials(deepcopy=False)[:planned]
+
+    def _job(self, trial: int) -> Job:
+        return Job(self.method, self.seed, trial)
+
+    def _run(self, stored: StoredStudy, trial: int, method: Method) -> FinishedRun:
+        """Run the trial, unless it has ended; wait for whoever may be running it."""
+        from autoprog_search.study.run_trial import run_trial
+        from autoprog_search.training.interrupt import signals_ask
+
+        folder = stored.trial_folder(self._job(trial))
+        with (
+            nullcontext(self.should_stop) if self.should_stop else signals_ask() as should_stop,
+            locked(folder / ".lock", should_stop),
+        ):
+            if not self._trials(stored)[trial].state.is_finished():
+                means = self.means = self.means or _open_means(stored, self.device, should_stop)
+                self.running = True
+                try:
+                    run_trial(
+                        stored,
+                        self._job(trial),
+                        means.data,
+                        device=means.device,
+                        profile=means.profile,
+                        method=method,
+                        on_progress=partial(_note, folder / PROGRESS),
+                        should_stop=should_stop,
+                    )
+                finally:
+                    self.running = False
+                    (folder / PROGRESS).unlink(missing_ok=True)
+        return self.of_trial(trial)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A method whose choices are stored as the trial's parameters, stage by stage."""
+
+    method: Method
+    study: StoredStudy
+    trial: FrozenTrial
+
+    def needs_estimates(self, stage: int) -> bool:
+        return self.method.needs_estimates(stage)
+
+    def choose(self, context: StageContext) -> Choice:
+        choice = self.method.choose(context)
+        levels = self.study.config.space.levels_of(choice.sub_network)
+        named = {parameter_name(context.stage, axis): v for axis, v in zip(AXES, levels, strict=True)}
+        _record(self.study, self.trial, named)
+        return choice
+
+
+def _record(study: StoredStudy, trial: FrozenTrial, parameters: dict[str, int]) -> None:
+    distributions = study.config.space.distributions()
+    for name, level in parameters.items():
+        study.storage.set_trial_param(trial._trial_id, name, float(level), distributions[name])
+
+
+def _open_means(study: StoredStudy, device_name: str, should_stop: Callable[[], bool]) -> Means:
+    from autoprog_search.training.data import load_data
+    from autoprog_search.training.device import pick_device, use_threads
+
+    config, device = study.config, pick_device(device_name)
+    use_threads(config.threads)
+    data = load_data(config.data, config.space, config.recipe, device)
+    return Means(data, device, shared_profile(study, data, device, should_stop=should_stop))
+
+
+def _note(path: Path, progress: Progress) -> None:
+    """Leave a run's progress where the worker that hosts the experiment looks for it."""
+    write_atomic(path, json.dumps(asdict(progress)).encode())
+
+
+# ── the worker's side ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_experiment(
+    study: StoredStudy,
+    job: Job,
+    means: Means,
+    *,
+    tell: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Host the experiment that a trial belongs to, until all of its trials have ended. The caller holds its lock.
+
+    Raises:
+        StudyError: a trial's process died, or NNI stopped.
+        Interrupted: `should_stop` said so.
+    """
+    from autoprog_search.methods.nni import GrowthEvaluator
+    from autoprog_search.methods.nni_experiment import run_experiment as host
+    from autoprog_search.training.interrupt import Interrupted
+
+    config, growth, method, seed = study.config, study.config.growth, job.method, job.seed
+    info, trials = method_named(method), config.methods[method].trials
+    if info.searches_inside:
+        more = {"w": growth.w, "score": growth.score, "w_default": growth.w_default}
+        strategy = info.make_strategy(seed, trials, **more)
+    else:
+        strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
+    runs = StudyRuns(study.folder.parent, config.name, method, seed, str(means.device), should_stop, means)
+    jobs = [replace(job, trial=number) for number in range(trials)]
+    folder = study.folder / "nni"
+    with _watched(study, jobs, tell):
+        host(
+            config.space,
+            GrowthEvaluator(runs),
+            strategy,
+            trials=trials,
+            engine=config.nni.engine,
+            folder=folder,
+            name=f"{config.name} {method} seed {seed}",
+            on_portal=lambda url: tell(Event("portal", message=f"{method} seed {seed}: {url}")),
+            should_stop=lambda: should_stop() and not runs.running,
+        )
+    if should_stop():
+        raise Interrupted
+    stored = study.trials()
+    for job in jobs:  # its own and those beside it
+        if stored[job].state == TrialState.RUNNING:
+            raise StudyError(f"{job}: its process died; NNI's logs are in {folder}; run the study again, it resumes")
+        if stored[job].state == TrialState.WAITING:
+            fail(study, job, f"NNI's strategy proposed no schedule for it; the space has {config.space.count()}")
+            tell(end_of(study, job))
+
+
+@contextmanager
+def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None]) -> Iterator[None]:
+    """Inside, a thread tells of trials that start, go on and end, wherever NNI runs them."""
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(study, jobs, tell, ended), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event) -> None:
+    stored = study.trials()
+    waiting = [job for job in jobs if not stored[job].state.is_finished()]
+    running: set[Job] = set()
+    last = False
+    while waiting and not last:
+        last = ended.wait(POLL_SECONDS)
+        stored = study.trials()
+        for job in list(waiting):
+            progress = _noted(study.trial_folder(job) / PROGRESS)
+            if progress is not None and job not in running:
+                running.add(job)
+                tell(Event("start", job))
+            if stored[job].state.is_finished():
+                waiting.remove(job)
+                tell(end_of(study, job))
+            elif progress is not None:
+                tell(Event("progress", job, progress))
+
+
+def _noted(path: Path) -> Progress | None:
+    from autoprog_search.training.state import Progress
+
+    try:
+        fields = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return Progress(**fields | {"sub_network": SubNetwork(**fields["sub_network"])})

@@ -1,0 +1,283 @@
+"""The growth space, the evaluators and AutoProg in NNI's terms, without an experiment."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoprog_search.choosing import Method
+from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.methods.table import METHODS
+from autoprog_search.space import GrowthSpace, Levels, to_parameters
+from autoprog_search.testing.methods import play
+from tests.strategies import growth_spaces
+
+pytest.importorskip("nni")
+pytest.importorskip("pytorch_lightning")
+
+import nni
+from nni.mutable import SampleValidationError
+from nni.nas.evaluator import FunctionalEvaluator
+from nni.nas.execution import SequentialExecutionEngine
+from nni.nas.space import ModelStatus, SimplifiedModelSpace
+
+from autoprog_search.methods.nni import (
+    AutoProgStrategy,
+    FinishedEvaluator,
+    GrowthEvaluator,
+    growth_model_space,
+    hpo_search_space,
+)
+from autoprog_search.methods.nni_experiment import NODE_MODULE, interrupted_when
+
+SPACE = GrowthSpace.load("digits")
+SMALL = GrowthSpace.model_validate(
+    {
+        "name": "small",
+        "model": "vit_tiny_patch16_224",
+        "depth": 4,
+        "resolution": 24,
+        "patch_size": 4,
+        "depths": [2, 3, 4],
+        "resolutions": [12, 24],
+        "stages": 3,
+    }
+)
+
+
+@dataclass
+class PlayedRuns:
+    """Runs that cost nothing: a schedule's metric is a function of it, a method is played with synthetic estimates."""
+
+    seed: int = 0
+    failing: int | None = None
+    asked: list[Levels] = field(default_factory=list)
+
+    def of_schedule(self, levels: Levels) -> FinishedRun:
+        self.asked.append(levels)
+        return self._finished(len(self.asked) - 1, levels)
+
+    def of_method(self, trial: int, method: Method) -> FinishedRun:
+        if trial == self.failing:
+            raise RunFailedError("the loss is nan")
+        chosen = [choice.sub_network for _, choice in play(method, SPACE, self.seed)] + [SPACE.full]
+        self.asked.append(tuple(SPACE.levels_of(s) for s in chosen))
+        return self._finished(trial, self.asked[-1])
+
+    def of_trial(self, trial: int) -> FinishedRun:
+        return self._finished(trial, self.asked[-1])
+
+    def _finished(self, trial: int, levels: Levels) -> FinishedRun:
+        metric = float(sum(map(sum, levels)))
+        return FinishedRun(trial, levels, metric, metric, 0.5, (1.0, metric), ({"chosen": levels[0]},))
+
+
+def search(space: GrowthSpace, strategy, trials: int, runs: PlayedRuns | None = None) -> SequentialExecutionEngine:
+    """Let a strategy search on NNI's in-process engine."""
+    model_space = SimplifiedModelSpace.from_model(growth_model_space(space), GrowthEvaluator(runs or PlayedRuns()))
+    engine = SequentialExecutionEngine(max_model_count=trials)
+    strategy(model_space, engine)
+    return engine
+
+
+# ── the space ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(space=growth_spaces(), seed=st.integers(0, 2**32))
+def test_a_schedule_survives_the_way_through_nni(space, seed):
+    levels = space.sample(Random(seed))
+    frozen = growth_model_space(space).freeze(to_parameters(levels))
+    assert frozen.levels == levels
+    assert space.schedule(frozen.levels, 40) == space.schedule(levels, 40)
+    labels = growth_model_space(space).simplify().keys()
+    assert {label for label in labels if label.endswith("_level")} == set(space.distributions())
+
+
+def test_a_sample_that_shrinks_is_refused_by_nni():
+    shrinking = dict.fromkeys(to_parameters(SPACE.sample(Random(0))), 1) | {"stage2_depth_level": 0}
+    with pytest.raises(SampleValidationError):
+        growth_model_space(SPACE).freeze(shrinking)
+
+
+@pytest.mark.parametrize("name", [n for n, info in METHODS.items() if info.strategy and info.many_trials])
+def test_nnis_strategies_propose_schedules_each_once_and_by_their_seed(name):
+    def proposed(seed: int) -> list[Levels]:
+        runs = PlayedRuns()
+        search(SPACE, METHODS[name].make_strategy(seed, 12), 12, runs)
+        return runs.asked
+
+    levels = proposed(3)
+    assert len(set(levels)) == len(levels) == 12
+    assert all(SPACE.repair(schedule) == schedule for schedule in levels)  # none of them shrinks
+    assert proposed(3) == levels
+    assert proposed(4) != levels
+
+
+def test_grid_search_proposes_the_whole_space():
+    runs = PlayedRuns()
+    search(SMALL, METHODS["nni:grid"].make_strategy(0, 1000), 1000, runs)
+    assert sorted(runs.asked) == sorted(SMALL.enumerate())
+
+
+def test_evolution_prefers_what_scores_high():
+    """With room for more than its first population it mutates the best, so it climbs; random search does not."""
+
+    def mean_of_last(name: str) -> float:
+        means = []
+        for seed in range(8):
+            runs = PlayedRuns()
+            search(SPACE, METHODS[name].make_strategy(seed, 40), 40, runs)
+            means.append(sum(sum(map(sum, levels)) for levels in runs.asked[-10:]) / 10)
+        return sum(means) / len(means)
+
+    assert mean_of_last("nni:evolution") > mean_of_last("nni:random") + 1
+
+
+def test_hpo_search_space_has_the_same_labels_and_its_samples_are_repaired():
+    described = hpo_search_space(SPACE)
+    assert set(described) == set(SPACE.distributions())
+    drawn = {name: entry["_value"][0] for name, entry in described.items()}  # [low, high), as NNI's randint
+    assert all(entry["_type"] == "randint" for entry in described.values())
+    assert SPACE.from_parameters(drawn)[:-1] == ((0, 0),) * 3
+    largest = {name: entry["_value"][1] - 1 for name, entry in described.items()}
+    assert {SPACE.at(*levels) for levels in SPACE.from_parameters(largest)} == {SPACE.full}
+    assert SPACE.from_parameters(largest | {"stage3_depth_level": 0})[2] == SPACE.levels_of(SPACE.full)
+
+
+# ── the evaluators ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("make", [GrowthEvaluator, lambda runs: FinishedEvaluator(runs, 1, [{"losses": [1.5]}])])
+def test_a_frozen_model_goes_to_another_process_and_back(make):
+    levels = SPACE.sample(Random(1))
+    model_space = SimplifiedModelSpace.from_model(growth_model_space(SPACE), make(PlayedRuns(seed=4, asked=[levels])))
+    frozen = model_space.freeze(to_parameters(levels))
+    back = nni.load(nni.dump(frozen))
+    assert back.executable_model().levels == levels
+    assert vars(back.evaluator) == vars(frozen.evaluator)
+
+
+def test_the_evaluator_reports_every_epoch_and_the_metric():
+    engine = search(SPACE, METHODS["nni:random"].make_strategy(0, 2), 2)
+    for model in engine.list_models():
+        assert model.status == ModelStatus.Trained
+        metric = float(sum(map(sum, SPACE.from_parameters(model.sample))))
+        assert model.metrics.final == metric
+        assert list(model.metrics.intermediates) == [1.0, metric]
+
+
+# ── AutoProg ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_autoprog_submits_the_schedule_of_its_run_with_its_estimates():
+    runs = PlayedRuns(seed=5)
+    strategy = AutoProgStrategy(seed=5)
+    (model,) = search(SPACE, strategy, 1, runs).list_models()
+    (levels,) = runs.asked  # one live run, and no other
+    assert SPACE.from_parameters(model.sample) == levels
+    assert isinstance(model.evaluator, FinishedEvaluator)
+    assert model.evaluator.stages == [{"chosen": levels[0]}]
+    assert model.metric == float(sum(map(sum, levels)))
+    assert list(strategy.list_models()) == [model]
+
+
+def test_autoprog_chooses_what_its_optuna_sampler_chooses():
+    import optuna
+
+    from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+
+    for seed in range(10):
+        runs = PlayedRuns(seed=seed)
+        search(SPACE, AutoProgStrategy(seed=seed), 1, runs)
+        trial = optuna.create_study(sampler=AutoProgSampler(seed=seed)).ask()
+        played = play(OptunaMethod(trial), SPACE, seed)
+        assert runs.asked[0][:-1] == tuple(SPACE.levels_of(choice.sub_network) for _, choice in played)
+
+
+def test_several_trials_of_autoprog_weigh_cost_differently_and_a_failed_one_is_left_out():
+    runs = PlayedRuns(failing=1)
+    strategy = AutoProgStrategy(trials=4)
+    assert [rule.w_scale for rule in strategy.rules] == [1, 2, 0.5, 4]
+    assert len(list(search(SPACE, strategy, 4, runs).list_models())) == 3
+    assert set(strategy.finished) == {0, 2, 3}
+
+
+def test_autoprogs_state_goes_on_where_it_was():
+    first, runs = AutoProgStrategy(trials=3), PlayedRuns()
+    search(SPACE, first, 2, runs)
+    state = nni.load(nni.dump(first.state_dict()))
+    assert [run["trial"] for run in state["finished"]] == [0, 1]
+
+    again = AutoProgStrategy(trials=3)
+    again.load_state_dict(state)
+    search(SPACE, again, 3, runs)
+    assert set(again.finished) == {0, 1, 2}
+    assert again.state_dict()["finished"][:2] == state["finished"]
+    asked = len(runs.asked)
+    search(SPACE, AutoProgStrategy(trials=3), 3, runs)
+    assert len(runs.asked) == asked + 3  # the control: without the state, all three are asked for
+
+
+@pytest.mark.parametrize(
+    ("strategy", "evaluator", "message"),
+    [
+        (AutoProgStrategy(), FunctionalEvaluator(print), "AutoProgStrategy trains through a GrowthEvaluator, not "),
+        (AutoProgStrategy(seed=3), GrowthEvaluator(PlayedRuns(seed=4)), "seed: AutoProgStrategy has 3, .* runs 4"),
+    ],
+)
+def test_what_autoprog_cannot_run_is_refused(strategy, evaluator, message):
+    model_space = SimplifiedModelSpace.from_model(growth_model_space(SPACE), evaluator)
+    with pytest.raises(ConfigError, match=message):
+        strategy(model_space, SequentialExecutionEngine())
+
+
+# ── the host ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_waiting_main_thread_is_interrupted_once_asked():
+    asked = threading.Event()
+    threading.Timer(0.3, asked.set).start()
+    with pytest.raises(KeyboardInterrupt), interrupted_when(asked.is_set):
+        time.sleep(30)
+
+
+def listening(port: int, address: str) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((address, port)) == 0
+
+
+@pytest.mark.parametrize(("options", "reachable"), [(["--require", str(NODE_MODULE)], False), ([], True)])
+def test_nnis_node_listens_on_loopback_only_and_ends_with_its_parent(options, reachable, tmp_path):
+    """The control, a node without our module, is open to the machine's other addresses and outlives its parent."""
+    import nni_node
+
+    node = f"{nni_node.__path__[0]}/node"
+    server = (
+        "const s = require('http').createServer().listen(0); s.on('listening', () => console.log(s.address().port))"
+    )
+    code = f"import subprocess, sys; subprocess.Popen({[node, *options, '-e', server]!r}).wait()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    port = int(parent.stdout.readline())
+    try:
+        assert listening(port, "127.0.0.1")
+        assert listening(port, "127.0.0.2") == reachable  # loopback too, but not what it was bound to
+        parent.kill()
+        parent.wait()
+        patience = time.monotonic() + 10
+        while listening(port, "127.0.0.1") and not reachable and time.monotonic() < patience:
+            time.sleep(0.2)
+        assert listening(port, "127.0.0.1") == reachable
+    finally:
+        subprocess.run(["pkill", "-f", server], check=False)
