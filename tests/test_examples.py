@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,6 +19,8 @@ from timm.data import create_dataset, create_transform
 from torch.utils.data import default_collate
 
 from autoprog_search import ElasticModel, SubNetwork
+from autoprog_search.study.results import trials_frame
+from autoprog_search.study.store import open_study
 from tests.tiny import environment
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -88,6 +92,27 @@ def test_timm_train(tmp_path, image_folder):
     images, labels = default_collate(list(create_dataset("", image_folder, "validation", transform=transform)))
     with torch.no_grad():
         assert (model(images).argmax(-1) == labels).float().mean() > 0.8
+
+
+def test_nni_experiment(tmp_path, monkeypatch):
+    """The strategy that tests/study/test_nni_study.py leaves out, on NNI's local training service."""
+    pytest.importorskip("nni")
+    pytest.importorskip("pytorch_lightning")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
+    options = ("--strategy", "grid", "--trials", "3", "--epochs", "4", "--port", str(free_port()))
+    last = run_example("nni_experiment.py", *options, cwd=tmp_path)[-1]
+    frame = trials_frame(open_study(tmp_path / "studies", "nni_grid"))
+    assert frame["state"].tolist() == ["COMPLETE"] * 3
+    best = frame.loc[frame["metric"].idxmax()]
+    ran = zip(json.loads(best["depths"]), json.loads(best["patches"]), strict=True)
+    assert last == "best schedule: " + ", then ".join(str(SubNetwork(*pair)) for pair in ran)
+    assert frame["metric"].nunique() == 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies

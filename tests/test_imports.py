@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -106,5 +107,7 @@ def test_help_is_fast():
 
 def test_public_names_are_there():
     assert all(getattr(autoprog_search, name) is not None for name in autoprog_search.__all__)
+    if find_spec("nni") is not None:
+        assert autoprog_search.AutoProgStrategy is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = autoprog_search.nothing

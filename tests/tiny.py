@@ -17,7 +17,6 @@ from autoprog_search.choosing import Method
 from autoprog_search.cli.main import main
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
-from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.study.config import StudyConfig, config_from_file
 from autoprog_search.training.data import Data, load_data
 from autoprog_search.training.spec import RunSpec, planned_steps
@@ -39,7 +38,7 @@ def tiny_trainer(config: StudyConfig, method: Method | None = None, seed: int = 
     data = tiny_data(config)
     stage_steps = planned_steps(config.space, config.recipe, data.train_size)
     spec = RunSpec(config.space, config.recipe, config.growth, stage_steps, seed)
-    return Trainer(spec, data, method or OneShotMethod(ScoreRule()), device=CPU, **options)
+    return Trainer(spec, data, method or OneShotMethod(), device=CPU, **options)
 
 
 def levels(config: StudyConfig, *pairs: tuple[int, int]) -> FixedMethod:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.oneshot.score import ScoreRule, choose
 
 
+@dataclass(frozen=True)
 class OneShotMethod:
     """Answers from the run in progress; what an Optuna sampler or an NNI strategy would say under the same rule."""
 
-    def __init__(self, rule: ScoreRule) -> None:
-        self.rule = rule
+    rule: ScoreRule = field(default_factory=ScoreRule)
 
     def needs_estimates(self, stage: int) -> bool:
         """At every stage."""

@@ -15,7 +15,6 @@ from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
 from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
-from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, parameter_name, to_parameters
 from autoprog_search.testing.methods import MethodCase, play
@@ -27,7 +26,7 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
     if info.levels is not None:
         return FixedMethod([space.at(*levels) for levels in info.levels(space)])
     if info.strategy is not None:
-        return OneShotMethod(ScoreRule()) if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
+        return OneShotMethod() if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
     study = optuna.create_study(directions=["minimize", "maximize"])
     if info.draw is not None:
         study.enqueue_trial(to_parameters(info.draw(space, Random(0))))

@@ -11,9 +11,10 @@ from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.cost import count_steps
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.operators import GROWTH_OPERATORS
+from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
-from tests.tiny import OneShot, levels, tiny_config, tiny_trainer
+from tests.tiny import levels, tiny_config, tiny_trainer
 
 CONFIG = tiny_config("growth.force_growth=any", "growth.search_points=2")  # the paper's rule
 
@@ -62,7 +63,7 @@ def test_growth_is_forced_by_default_and_can_be_left_free():
 def test_permuting_the_estimates_of_a_real_run_changes_its_choice():
     seen: list[StageContext] = []
 
-    class Spy(OneShot):
+    class Spy(OneShotMethod):
         def choose(self, context):
             seen.append(context)
             return super().choose(context)
@@ -85,7 +86,7 @@ def test_recycling_keeps_the_supernets_weights_and_optimiser_state():
     """Nothing is written between the end of the search and the first step of what it chose."""
     snapshots = []
 
-    class Spy(OneShot):
+    class Spy(OneShotMethod):
         def choose(self, context):
             choice = super().choose(context)
             weights = {name: value.clone() for name, value in trainer.elastic.model.state_dict().items()}
@@ -129,7 +130,7 @@ def test_search_longer_than_its_stage_is_refused():
 
 
 def test_method_that_chooses_no_candidate_is_our_bug():
-    class Wrong(OneShot):
+    class Wrong(OneShotMethod):
         def choose(self, context):
             return Choice(SubNetwork(1, 4))
 
