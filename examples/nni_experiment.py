@@ -46,7 +46,10 @@ def main() -> None:
         name, space="digits", data={"name": "digits"}, methods=[method], trials=args.trials, seeds=1,
         overrides=[f"recipe.epochs={args.epochs}", f"methods.{method}.trials={args.trials}"],
     )  # fmt: skip
-    create_study(Path("studies"), config, skip_if_exists=True)
+    if create_study(Path("studies"), config, skip_if_exists=True).config != config:
+        raise SystemExit(
+            f"studies/{name} has other settings; go on with these, or: autoprog-search study delete {name}"
+        )
 
     model_space = growth_model_space(space)
     evaluator = GrowthEvaluator(StudyRuns(Path("studies"), name, method, seed=0))
@@ -55,11 +58,11 @@ def main() -> None:
     experiment.config.trial_concurrency = 1
     experiment.config.experiment_working_directory = str(Path("studies", name, "nni").resolve())
     with node_on_loopback():  # NNI's portal would be open to the whole network
-        experiment.run(port=args.port)
-    (best,) = experiment.export_top_models(formatter="dict")
+        if not experiment.run(port=args.port):
+            raise SystemExit("interrupted; run the same command again to go on")
+    for best in experiment.export_top_models(formatter="dict"):
+        print("best schedule:", ", then ".join(str(space.at(*levels)) for levels in space.from_parameters(best)))
     experiment.stop()
-
-    print("best schedule:", ", then ".join(str(space.at(*levels)) for levels in space.from_parameters(best)))
 
 
 if __name__ == "__main__":

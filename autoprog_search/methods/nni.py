@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import pairwise
+from math import comb
 from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
 
 from autoprog_search.errors import ConfigError, MissingExtraError, RunFailedError
 from autoprog_search.methods.oneshot import OneShotMethod
@@ -32,8 +36,8 @@ try:
         from nni.nas.nn.pytorch import ModelSpace
         from nni.nas.space import ExecutableModelSpace, model_context
         from nni.nas.strategy import Strategy
-except ImportError as error:
-    raise MissingExtraError(INSTALL_NNI.format(error.name or error)) from None
+except ModuleNotFoundError as error:
+    raise MissingExtraError(INSTALL_NNI) from error
 
 _logger = logging.getLogger(__name__)
 # Said once for every constraint of the space: that the portal does not draw it.
@@ -43,11 +47,51 @@ logging.getLogger("nni.nas.experiment.experiment").addFilter(lambda record: "leg
 # ── the space ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Level(Categorical):
+    """A stage's level of one axis; it begins at the level of the stage before, where that is known.
+
+    So what NNI draws or lists never shrinks, and needs no second draw. Draws are uniform over *schedules*: a level
+    weighs as many as there are ways on from it (stars and bars), as in `GrowthSpace.sample`.
+
+    Args:
+        count: of levels.
+        before: label of the stage before, None at stage 1.
+        stages_left: free stages after this one.
+    """
+
+    def __init__(self, count: int, *, label: str, before: str | None, stages_left: int) -> None:
+        super().__init__(list(range(count)), label=label)
+        self.before, self.stages_left = before, stages_left
+
+    def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> int:
+        """A level, unless `memo` has one; NNI calls the mutables in stage order with one `memo`."""
+        memo = {} if memo is None else memo
+        if self.label not in memo:
+            allowed = self._allowed(memo)
+            ways = [comb(len(self.values) - level + self.stages_left - 1, self.stages_left) for level in allowed]
+            draw = (random_state or RandomState()).choice(len(allowed), p=np.divide(ways, sum(ways)))
+            memo[self.label] = allowed[draw]
+        return int(self.freeze(memo))
+
+    def grid(self, memo: Sample | None = None, granularity: int | None = None) -> Iterator[int]:
+        """All levels, unless `memo` has one."""
+        memo = {} if memo is None else memo
+        if self.label in memo:
+            yield self.freeze(memo)
+            return
+        for level in self._allowed(memo):
+            memo[self.label] = level
+            yield self.freeze(memo)
+        del memo[self.label]
+
+    def _allowed(self, memo: Sample) -> range:
+        return range(memo.get(self.before, 0), len(self.values))
+
+
 class GrowthModelSpace(ModelSpace):
     """A growth space as an NNI model space: two categorical mutables a free stage, monotone by constraints.
 
-    NNI's strategies draw again where a sample breaks a constraint, so they propose valid schedules only. Frozen, it is
-    one schedule, `levels`; it has no weights: what trains is the timm model that the evaluator builds.
+    Frozen, it is one schedule, `levels`; it has no weights: what trains is the timm model that the evaluator builds.
 
     Args:
         space: a `GrowthSpace` as plain data, since NNI sends it to other processes.
@@ -58,15 +102,16 @@ class GrowthModelSpace(ModelSpace):
         self.space = GrowthSpace.model_validate(space)
         frozen = {}
         for axis, levels in zip(AXES, (self.space.depths, self.space.patches), strict=True):
-            mutables = [
-                Categorical(list(range(len(levels))), label=parameter_name(k, axis))
-                for k in range(1, self.space.stages)
-            ]
-            for mutable in mutables:
-                self.add_mutable(mutable)
-                frozen[mutable.label] = ensure_frozen(mutable)
-            for k, (before, after) in enumerate(pairwise(mutables), start=2):
-                self.add_mutable(ExpressionConstraint(before <= after, label=f"stage{k}_{axis}_never_shrinks"))
+            mutables: list[Level] = []
+            for k in range(1, self.space.stages):
+                before = mutables[-1].label if mutables else None
+                stages_left = self.space.stages - 1 - k
+                level = Level(len(levels), label=parameter_name(k, axis), before=before, stages_left=stages_left)
+                mutables.append(self.add_mutable(level))
+                frozen[level.label] = ensure_frozen(level)
+            # For samples made otherwise: by evolution, which changes one level of a parent, or by hand.
+            for k, (smaller, larger) in enumerate(pairwise(mutables), start=2):
+                self.add_mutable(ExpressionConstraint(smaller <= larger, label=f"stage{k}_{axis}_never_shrinks"))
         self.levels = self.space.from_parameters(frozen)
 
     def freeze(self, sample: Sample) -> GrowthModelSpace:

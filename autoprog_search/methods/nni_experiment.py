@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,13 +38,20 @@ def run_experiment(
     name: str,
     on_portal: Callable[[str], None] = lambda url: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> None:
+) -> bool:
     """Run an experiment to its end, or until it is to stop. In the main thread only: it is interrupted by a signal.
 
     Args:
         folder: where NNI keeps the experiment: its database, logs and checkpoints.
         on_portal: told the portal's address, where there will be one.
         should_stop: asked from another thread. A run in this process has to look for itself.
+
+    Returns:
+        Whether the strategy ended with trials to spare: it has nothing more to propose.
+
+    Raises:
+        OSError, RuntimeError: NNI could not start, or its node manager died.
+        KeyboardInterrupt: NNI was interrupted twice.
     """
     import nni
     from nni.nas.experiment import NasExperiment
@@ -58,12 +67,16 @@ def run_experiment(
     if engine == "sequential":
         config.execution_engine = SequentialEngineConfig(continue_on_failure=True)
         config.training_service = None
+    else:
+        config._trial_command_params = {"python": shlex.quote(sys.executable)}  # its path may hold a space
     port = free_port()
     if engine == "local":
         on_portal(f"http://127.0.0.1:{port}")
-    with node_on_loopback(), interrupted_when(should_stop):
+    with node_on_loopback():
         try:
-            experiment.run(port)
+            with interrupted_when(should_stop):
+                ended = experiment.run(port)  # None: it was interrupted, and has stopped
+            return bool(ended and strategy.engine.budget_available())
         finally:
             experiment.stop()
 

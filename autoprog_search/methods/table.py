@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
-NNI_NEEDS = ("nni", "pytorch_lightning")
-INSTALL_NNI = "nni: {} is not installed; install it with: pip install 'autoprog-search[nni]'"
+NNI_NEEDS = ("nni_node", "pytorch_lightning")  # a folder `nni` stays where NNI was removed: it wrote a module there
+INSTALL_NNI = (
+    "nni: NNI 3 and pytorch_lightning are not installed; install them with: pip install 'autoprog-search[nni]'"
+)
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,8 @@ class MethodInfo:
         Raises:
             MissingExtraError: it is not.
         """
-        if self.strategy is None:
-            return
-        for module in NNI_NEEDS:
-            if find_spec(module) is None:
-                raise MissingExtraError(INSTALL_NNI.format(module))
+        if self.strategy is not None and not all(map(find_spec, NNI_NEEDS)):
+            raise MissingExtraError(INSTALL_NNI)
 
 
 def _named(path: str) -> Any:

@@ -82,7 +82,10 @@ class StudyConfig(BaseModel):
     storage: str = ""
 
     def hash(self) -> str:
-        """Twelve hex digits that change when anything that decides a result changes."""
+        """Twelve hex digits that change when anything that decides the result of a schedule changes.
+
+        Which schedules a search tries depends on more: its number of trials, NNI's on `nni.cost_lambda`.
+        """
         decisive = self.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
         decisive["data"].pop("workers")
         return blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=6).hexdigest()

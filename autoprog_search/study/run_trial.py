@@ -77,6 +77,8 @@ def run_trial(
         return TrialState.FAIL
     export_weights(folder / WEIGHTS, result.weights)
     row = result_row(spec, result, profile, trainer.data.train_size // spec.recipe.batch_size)
+    planned = planned_steps(study.config.space, spec.recipe, trainer.data.train_size)
+    row["full_flops"] = result.step_flops_full * sum(planned)  # what `full` costs; full-short trains fewer steps
     for name, value in row.items():
         trial.set_user_attr(name, value)
     stored.tell(trial.number, [row["total_flops"], row["val_top1"]])
@@ -180,7 +182,6 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
         "train_flops": result.train_flops,
         "search_flops": search_flops,
         "total_flops": result.train_flops + search_flops,
-        "full_flops": result.step_flops_full * sum(spec.stage_steps),
         "train_seconds": train_seconds,
         "search_seconds": search_seconds,
         "loader_seconds": state.loader_seconds,

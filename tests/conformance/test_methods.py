@@ -54,7 +54,7 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
 
 def proposed_by_nni(info: MethodInfo, space: GrowthSpace) -> list[SubNetwork]:
     """The first schedule that an NNI strategy proposes."""
-    pytest.importorskip("nni")
+    pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
     from nni.nas.evaluator import FunctionalEvaluator
     from nni.nas.execution import SequentialExecutionEngine

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, RunFailedError
@@ -22,7 +28,7 @@ from autoprog_search.space import GrowthSpace, Levels, to_parameters
 from autoprog_search.testing.methods import play
 from tests.strategies import growth_spaces
 
-pytest.importorskip("nni")
+pytest.importorskip("nni_node")
 pytest.importorskip("pytorch_lightning")
 
 import nni
@@ -121,6 +127,24 @@ def test_nnis_strategies_propose_schedules_each_once_and_by_their_seed(name):
     assert all(SPACE.repair(schedule) == schedule for schedule in levels)  # none of them shrinks
     assert proposed(3) == levels
     assert proposed(4) != levels
+
+
+@pytest.mark.parametrize("name", [n for n, info in METHODS.items() if info.strategy and info.many_trials])
+def test_nnis_strategies_find_schedules_of_many_stages(name):
+    """Draws from the product of all levels would hardly ever be monotone: of 8 stages, 1 in 18,000."""
+    long = SPACE.model_copy(update={"stages": 8})
+    runs = PlayedRuns()
+    search(long, METHODS[name].make_strategy(1, 8), 8, runs)
+    assert len(set(runs.asked)) == 8
+
+
+def test_nnis_random_search_is_uniform_over_schedules():
+    model_space, state = growth_model_space(SMALL), np.random.RandomState(0)
+    draws = 5400
+    counts = Counter(model_space.random(random_state=state).levels for _ in range(draws))
+    expected = draws / SMALL.count()
+    assert set(counts) == set(SMALL.enumerate())
+    assert sum((n - expected) ** 2 / expected for n in counts.values()) < chi2.ppf(0.999, SMALL.count() - 1)
 
 
 def test_grid_search_proposes_the_whole_space():
@@ -264,12 +288,13 @@ def test_nnis_node_listens_on_loopback_only_and_ends_with_its_parent(options, re
 
     node = f"{nni_node.__path__[0]}/node"
     server = (
-        "const s = require('http').createServer().listen(0); s.on('listening', () => console.log(s.address().port))"
+        "const server = require('http').createServer().listen(0);"
+        "server.on('listening', () => console.log(server.address().port, process.pid))"
     )
     code = f"import subprocess, sys; subprocess.Popen({[node, *options, '-e', server]!r}).wait()"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    port = int(parent.stdout.readline())
+    port, pid = map(int, parent.stdout.readline().split())
     try:
         assert listening(port, "127.0.0.1")
         assert listening(port, "127.0.0.2") == reachable  # loopback too, but not what it was bound to
@@ -280,4 +305,5 @@ def test_nnis_node_listens_on_loopback_only_and_ends_with_its_parent(options, re
             time.sleep(0.2)
         assert listening(port, "127.0.0.1") == reachable
     finally:
-        subprocess.run(["pkill", "-f", server], check=False)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

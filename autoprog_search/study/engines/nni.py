@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 PROGRESS = "progress.json"
+PROPOSED = "proposed"  # of a trial: the schedule that NNI proposed, stored in one step, unlike parameters
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class StudyRuns:
     means: Means | None = field(default=None, repr=False)
     running: bool = field(default=False, init=False, repr=False)
     """Whether a run is under way in this process; it looks at `should_stop` itself."""
+    ended_by: Exception | None = field(default=None, init=False, repr=False)
+    """What ended a run in this process that ends the experiment, too: it was asked to stop, or something is broken."""
 
     def _dump(self) -> dict[str, Any]:
         """What NNI sends to a trial's process."""
@@ -88,18 +91,21 @@ class StudyRuns:
         """The trial that has that schedule, else the next one that has none.
 
         Raises:
-            StudyError: all of the study's trials have other schedules.
+            StudyError: all of the study's trials have other schedules, or one of these has not ended.
             RunFailedError: the run did not end well.
             Interrupted: it was asked to stop.
         """
         stored = self._stored()
-        parameters, trials = to_parameters(levels), self._trials(stored)
-        unused = [t for t in trials if not t.params and not t.state.is_finished()]
-        found = next((t for t in trials if t.params == parameters), unused[0] if unused else None)
+        trials, proposal = self._trials(stored), [list(pair) for pair in levels]
+        found = next((t for t in trials if t.user_attrs.get(PROPOSED) == proposal), None)
         if found is None:
-            raise StudyError(f"{self.method} seed {self.seed}: all {len(trials)} trials have another schedule")
+            # A trial whose process died comes first: what is proposed next depends on its result.
+            found = next((t for t in trials if not t.state.is_finished()), None)
+            if found is None or PROPOSED in found.user_attrs:
+                raise StudyError(f"{self.method} seed {self.seed}: no trial is free for the schedule {proposal}")
+            stored.storage.set_trial_user_attr(found._trial_id, PROPOSED, proposal)
         if not found.state.is_finished():
-            _record(stored, found, parameters)
+            _record(stored, found, to_parameters(levels))
         return self._run(stored, found.number, FixedMethod([stored.config.space.at(*pair) for pair in levels]))
 
     def of_method(self, trial: int, method: Method) -> FinishedRun:
@@ -159,6 +165,8 @@ class StudyRuns:
         ):
             if not self._trials(stored)[trial].state.is_finished():
                 means = self.means = self.means or _open_means(stored, self.device, should_stop)
+                if self.ended_by is not None:
+                    raise self.ended_by
                 self.running = True
                 try:
                     run_trial(
@@ -171,6 +179,9 @@ class StudyRuns:
                         on_progress=partial(_note, folder / PROGRESS),
                         should_stop=should_stop,
                     )
+                except Exception as error:
+                    self.ended_by = error
+                    raise
                 finally:
                     self.running = False
                     (folder / PROGRESS).unlink(missing_ok=True)
@@ -231,7 +242,7 @@ def run_experiment(
     """Host the experiment that a trial belongs to, until all of its trials have ended. The caller holds its lock.
 
     Raises:
-        StudyError: a trial's process died, or NNI stopped.
+        StudyError: a trial's process died, NNI did not start, or it ended too soon, as when the portal stops it.
         Interrupted: `should_stop` said so.
     """
     from autoprog_search.methods.nni import GrowthEvaluator
@@ -248,32 +259,43 @@ def run_experiment(
     runs = StudyRuns(study.folder.parent, config.name, method, seed, str(means.device), should_stop, means)
     jobs = [replace(job, trial=number) for number in range(trials)]
     folder = study.folder / "nni"
-    with _watched(study, jobs, tell):
-        host(
-            config.space,
-            GrowthEvaluator(runs),
-            strategy,
-            trials=trials,
-            engine=config.nni.engine,
-            folder=folder,
-            name=f"{config.name} {method} seed {seed}",
-            on_portal=lambda url: tell(Event("portal", message=f"{method} seed {seed}: {url}")),
-            should_stop=lambda: should_stop() and not runs.running,
-        )
+    again = f"its logs are in {folder}; run the study again, it resumes"
+    try:
+        with _watched(study, jobs, tell):
+            exhausted = host(
+                config.space,
+                GrowthEvaluator(runs),
+                strategy,
+                trials=trials,
+                engine=config.nni.engine,
+                folder=folder,
+                name=f"{config.name} {method} seed {seed}",
+                on_portal=lambda url: tell(Event("portal", message=f"{method} seed {seed}: {url}")),
+                should_stop=lambda: should_stop() and not runs.running and runs.ended_by is None,
+            )
+    except KeyboardInterrupt:
+        exhausted = False
+    except (OSError, RuntimeError) as error:
+        if runs.ended_by is None and not should_stop():
+            raise StudyError(f"NNI: {' '.join(str(error).split())[:200]}; {again}") from error
+        exhausted = False
+    if runs.ended_by is not None:
+        raise runs.ended_by
     if should_stop():
         raise Interrupted
     stored = study.trials()
-    for job in jobs:  # its own and those beside it
-        if stored[job].state == TrialState.RUNNING:
-            raise StudyError(f"{job}: its process died; NNI's logs are in {folder}; run the study again, it resumes")
-        if stored[job].state == TrialState.WAITING:
-            fail(study, job, f"NNI's strategy proposed no schedule for it; the space has {config.space.count()}")
-            tell(end_of(study, job))
+    for job in [job for job in jobs if not stored[job].state.is_finished()]:
+        if not exhausted or PROPOSED in stored[job].user_attrs:
+            raise StudyError(f"{job}: NNI has ended without its result; {again}")
+        fail(study, job, f"NNI's strategy proposed no further schedule; the space has {config.space.count()}")
+        tell(end_of(study, job))
 
 
 @contextmanager
 def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None]) -> Iterator[None]:
     """Inside, a thread tells of trials that start, go on and end, wherever NNI runs them."""
+    for job in jobs:  # left by a process that was killed
+        (study.trial_folder(job) / PROGRESS).unlink(missing_ok=True)
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(study, jobs, tell, ended), daemon=True)
     watcher.start()
