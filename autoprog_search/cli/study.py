@@ -62,8 +62,8 @@ def create(
 ) -> None:
     """Write a study's configuration and its trials; `study run` runs them.
 
-    Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, tpe; with
-    NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
+    Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, grid,
+    tpe, nsga2, gp; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
     threads.
     """

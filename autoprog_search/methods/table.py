@@ -31,12 +31,14 @@ class MethodInfo:
     Attributes:
         description: one line for `--help` and the report.
         levels: the fixed schedule, for methods that have one.
-        draw: draws a trial's schedule before any trial runs.
+        draw: says a trial's schedule before any trial runs, from its number and random numbers by a trial's number.
         sampler: import path of the Optuna sampler that answers.
         strategy: import path of the NNI strategy that proposes; NNI hosts its trials.
         arguments: of the sampler or the strategy, from the number of trials.
         ranges: how the sampler is asked (`methods.optuna.Ranges`), as measured on toy studies of 50 trials (hypervolume
-            over the optimum on two toys): TPE dynamic .943/.951, static .911/.883.
+            over the optimum on two toys): TPE dynamic .943/.951, static .911/.883; GP dynamic .912/.850, static
+            .937/.954; NSGA-II static .900/.870.
+        distinct: it tries no schedule twice, so it has no more trials than the space has schedules.
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
         sequential: a trial's schedule depends on the trials before it.
         searches_inside: its schedule comes from one-shot estimates of the run that it steers.
@@ -45,11 +47,12 @@ class MethodInfo:
 
     description: str
     levels: Callable[[GrowthSpace], Levels] | None = None
-    draw: Callable[[GrowthSpace, Random], Levels] | None = None
+    draw: Callable[[GrowthSpace, int, Callable[[int], Random]], Levels] | None = None
     sampler: str | None = None
     strategy: str | None = None
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
+    distinct: bool = False
     many_trials: bool = False
     sequential: bool = False
     searches_inside: bool = False
@@ -86,6 +89,18 @@ def _named(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def grid(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> Levels:
+    """The schedule with that number in an order of all of them that is shuffled once a (study, seed)."""
+    schedules = list(space.enumerate())
+    rng(-1).shuffle(schedules)
+    return schedules[number]
+
+
+def startup(trials: int) -> int:
+    """Random trials before a model answers: Optuna's own 10 would make it random search in a study of this size."""
+    return max(3, trials // 4)
+
+
 def population(trials: int) -> dict[str, Any]:
     """Sizes of an evolution that has so few trials that NNI's own (100, 25) would make it random search.
 
@@ -107,14 +122,31 @@ METHODS: dict[str, MethodInfo] = {
         searches_inside=True,
     ),
     "random": MethodInfo(
-        "schedules drawn uniformly over all monotone ones", draw=lambda space, rng: space.sample(rng), many_trials=True
+        "schedules drawn uniformly over all monotone ones",
+        draw=lambda space, number, rng: space.sample(rng(number)),
+        many_trials=True,
     ),
     "tpe": MethodInfo(
         "Optuna's tree-structured Parzen estimator, two objectives (Ozaki et al., GECCO 2020)",
         sampler="optuna.samplers:TPESampler",
-        # Optuna's own default of 10 start-up trials would make it random search in a study of this size.
-        arguments=lambda trials: {"n_startup_trials": max(3, trials // 4)},
+        arguments=lambda trials: {"n_startup_trials": startup(trials)},
         ranges="dynamic",
+        many_trials=True,
+        sequential=True,
+    ),
+    "grid": MethodInfo("every monotone schedule once, in random order", draw=grid, distinct=True, many_trials=True),
+    "nsga2": MethodInfo(
+        "Optuna's NSGA-II (Deb et al., 2002)",
+        sampler="optuna.samplers:NSGAIISampler",
+        # Optuna's own population of 50 would make it random search in a study of this size.
+        arguments=lambda trials: {"population_size": max(4, trials // 4)},
+        many_trials=True,
+        sequential=True,
+    ),
+    "gp": MethodInfo(
+        "Optuna's Gaussian process, two objectives",
+        sampler="optuna.samplers:GPSampler",
+        arguments=lambda trials: {"n_startup_trials": startup(trials), "warn_independent_sampling": False},
         many_trials=True,
         sequential=True,
     ),
@@ -126,17 +158,22 @@ METHODS: dict[str, MethodInfo] = {
         searches_inside=True,
     ),
     "nni:random": MethodInfo(
-        "NNI's random search", strategy="nni.nas.strategy:Random", many_trials=True, sequential=True
+        "NNI's random search", strategy="nni.nas.strategy:Random", distinct=True, many_trials=True, sequential=True
     ),
     "nni:evolution": MethodInfo(
         "NNI's regularised evolution (Real et al., AAAI 2019)",
         strategy="nni.nas.strategy:RegularizedEvolution",
         arguments=population,
+        distinct=True,
         many_trials=True,
         sequential=True,
     ),
     "nni:grid": MethodInfo(
-        "NNI's grid search, in random order", strategy="nni.nas.strategy:GridSearch", many_trials=True, sequential=True
+        "NNI's grid search, in random order",
+        strategy="nni.nas.strategy:GridSearch",
+        distinct=True,
+        many_trials=True,
+        sequential=True,
     ),
 }
 

@@ -177,8 +177,12 @@ def check_config(config: StudyConfig) -> StudyConfig:
     if not config.methods:
         raise ConfigError("methods: none given")
     for name, plan in config.methods.items():
-        method_named(name).check_installed()
-        needed = method_named(name).budget_of
+        info = method_named(name)
+        info.check_installed()
+        if info.distinct and plan.trials > config.space.count():
+            count = config.space.count()
+            raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {count} schedules")
+        needed = info.budget_of
         if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
             raise ConfigError(f"methods: {name} trains to the cost of {needed}, which must be there for the same seeds")
     operator_named(config.growth.operator)

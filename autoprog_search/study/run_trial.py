@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -52,11 +53,7 @@ def run_trial(
     Raises:
         Interrupted: `should_stop` said so.
     """
-    stored = study.optuna_study(job.method, job.seed)
-    frozen = stored.get_trials(deepcopy=False)[job.trial]
-    if frozen.state == TrialState.WAITING:
-        study.storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
-    trial = Trial(stored, frozen._trial_id)
+    trial = open_trial(study, job)
     folder = study.trial_folder(job)
     try:
         spec, method = plan(study, job, trial, data, method)
@@ -81,9 +78,26 @@ def run_trial(
     row["full_flops"] = result.step_flops_full * sum(planned)  # what `full` costs; full-short trains fewer steps
     for name, value in row.items():
         trial.set_user_attr(name, value)
-    stored.tell(trial.number, [row["total_flops"], row["val_top1"]])
+    trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return TrialState.COMPLETE
+
+
+def open_trial(study: StoredStudy, job: Job) -> Trial:
+    """A trial to suggest parameters in: begun, or taken up again."""
+    stored = study.optuna_study(job.method, job.seed)
+    frozen = stored.get_trials(deepcopy=False)[job.trial]
+    if frozen.state == TrialState.WAITING:
+        study.storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+    if method_named(job.method).sampler is None:
+        return Trial(stored, frozen._trial_id)
+    stored.sampler = _sampler(study, job)
+    if not frozen.system_attrs.get("fixed_params"):
+        # Some samplers answer all parameters at once, and otherwise when asked again: their answer is kept, as an
+        # enqueued trial's parameters are.
+        if answer := Trial(stored, frozen._trial_id).relative_params:
+            study.storage.set_trial_system_attr(frozen._trial_id, "fixed_params", answer)
+    return Trial(stored, frozen._trial_id)
 
 
 def check_study(study: StoredStudy, data: Data) -> None:
@@ -119,26 +133,21 @@ def plan(
         method = FixedMethod([space.at(*levels) for levels in info.levels(space)])
     elif info.draw is not None:
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
+    elif info.searches_inside:
+        method = OptunaMethod(trial, ranges=info.ranges)
     else:
-        method = _asking_sampler(study, job, trial)
+        method = OptunaMethod(trial, ranges=info.ranges, sampler_for=partial(_sampler, study, job))
     spec = RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, data=config.data, method=str(job))
     return spec, method
 
 
-def _asking_sampler(study: StoredStudy, job: Job, trial: Trial) -> OptunaMethod:
+def _sampler(study: StoredStudy, job: Job, parameter: str = "") -> optuna.samplers.BaseSampler:
+    """The trial's sampler; made anew for every parameter, what it suggests depends on the stored trials only."""
     info = method_named(job.method)
-    trials = study.config.methods[job.method].trials
-
-    def sampler_for(name: str) -> optuna.samplers.BaseSampler:
-        # Made anew for every parameter: what it suggests depends on the stored trials only, whatever was interrupted.
-        seed = derive(study.config.name, job.method, job.seed, job.trial, name) % 2**32
-        return info.make_sampler(seed, trials)
-
     if info.searches_inside:
-        trial.study.sampler = autoprog_sampler(study.config.growth, job.seed, w_scale_of(job.trial))
-        return OptunaMethod(trial, ranges=info.ranges)
-    trial.study.sampler = sampler_for("")
-    return OptunaMethod(trial, ranges=info.ranges, sampler_for=sampler_for)
+        return autoprog_sampler(study.config.growth, job.seed, w_scale_of(job.trial))
+    seed = derive(study.config.name, job.method, job.seed, job.trial, parameter) % 2**32
+    return info.make_sampler(seed, study.config.methods[job.method].trials)
 
 
 def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> optuna.samplers.BaseSampler:

@@ -161,12 +161,16 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
 
 def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> None:
     info, space = method_named(method), study.config.space
+
+    def rng(number: int) -> Random:
+        return Random(derive(study.config.name, method, seed, number))
+
     name = study.optuna_name(method, seed)
     stored = optuna.create_study(study_name=name, storage=study.storage, directions=DIRECTIONS, load_if_exists=True)
     for number in range(len(stored.get_trials(deepcopy=False)), count):
         params: dict[str, int] = {}
         if info.draw is not None:
-            params = to_parameters(info.draw(space, Random(derive(study.config.name, method, seed, number))))
+            params = to_parameters(info.draw(space, number, rng))
         attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
         stored.enqueue_trial(params, user_attrs=attributes)
 

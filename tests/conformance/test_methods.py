@@ -29,13 +29,12 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
         return OneShotMethod() if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
     study = optuna.create_study(directions=["minimize", "maximize"])
     if info.draw is not None:
-        study.enqueue_trial(to_parameters(info.draw(space, Random(0))))
+        study.enqueue_trial(to_parameters(info.draw(space, 0, Random)))
         return OptunaMethod(study.ask())
 
     def method() -> OptunaMethod:
-        sampler = info.make_sampler(7, FINISHED_TRIALS + 1)
+        study.sampler = sampler = info.make_sampler(7, FINISHED_TRIALS + 1)
         trial = study.ask()
-        trial.study.sampler = sampler
         if isinstance(sampler, AutoProgSampler):
             return OptunaMethod(trial, ranges=info.ranges)
         seed = trial.number
@@ -136,8 +135,8 @@ def test_every_entry_says_how_it_chooses_once(name):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ConfigError, match=r"methods: 'grid' .*autoprog"):
-        method_named("grid")
+    with pytest.raises(ConfigError, match=r"methods: 'hyperband' .*autoprog"):
+        method_named("hyperband")
 
 
 def test_the_w_scales_of_a_studys_trials_are_distinct_and_begin_with_the_fitted_w():

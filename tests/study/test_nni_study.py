@@ -109,7 +109,7 @@ def killed(tmp_path_factory):
     pytest.importorskip("pytorch_lightning")
     folder = tmp_path_factory.mktemp("killed")
     create(folder, LOCAL)
-    process = start(folder, workers=2)  # two experiments at a time
+    process = start(folder)
     lines = read_until(process, "start  nni:random seed 0 trial 1")
     port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", "\n".join(lines))[0])
     reachable = {address: reaches(address, port) for address in ("127.0.0.1", "127.0.0.2")}
@@ -117,7 +117,7 @@ def killed(tmp_path_factory):
     process.communicate()
     left = gone(folder, 30)
     before = open_study(folder / "studies", "tiny").trials()
-    again = finish(folder, workers=2)
+    again = finish(folder, workers=2)  # two experiments at a time
     return {"folder": folder, "lines": lines, "again": again, "reachable": reachable, "left": left, "before": before}
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from autoprog_search.errors import StudyError
+from autoprog_search.choosing import StageContext
+from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.methods.table import METHODS
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.study.run_trial import open_trial, plan
 from autoprog_search.study.store import Job, create_study, delete_study, list_studies, open_study
-from tests.tiny import tiny_config
+from autoprog_search.testing.methods import play
+from tests.tiny import tiny_config, tiny_data
 
 
 def test_created_study_has_every_trial_waiting(tmp_path):
@@ -24,6 +29,46 @@ def test_random_schedules_are_drawn_when_the_study_is_created(tmp_path):
     drawn = [s.trials()[Job("random", 0, t)].system_attrs["fixed_params"] for s in (first, again) for t in (0, 1)]
     assert drawn[:2] == drawn[2:]
     assert drawn[0] != drawn[1]
+
+
+def test_grid_search_draws_every_schedule_once_in_another_order_for_every_seed(tmp_path):
+    config = tiny_config("methods={grid: {trials: 36, seeds: 2}}")
+    study = create_study(tmp_path, config)
+    drawn = {job: config.space.from_parameters(t.system_attrs["fixed_params"]) for job, t in study.trials().items()}
+    orders = [[levels for job, levels in drawn.items() if job.seed == seed] for seed in (0, 1)]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(config.space.enumerate())
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("name", [name for name, info in METHODS.items() if info.distinct and info.strategy is None])
+def test_more_trials_than_schedules_are_refused_where_none_is_tried_twice(name):
+    with pytest.raises(ConfigError, match=f"methods, {name}, trials: 37 are more than the space's 36 schedules"):
+        tiny_config(f"methods={{{name}: {{trials: 37}}}}")
+
+
+@pytest.mark.parametrize("name", [name for name, info in METHODS.items() if info.sampler and info.many_trials])
+def test_a_trial_that_was_interrupted_is_answered_the_same_again(name, tmp_path):
+    """Whether the sampler answers parameter by parameter, or all of them when the trial is opened."""
+    config = tiny_config(f"methods={{{name}: {{trials: 8, seeds: 1}}}}")
+    data = tiny_data(config)
+
+    def schedules(interrupted: bool) -> list[list[SubNetwork]]:
+        study = create_study(tmp_path / str(interrupted), config)
+        ran = []
+        for job in study.jobs():
+            if interrupted:
+                _, method = plan(study, job, open_trial(study, job), data)
+                method.choose(StageContext(1, (), None, None, (), config.space.depths, config.space.patches))
+            trial = open_trial(study, job)
+            _, method = plan(study, job, trial, data)
+            ran.append([choice.sub_network for _, choice in play(method, config.space)])
+            cost = sum(s.depth * s.patches for s in ran[-1])
+            trial.study.tell(trial.number, [float(cost), cost**0.1])
+        return ran
+
+    undisturbed = schedules(False)
+    assert schedules(True) == undisturbed
+    assert len({tuple(schedule) for schedule in undisturbed}) > 2
 
 
 def test_study_that_exists_is_refused_or_kept(tmp_path):
