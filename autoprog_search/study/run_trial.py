@@ -92,11 +92,10 @@ def open_trial(study: StoredStudy, job: Job) -> Trial:
     if method_named(job.method).sampler is None:
         return Trial(stored, frozen._trial_id)
     stored.sampler = _sampler(study, job)
-    if not frozen.system_attrs.get("fixed_params"):
+    if not frozen.system_attrs.get("fixed_params") and (answer := Trial(stored, frozen._trial_id).relative_params):
         # Some samplers answer all parameters at once, and otherwise when asked again: their answer is kept, as an
         # enqueued trial's parameters are.
-        if answer := Trial(stored, frozen._trial_id).relative_params:
-            study.storage.set_trial_system_attr(frozen._trial_id, "fixed_params", answer)
+        study.storage.set_trial_system_attr(frozen._trial_id, "fixed_params", answer)
     return Trial(stored, frozen._trial_id)
 
 
