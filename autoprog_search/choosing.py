@@ -36,6 +36,8 @@ class StageContext:
         history: the estimates of the earlier stages' searches, oldest first (for the exponent w, should this stage's
             candidates not suffice to fit it).
         depths, patches: the space's levels, for methods that speak in levels.
+        ends: per candidate the costs that the run may end at with it, estimates included, as shares of what training
+            the full network as long costs; None where the run keeps to no target.
     """
 
     stage: int
@@ -45,6 +47,7 @@ class StageContext:
     history: tuple[tuple[Estimate, ...], ...]
     depths: tuple[int, ...]
     patches: tuple[int, ...]
+    ends: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ import click
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
+    "--target-speedup",
+    type=click.FloatRange(1),
+    metavar="X",
+    help="autoprog only: the whole run is to cost full training's FLOPs over X.",
+)
+@click.option(
     "--device", default="auto", show_default=True, help="A torch device; auto takes a GPU where there is one."
 )
 @click.option(
@@ -39,6 +45,7 @@ def train(
     data_root: str,
     recipe: str | None,
     seed: int,
+    target_speedup: float | None,
     device: str,
     overrides: tuple[str, ...],
     output: Path,
@@ -54,6 +61,10 @@ def train(
     from autoprog_search.study.single import train as run
     from autoprog_search.training.interrupt import Interrupted, signals_ask
 
+    if target_speedup is not None:
+        if schedule != "autoprog":
+            raise click.UsageError(f"--target-speedup is for --schedule autoprog, not {schedule}")
+        overrides = (*overrides, f"growth.target_speedup={target_speedup}")
     config = make_config(
         "train",
         space=space,

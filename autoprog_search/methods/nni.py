@@ -217,6 +217,7 @@ class AutoProgStrategy(Strategy):
         trials: how many runs, each with a multiple of w, which trace the Pareto front: 1, 2, 1/2, 4, ...
         score: name in `oneshot.score.SCORES`.
         w_default: exponent where none could be fitted so far.
+        target_speedup: a run is to cost so many times less than full training.
     """
 
     def __init__(
@@ -227,10 +228,11 @@ class AutoProgStrategy(Strategy):
         trials: int = 1,
         score: str = "loss_cost",
         w_default: float = 0.0,
+        target_speedup: float | None = None,
     ) -> None:
         super().__init__()
         self.seed = seed
-        self.rules = [ScoreRule(score=score, w=w, w_scale=w_scale_of(k), w_default=w_default) for k in range(trials)]
+        self.rules = [ScoreRule(score, w, w_scale_of(k), w_default, target_speedup) for k in range(trials)]
         self.finished: dict[int, FinishedRun] = {}
         """The runs that were submitted, by trial, with the estimates of every stage."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from autoprog_search.choosing import Choice, Estimate, StageContext
 from autoprog_search.errors import ConfigError
 
+TARGET_SLACK = 0.01  # relative to the target cost, within which candidates are equally good at reaching it
 TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candidate wins
 
 
@@ -26,12 +27,14 @@ class ScoreRule:
         w: exponent, None to fit it at every stage.
         w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
         w_default: exponent where none can be fitted and none was fitted before.
+        target_speedup: the whole run is to cost the full run's over this; None: what the score makes of it.
     """
 
     score: str = "loss_cost"
     w: float | None = None
     w_scale: float = 1.0
     w_default: float = 0.0
+    target_speedup: float | None = None
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
@@ -69,8 +72,23 @@ def weight_of(context: StageContext, rule: ScoreRule) -> float:
     return rule.w_default * rule.w_scale
 
 
+def on_target(ends: Sequence[Sequence[float]], target: float) -> list[int]:
+    """Which candidates still let the run end at the target: the nearest, and all within `TARGET_SLACK` of it.
+
+    Args:
+        ends: `StageContext.ends`.
+        target: cost to end at, as a share of the full run's.
+    """
+    gaps = [min(abs(end - target) for end in reachable) for reachable in ends]
+    enough = max(min(gaps), TARGET_SLACK * target)
+    return [i for i, gap in enumerate(gaps) if gap <= enough]
+
+
 def choose(context: StageContext, rule: ScoreRule) -> Choice:
-    """The candidate with the least score: a pure function of the estimates. A single candidate needs none."""
+    """The candidate with the least score: a pure function of the estimates. A single candidate needs none.
+
+    Where the run is to end at a target cost, the score decides between the candidates that still lead there.
+    """
     if len(context.candidates) == 1:
         return Choice(context.candidates[0])
     estimates: Sequence[Estimate] = context.estimates or ()
@@ -78,9 +96,14 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
     w = weight_of(context, rule)
     costs = np.array([e.cost for e in estimates], dtype=float)
     scores = SCORES[rule.score](np.array([e.loss for e in estimates], dtype=float), costs, w)
+    if rule.target_speedup is not None:
+        assert context.ends is not None, "a target needs to know where the run may end"
+        allowed = on_target(context.ends, 1 / rule.target_speedup)
+        scores = np.array([score if i in allowed else np.inf for i, score in enumerate(scores)])
     best = scores.min()
     tied = [i for i in range(len(scores)) if scores[i] - best <= TIE * abs(best)]
     winner = min(tied, key=lambda i: (costs[i], i))
     others = np.delete(scores, winner)
+    others = others[np.isfinite(others)]
     margin = float((others.min() - scores[winner]) / abs(scores[winner])) if len(others) else None
     return Choice(estimates[winner].sub_network, w=w, margin=margin)

@@ -151,8 +151,7 @@ def _sampler(study: StoredStudy, job: Job, parameter: str = "") -> optuna.sample
 
 def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> optuna.samplers.BaseSampler:
     """AutoProg's sampler under these growth settings."""
-    settings = {"w": growth.w, "w_scale": w_scale, "score": growth.score, "w_default": growth.w_default}
-    return method_named("autoprog").make_sampler(seed, 1, **settings)
+    return method_named("autoprog").make_sampler(seed, 1, w_scale=w_scale, **growth.score_settings())
 
 
 def _steps_for(study: StoredStudy, job: Job, budget_of: str, most: int) -> int:

@@ -150,6 +150,8 @@ class GrowthSettings(BaseModel):
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
         w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
+        target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
+            is then made between the candidates that still lead there.
         estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
         adareg: regularisation that grows with the network; `true` for the released script's shares.
     """
@@ -169,9 +171,14 @@ class GrowthSettings(BaseModel):
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)
     w_default: float = Field(default=0.0, ge=0)
+    target_speedup: float | None = Field(default=None, ge=1)
     estimation_ema: float = Field(default=0.004, gt=0, le=1)
     momentum_ema: float = Field(default=0.02, gt=0, le=1)
     adareg: AdaReg | None = None
+
+    def score_settings(self) -> dict[str, Any]:
+        """What decides a choice, as AutoProg's sampler and strategy take it."""
+        return self.model_dump(include={"w", "score", "w_default", "target_speedup"})
 
     @field_validator("adareg", mode="before")
     @classmethod

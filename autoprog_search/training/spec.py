@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from autoprog_search.errors import ConfigError
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.oneshot.estimate import search_steps
+from autoprog_search.oneshot.outlook import GRAIN, Outlook
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe
@@ -76,3 +77,17 @@ def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
         if searches(stage) and count > 1:
             search_steps(stage, steps, count, spec.growth.search_share)
         current = spec.space.at(0, 0)
+
+
+def check_target(outlook: Outlook, target_speedup: float) -> None:
+    """Whether some way through the stages costs what is asked for, said before anything is trained.
+
+    Raises:
+        ConfigError: none does, within 5 %.
+    """
+    speedups = sorted(GRAIN / end for end in outlook.from_stage(1, None))
+    if min(abs(target_speedup / speedup - 1) for speedup in speedups) > 0.05:
+        raise ConfigError(
+            f"growth, target_speedup: {target_speedup:g} is out of reach; this space, these stages and "
+            f"growth.force_growth allow {speedups[0]:.2f} to {speedups[-1]:.2f}"
+        )

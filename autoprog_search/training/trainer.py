@@ -19,6 +19,7 @@ from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
@@ -28,7 +29,7 @@ from autoprog_search.training.optim import autocast, build_ema
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.regularisation import FULL, Strength, strength_at
-from autoprog_search.training.spec import RunSpec, check_search
+from autoprog_search.training.spec import RunSpec, check_search, check_target
 from autoprog_search.training.state import Progress, RunResult, RunState, StageRecord
 from autoprog_search.training.step import TrainingStep
 
@@ -96,6 +97,16 @@ class Trainer:
         self.state = RunState()
         self._loss_parts: list[torch.Tensor] = []
         check_search(spec, method.needs_estimates)
+        self._outlook = Outlook(
+            spec.space,
+            spec.stage_steps,
+            self._step_flops,
+            self._estimate_flops,
+            search_share=growth.search_share,
+            force_growth=growth.force_growth,
+        )
+        if growth.target_speedup is not None and any(map(method.needs_estimates, range(1, len(self._ends)))):
+            check_target(self._outlook, growth.target_speedup)
         if (
             growth.score_cost == "seconds"
             and profile is None
@@ -215,7 +226,14 @@ class Trainer:
             history=tuple(r.estimates for r in self.state.stages if r.candidates),
             depths=self.spec.space.depths,
             patches=self.spec.space.patches,
+            ends=self._run_ends(allowed) if self.spec.growth.target_speedup is not None else None,
         )
+
+    def _run_ends(self, allowed: tuple[SubNetwork, ...]) -> tuple[tuple[float, ...], ...]:
+        """What the run may have cost at its end with each of these, as shares of the full run's."""
+        state = self.state
+        spent, left = self._train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
+        return tuple(self._outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
     def _grow(self, to: SubNetwork) -> None:
         if self.state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
@@ -234,21 +252,19 @@ class Trainer:
         for network in (self.elastic, self._momentum.module, self._estimation.module):
             network.activate(sub_network)
 
+    def _step_flops(self, sub_network: SubNetwork) -> float:
+        return float(self._cost.step_flops(sub_network, self.spec.recipe.batch_size))
+
     def _score_cost(self, candidate: SubNetwork) -> float:
         if self.spec.growth.score_cost == "flops":
-            return float(self._cost.step_flops(candidate, self.spec.recipe.batch_size))
+            return self._step_flops(candidate)
         assert self._profile is not None, "checked at construction"
         return self._profile.seconds[candidate]
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         self._gather_loss()  # a supernet that diverged fails here, not in the score
-        growth, batch_size, start = self.spec.growth, self.spec.recipe.batch_size, time.perf_counter()
-        networks, cost = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common"), self._cost
-        stage_images = self._stage_steps() * batch_size
-        count = oneshot.affordable_images(
-            cost, lambda_k, networks, stage_images, growth.search_points, growth.estimate_share
-        )
-        count = min(count, growth.estimate_images, self.data.train_size)
+        batch_size, start = self.spec.recipe.batch_size, time.perf_counter()
+        networks, count = self._evaluation(self.state.stage, lambda_k)
         batches = self.data.train_subset(count, derive(self.spec.seed, "estimate", self.state.stage), batch_size)
         with autocast(self.spec.recipe, self.device):
             losses = oneshot.network_losses(self._estimation.module, networks, batches)
@@ -256,9 +272,23 @@ class Trainer:
             raise RunFailedError(f"estimate: not finite at step {self.state.step} of {self._total}; lower recipe.lr")
         self.state.search_points += 1
         self.state.search = losses if self.state.search is None else self.state.search + losses
-        self.state.search_flops += oneshot.estimation_flops(cost, networks, count)
+        self.state.search_flops += oneshot.estimation_flops(self._cost, networks, count)
         self.state.search_seconds += time.perf_counter() - start
         self._save()
+
+    def _evaluation(self, stage: int, lambda_k: tuple[SubNetwork, ...]) -> tuple[list[SubNetwork], int]:
+        """What stands for the candidates of a stage in an evaluation, and on how many images."""
+        growth = self.spec.growth
+        networks = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common")
+        images = self.spec.stage_steps[stage - 1] * self.spec.recipe.batch_size
+        affordable = oneshot.affordable_images(
+            self._cost, lambda_k, networks, images, growth.search_points, growth.estimate_share
+        )
+        return networks, min(affordable, growth.estimate_images, self.data.train_size)
+
+    def _estimate_flops(self, stage: int, lambda_k: tuple[SubNetwork, ...]) -> float:
+        evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage, lambda_k))
+        return float(self.spec.growth.search_points * evaluation)
 
     # ── optimiser steps ─────────────────────────────────────────────────────────────────────────────────────────
 

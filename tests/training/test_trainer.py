@@ -142,3 +142,16 @@ def test_seconds_as_cost_need_a_profile():
     config = tiny_config("growth.score_cost=seconds")
     with pytest.raises(ConfigError, match="profile"):
         tiny_trainer(config).run()
+
+
+@pytest.mark.parametrize("target", [1.2, 1.5])
+def test_a_run_that_keeps_to_a_target_costs_what_was_asked_for(target):
+    config = tiny_config(f"growth.target_speedup={target}")
+    result = tiny_trainer(config, OneShotMethod(ScoreRule(**config.growth.score_settings()))).run()
+    full = result.step_flops_full * result.state.step
+    assert full / (result.train_flops + result.state.search_flops) == pytest.approx(target, rel=0.05)
+
+
+def test_a_target_out_of_reach_is_refused_before_anything_is_trained():
+    with pytest.raises(ConfigError, match=r"target_speedup: 9 is out of reach; .* allow 1\.\d\d to \d\.\d\d"):
+        tiny_trainer(tiny_config("growth.target_speedup=9"))

@@ -249,11 +249,10 @@ def run_experiment(
     from autoprog_search.methods.nni_experiment import run_experiment as host
     from autoprog_search.training.interrupt import Interrupted
 
-    config, growth, method, seed = study.config, study.config.growth, job.method, job.seed
+    config, method, seed = study.config, job.method, job.seed
     info, trials = method_named(method), config.methods[method].trials
     if info.searches_inside:
-        more = {"w": growth.w, "score": growth.score, "w_default": growth.w_default}
-        strategy = info.make_strategy(seed, trials, **more)
+        strategy = info.make_strategy(seed, trials, **config.growth.score_settings())
     else:
         strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
     runs = StudyRuns(study.folder.parent, config.name, method, seed, str(means.device), should_stop, means)
