@@ -8,15 +8,17 @@ from zlib import crc32
 
 import optuna
 import pytest
+from optuna.distributions import IntDistribution
+from optuna.trial import FrozenTrial, create_trial
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
-from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
+from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, Ranges
 from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace, parameter_name, to_parameters
+from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
 from autoprog_search.testing.methods import MethodCase, play
 
 FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what answers
@@ -45,10 +47,17 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
         )
 
     for number in range(FINISHED_TRIALS):
-        chosen = [choice.sub_network for _, choice in play(method(), space, seed=number)]
-        cost = sum(s.depth * s.patches for s in chosen)
-        study.tell(number, [float(cost), 90 + cost**0.1])
+        study.add_trial(finished_trial(space, space.sample(Random(number)), info.ranges))
     return method()
+
+
+def finished_trial(space: GrowthSpace, levels: Levels, ranges: Ranges) -> FrozenTrial:
+    """A trial as `OptunaMethod` would have left it."""
+    lows = to_parameters(((0, 0), *levels)) if ranges == "dynamic" else {}
+    static = space.distributions()
+    distributions = {name: IntDistribution(lows.get(name, 0), static[name].high) for name in static}
+    cost = sum(s.depth * s.patches for s in (space.at(*pair) for pair in levels))
+    return create_trial(params=to_parameters(levels), distributions=distributions, values=[float(cost), 90 + cost**0.1])
 
 
 def proposed_by_nni(info: MethodInfo, space: GrowthSpace) -> list[SubNetwork]:

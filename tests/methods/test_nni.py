@@ -140,7 +140,7 @@ def test_nnis_strategies_find_schedules_of_many_stages(name):
 
 def test_nnis_random_search_is_uniform_over_schedules():
     model_space, state = growth_model_space(SMALL), np.random.RandomState(0)
-    draws = 5400
+    draws = 1800
     counts = Counter(model_space.random(random_state=state).levels for _ in range(draws))
     expected = draws / SMALL.count()
     assert set(counts) == set(SMALL.enumerate())
