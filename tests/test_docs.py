@@ -86,6 +86,9 @@ def test_readme_commands_run(tmp_path):
     short = {"create": " ".join(f"--set {field}" for field in (*fields, *levels))}
     short["train"] = short["create"]
     short["create"] += " --set methods.random.trials=1"
+    short["create"] += "".join(
+        f" --set methods.{m}.seeds=1" for m in ("full", "full-short", "linear", "autoprog", "random")
+    )
     commands = re.findall(r"^autoprog-search (.*)$", README, flags=re.MULTILINE)
     assert len(commands) >= 8
     for line in commands:

@@ -202,12 +202,12 @@ def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path):
 
 
 def test_space_list_and_show(folder):
-    presets = json.loads(cli("space", "list", "-f", "json", cwd=folder).stdout)
+    presets = json.loads(cli_here("space", "list", "-f", "json", cwd=folder).stdout)
     assert {"digits", "deit_tiny", "volo_d1_05"} <= {row["name"] for row in presets}
-    rows = json.loads(cli("space", "show", "volo_d1_04", "-f", "json", cwd=folder).stdout)
+    rows = json.loads(cli_here("space", "show", "volo_d1_04", "-f", "json", cwd=folder).stdout)
     assert [(row["depth"], row["resolution"]) for row in rows] == [(7, 96), (11, 128), (14, 192), (18, 224)]
     assert [row["cost"] < 1 for row in rows] == [True, True, True, False]
-    shown = cli("space", "show", "volo_d1_05", cwd=folder).stdout
+    shown = cli_here("space", "show", "volo_d1_05", cwd=folder).stdout
     assert "9, 12, 15, 18" in shown
     assert "at most" in shown
 
