@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from autoprog_search.choosing import Estimate
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "model": "vit_tiny_patch16_224",
+    "depth": 4,
+    "resolution": 24,
+    "patch_size": 4,
+    "depths": [2, 3, 4],
+    "resolutions": [12, 24],
+    "stages": 3,
+}
+"""Fields of a space with 18 schedules."""
 
 
 @st.composite

@@ -18,18 +18,7 @@ from autoprog_search.errors import SpaceError
 from autoprog_search.methods.fixed import full, linear
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
-from tests.strategies import any_levels, growth_spaces
-
-SMALL: dict[str, Any] = {
-    "name": "small",
-    "model": "vit_tiny_patch16_224",
-    "depth": 4,
-    "resolution": 24,
-    "patch_size": 4,
-    "depths": [2, 3, 4],
-    "resolutions": [12, 24],
-    "stages": 3,
-}
+from tests.strategies import SMALL, any_levels, growth_spaces
 
 
 def grows_to_full_size(space: GrowthSpace, levels: Levels) -> bool:

@@ -26,7 +26,7 @@ from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.methods.table import METHODS
 from autoprog_search.space import GrowthSpace, Levels, to_parameters
 from autoprog_search.testing.methods import play
-from tests.strategies import growth_spaces
+from tests.strategies import SMALL, growth_spaces
 
 pytest.importorskip("nni_node")
 pytest.importorskip("pytorch_lightning")
@@ -47,18 +47,7 @@ from autoprog_search.methods.nni import (
 from autoprog_search.methods.nni_experiment import NODE_MODULE, interrupted_when
 
 SPACE = GrowthSpace.load("digits")
-SMALL = GrowthSpace.model_validate(
-    {
-        "name": "small",
-        "model": "vit_tiny_patch16_224",
-        "depth": 4,
-        "resolution": 24,
-        "patch_size": 4,
-        "depths": [2, 3, 4],
-        "resolutions": [12, 24],
-        "stages": 3,
-    }
-)
+SMALL_SPACE = GrowthSpace.model_validate(SMALL)
 
 
 @dataclass
@@ -139,18 +128,18 @@ def test_nnis_strategies_find_schedules_of_many_stages(name):
 
 
 def test_nnis_random_search_is_uniform_over_schedules():
-    model_space, state = growth_model_space(SMALL), np.random.RandomState(0)
+    model_space, state = growth_model_space(SMALL_SPACE), np.random.RandomState(0)
     draws = 1800
     counts = Counter(model_space.random(random_state=state).levels for _ in range(draws))
-    expected = draws / SMALL.count()
-    assert set(counts) == set(SMALL.enumerate())
-    assert sum((n - expected) ** 2 / expected for n in counts.values()) < chi2.ppf(0.999, SMALL.count() - 1)
+    expected = draws / SMALL_SPACE.count()
+    assert set(counts) == set(SMALL_SPACE.enumerate())
+    assert sum((n - expected) ** 2 / expected for n in counts.values()) < chi2.ppf(0.999, SMALL_SPACE.count() - 1)
 
 
 def test_grid_search_proposes_the_whole_space():
     runs = PlayedRuns()
-    search(SMALL, METHODS["nni:grid"].make_strategy(0, 1000), 1000, runs)
-    assert sorted(runs.asked) == sorted(SMALL.enumerate())
+    search(SMALL_SPACE, METHODS["nni:grid"].make_strategy(0, 1000), 1000, runs)
+    assert sorted(runs.asked) == sorted(SMALL_SPACE.enumerate())
 
 
 def test_evolution_prefers_what_scores_high():
