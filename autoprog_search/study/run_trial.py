@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import FixedMethod, Program
 from autoprog_search.methods.optuna import OptunaMethod
-from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.methods.table import method_named
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import GrowthSettings
-from autoprog_search.training.spec import RunSpec, check_search, planned_steps
+from autoprog_search.training.recipe import GrowthSettings, Recipe, validated
+from autoprog_search.training.spec import RunSpec, check_search, planned_steps, steps_of_stages
 from autoprog_search.training.state import Progress, RunResult
 from autoprog_search.training.trainer import Trainer
 
@@ -74,8 +77,9 @@ def run_trial(
         return TrialState.FAIL
     export_weights(folder / WEIGHTS, result.weights)
     row = result_row(spec, result, profile, trainer.data.train_size // spec.recipe.batch_size)
-    planned = planned_steps(study.config.space, spec.recipe, trainer.data.train_size)
+    planned = planned_steps(study.config.space, study.config.recipe, trainer.data.train_size)
     row["full_flops"] = result.step_flops_full * sum(planned)  # what `full` costs; full-short trains fewer steps
+    row["scheduled_epochs"] = spec.recipe.epochs
     for name, value in row.items():
         trial.set_user_attr(name, value)
     trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])
@@ -106,10 +110,12 @@ def check_study(study: StoredStudy, data: Data) -> None:
         ConfigError: a stage is too short for its search.
     """
     config = study.config
-    if not any(method_named(name).searches_inside for name in config.methods):
-        return
-    stage_steps = planned_steps(config.space, config.recipe, data.train_size)
-    check_search(RunSpec(config.space, config.recipe, config.growth, stage_steps, seed=0), lambda stage: True)
+    for name, own in config.methods.items():
+        if method_named(name).searches_inside:
+            recipe = config.recipe.model_copy(update={"epochs": min(own.epochs, default=config.recipe.epochs)})
+            space = config.space_of(name)
+            stage_steps = planned_steps(space, recipe, data.train_size)
+            check_search(RunSpec(space, recipe, config.growth_of(name), stage_steps, seed=0), lambda stage: True)
 
 
 def plan(
@@ -118,33 +124,56 @@ def plan(
     """What a trial trains, and who chooses unless a method is given.
 
     Raises:
-        RunFailedError: the trial whose budget this one takes has failed.
+        RunFailedError: the trial that this one follows has failed.
     """
     config, info = study.config, method_named(job.method)
-    space = config.space
-    stage_steps = planned_steps(space, config.recipe, data.train_size)
+    space, growth = config.space_of(job.method), config.growth_of(job.method)
+    recipe = config.recipe.model_copy(update={"epochs": config.epochs(job.method, job.trial)})
+    if method is None and info.program is not None:
+        return run_program(
+            info.program(space), RunSpec(space, recipe, growth, (), job.seed, data=config.data, method=str(job)), data
+        )
+    stage_steps = planned_steps(space, recipe, data.train_size)
     if method is not None:
         pass
     elif info.budget_of is not None:
-        stage_steps = (_steps_for(study, job, info.budget_of, sum(stage_steps)),)
+        stage_steps = (_steps_for(study, job, sum(stage_steps)),)
         method = FixedMethod([space.full])
-    elif info.levels is not None:
-        method = FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    elif info.schedule_of is not None:
+        found = _finished(study, job).user_attrs
+        method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
     elif info.draw is not None:
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
     elif info.searches_inside:
         method = OptunaMethod(trial, ranges=info.ranges)
     else:
         method = OptunaMethod(trial, ranges=info.ranges, sampler_for=partial(_sampler, study, job))
-    spec = RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, data=config.data, method=str(job))
+    spec = RunSpec(space, recipe, growth, stage_steps, job.seed, data=config.data, method=str(job))
     return spec, method
+
+
+def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
+    """A run under a fixed schedule: its own stages, augmentation and LR schedule in place of the spec's.
+
+    Raises:
+        ConfigError: a stage would be less than a step long.
+    """
+    recipe, epoch_steps = spec.recipe, data.train_size // spec.recipe.batch_size
+    if program.sched is not None:
+        recipe = validated(Recipe, {**recipe.model_dump(), "sched": program.sched}, "recipe")
+    if program.shares:
+        stage_steps = steps_of_stages(tuple(share * recipe.epochs for share in program.shares), epoch_steps)
+    else:
+        stage_steps = planned_steps(spec.space, recipe, data.train_size)
+    spec = replace(spec, recipe=recipe, stage_steps=stage_steps, augment=program.augment)
+    return spec, FixedMethod(program.sub_networks)
 
 
 def _sampler(study: StoredStudy, job: Job, parameter: str = "") -> optuna.samplers.BaseSampler:
     """The trial's sampler; made anew for every parameter, what it suggests depends on the stored trials only."""
     info = method_named(job.method)
     if info.searches_inside:
-        return autoprog_sampler(study.config.growth, job.seed, w_scale_of(job.trial))
+        return autoprog_sampler(study.config.growth_of(job.method), job.seed, study.w_scale(job.method, job.trial))
     seed = derive(study.config.name, job.method, job.seed, job.trial, parameter) % 2**32
     return info.make_sampler(seed, study.config.methods[job.method].trials)
 
@@ -154,13 +183,21 @@ def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) ->
     return method_named("autoprog").make_sampler(seed, 1, w_scale=w_scale, **growth.score_settings())
 
 
-def _steps_for(study: StoredStudy, job: Job, budget_of: str, most: int) -> int:
-    """Steps of the full network for what the other method's first trial of this seed cost, search included."""
-    other = study.optuna_study(budget_of, job.seed).get_trials(deepcopy=False)[0]
-    if other.state != TrialState.COMPLETE:
-        raise RunFailedError(f"{job}: {budget_of} of the same seed failed, so there is no budget to train to")
+def _steps_for(study: StoredStudy, job: Job, most: int) -> int:
+    """Steps of the full network for what the trial whose budget this one takes cost, search included."""
+    other = _finished(study, job)
     affordable = other.user_attrs["total_flops"] / other.user_attrs["step_flops_full"]
     return max(1, min(most, round(affordable)))
+
+
+def _finished(study: StoredStudy, job: Job) -> FrozenTrial:
+    """The trial that this one follows."""
+    other = followed(job)
+    assert other is not None, "only methods that follow another ask"
+    trial = study.optuna_study(other.method, other.seed).get_trials(deepcopy=False)[other.trial]
+    if trial.state != TrialState.COMPLETE:
+        raise RunFailedError(f"{job}: {other} failed, so there is nothing to follow")
+    return trial
 
 
 def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, epoch_steps: int) -> dict[str, Any]:

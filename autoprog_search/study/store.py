@@ -70,7 +70,7 @@ class StoredStudy:
     def jobs(self) -> Iterator[Job]:
         """Every trial of the study, in the order of its methods."""
         for method, plan in self.config.methods.items():
-            for seed in range(plan.seeds):
+            for seed in self.config.seeds(method):
                 for trial in range(plan.trials):
                     yield Job(method, seed, trial)
 
@@ -96,10 +96,15 @@ class StoredStudy:
         """Every job's trial as it is stored now."""
         stored = {}
         for method, plan in self.config.methods.items():
-            for seed in range(plan.seeds):
+            for seed in self.config.seeds(method):
                 for trial in self.optuna_study(method, seed).get_trials(deepcopy=False)[: plan.trials]:
                     stored[Job(method, seed, trial.number)] = trial
         return stored
+
+    def w_scale(self, method: str, trial: int) -> float:
+        """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
+        several = method_named(method).searches_inside and not self.config.methods[method].epochs
+        return w_scale_of(trial) if several else 1.0
 
     def trial_folder(self, job: Job) -> Path:
         """Where a trial's lock, checkpoint and weights lie."""
@@ -152,7 +157,7 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
         for method, plan in config.methods.items():
-            for seed in range(plan.seeds):
+            for seed in config.seeds(method):
                 _create_trials(study, method, seed, plan.trials)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
@@ -160,7 +165,7 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
 
 
 def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> None:
-    info, space = method_named(method), study.config.space
+    info, space = method_named(method), study.config.space_of(method)
 
     def rng(number: int) -> Random:
         return Random(derive(study.config.name, method, seed, number))
@@ -171,7 +176,7 @@ def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> No
         params: dict[str, int] = {}
         if info.draw is not None:
             params = to_parameters(info.draw(space, number, rng))
-        attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
+        attributes = {"w_scale": study.w_scale(method, number)}
         stored.enqueue_trial(params, user_attrs=attributes)
 
 
@@ -205,8 +210,8 @@ def list_studies(root: Path) -> list[str]:
 def delete_study(study: StoredStudy) -> None:
     """Remove a study: its Optuna studies, checkpoints, weights and folder."""
     known = {summary.study_name for summary in optuna.get_all_study_summaries(study.storage)}
-    for method, plan in study.config.methods.items():
-        for seed in range(plan.seeds):
+    for method in study.config.methods:
+        for seed in study.config.seeds(method):
             if study.optuna_name(method, seed) in known:
                 optuna.delete_study(study_name=study.optuna_name(method, seed), storage=study.storage)
     shutil.rmtree(study.folder)

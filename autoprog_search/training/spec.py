@@ -24,6 +24,7 @@ class RunSpec:
         seed: of the initial weights, the order of images and all else that is random.
         data: what it trains on; `workers` make no difference.
         extra_depths: depths of a fixed schedule that are no levels of the space.
+        augment: share of the recipe's augmentation in each stage; empty: what the growth settings say.
         method: how the schedule is chosen, in words; a checkpoint of another run is refused.
     """
 
@@ -34,13 +35,14 @@ class RunSpec:
     seed: int
     extra_depths: tuple[int, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
+    augment: tuple[float, ...] = ()
     method: str = ""
 
     def identity(self) -> str:
         """The same for the same run only."""
         data = self.data.model_copy(update={"workers": 0})
         parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth, data)]
-        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, self.method))
+        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 
 def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:

@@ -351,8 +351,13 @@ class Trainer:
                 self._on_progress(self._progress())
 
     def _strength(self) -> Strength:
-        """AdaReg's for this stage. A run that starts at full size does not grow: there is nothing to adapt to."""
+        """The schedule's own, or AdaReg's for this stage.
+
+        A run that starts at full size does not grow: there is nothing to adapt to.
+        """
         state = self.state
+        if self.spec.augment:
+            return Strength(augment=self.spec.augment[state.stage - 1])
         if state.stages and state.stages[0].chosen == self.elastic.full:
             return FULL
         return strength_at(self.spec.growth.adareg, state.stage, len(self._ends))
