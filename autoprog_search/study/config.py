@@ -179,9 +179,10 @@ def check_config(config: StudyConfig) -> StudyConfig:
     for name, plan in config.methods.items():
         info = method_named(name)
         info.check_installed()
-        if info.distinct and plan.trials > config.space.count():
-            count = config.space.count()
-            raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {count} schedules")
+        most = info.most_trials(config.space, config.growth.force_growth)
+        if most is not None and plan.trials > most:
+            what = "ways to go" if info.paths else "schedules"
+            raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {most} {what}")
         needed = info.budget_of
         if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
             raise ConfigError(f"methods: {name} trains to the cost of {needed}, which must be there for the same seeds")

@@ -14,7 +14,9 @@ from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import OptunaMethod
+from autoprog_search.methods.survey import SurveyMethod
 from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
@@ -132,6 +134,9 @@ def plan(
         method = FixedMethod([space.at(*levels) for levels in info.levels(space)])
     elif info.draw is not None:
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
+    elif info.paths is not None:
+        path = info.paths_of(space, config.growth.force_growth)[job.trial]
+        method = SurveyMethod(path, ScoreRule(**config.growth.score_settings()))
     elif info.searches_inside:
         method = OptunaMethod(trial, ranges=info.ranges)
     else:

@@ -171,7 +171,7 @@ def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> No
         params: dict[str, int] = {}
         if info.draw is not None:
             params = to_parameters(info.draw(space, number, rng))
-        attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
+        attributes = {"w_scale": w_scale_of(number) if info.searches_inside and not info.paths else 1.0}
         stored.enqueue_trial(params, user_attrs=attributes)
 
 
