@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +19,8 @@ from autoprog_search.methods.fixed import (
     program_of,
     timm_progressive,
 )
+from autoprog_search.oneshot.candidates import ForceGrowth
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class MethodInfo:
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
         sequential: a trial's schedule depends on the trials before it.
         searches_inside: its schedule comes from one-shot estimates of the run that it steers.
+        paths: import path of a function that lists the ways its trials are led, a trial each.
         budget_of: the full network is trained to the total cost of that method's first trial of the same seed.
         schedule_of: the schedule that the same trial of that method found is trained without a search.
     """
@@ -65,8 +68,21 @@ class MethodInfo:
     many_trials: bool = False
     sequential: bool = False
     searches_inside: bool = False
+    paths: str | None = None
     budget_of: str | None = None
     schedule_of: str | None = None
+
+    def paths_of(self, space: GrowthSpace, force_growth: ForceGrowth) -> Sequence[tuple[SubNetwork, ...]]:
+        """Where its trials are led."""
+        assert self.paths is not None
+        found: Sequence[tuple[SubNetwork, ...]] = _named(self.paths)(space, force_growth)
+        return found
+
+    def most_trials(self, space: GrowthSpace, force_growth: ForceGrowth) -> int | None:
+        """How many trials there are at most, where none is repeated."""
+        if self.paths is not None:
+            return len(self.paths_of(space, force_growth))
+        return space.count() if self.distinct else None
 
     def make_sampler(self, seed: int, trials: int, **more: Any) -> BaseSampler:
         """The Optuna sampler, seeded."""
@@ -200,6 +216,13 @@ METHODS: dict[str, MethodInfo] = {
         distinct=True,
         many_trials=True,
         sequential=True,
+    ),
+    "survey": MethodInfo(
+        "autoprog's search along every way it can go, a trial each: all estimates it may meet, for tables",
+        paths="autoprog_search.methods.survey:survey_paths",
+        distinct=True,
+        many_trials=True,
+        searches_inside=True,
     ),
 }
 

@@ -39,3 +39,15 @@ def candidates(
     finer = tuple(c for c in found if c.patches > current.patches)
     forced = {"none": found, "any": grown, "depth": deeper, "patches": finer}[force_growth]
     return forced or grown or found
+
+
+def paths(space: GrowthSpace, stages: int, force_growth: ForceGrowth = "none") -> tuple[tuple[SubNetwork, ...], ...]:
+    """Every way of choosing a candidate at each of the first `stages` stages, smallest choices first."""
+    found: list[tuple[SubNetwork, ...]] = [()]
+    for stage in range(1, stages + 1):
+        found = [
+            (*path, chosen)
+            for path in found
+            for chosen in candidates(space, stage, path[-1] if path else None, force_growth)
+        ]
+    return tuple(found)

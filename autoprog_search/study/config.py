@@ -236,9 +236,10 @@ def check_config(config: StudyConfig) -> StudyConfig:
     for name, plan in config.methods.items():
         info = method_named(name)
         info.check_installed()
-        if info.distinct and plan.trials > config.space.count():
-            count = config.space.count()
-            raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {count} schedules")
+        most = info.most_trials(config.space_of(name), config.growth_of(name).force_growth)
+        if most is not None and plan.trials > most:
+            what = "ways to go" if info.paths else "schedules"
+            raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {most} {what}")
         if plan.epochs and (info.many_trials or info.sequential or info.budget_of):
             raise ConfigError(f"methods, {name}, epochs: one schedule can be trained at several lengths, no search")
         if plan.space and info.strategy is not None:

@@ -15,7 +15,9 @@ from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod, Program
 from autoprog_search.methods.optuna import OptunaMethod
+from autoprog_search.methods.survey import SurveyMethod
 from autoprog_search.methods.table import method_named
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
@@ -144,6 +146,9 @@ def plan(
         method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
     elif info.draw is not None:
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
+    elif info.paths is not None:
+        path = info.paths_of(space, growth.force_growth)[job.trial]
+        method = SurveyMethod(path, ScoreRule(**growth.score_settings()))
     elif info.searches_inside:
         method = OptunaMethod(trial, ranges=info.ranges)
     else:

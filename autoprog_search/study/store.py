@@ -103,7 +103,8 @@ class StoredStudy:
 
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
-        several = method_named(method).searches_inside and not self.config.methods[method].epochs
+        info = method_named(method)
+        several = info.searches_inside and info.paths is None and not self.config.methods[method].epochs
         return w_scale_of(trial) if several else 1.0
 
     def trial_folder(self, job: Job) -> Path:

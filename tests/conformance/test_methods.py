@@ -16,6 +16,7 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, Ranges
+from autoprog_search.methods.survey import SurveyMethod
 from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
@@ -29,6 +30,8 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
         return FixedMethod(info.program(space).sub_networks)
     if info.strategy is not None:
         return OneShotMethod() if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
+    if info.paths is not None:
+        return SurveyMethod(info.paths_of(space, "any")[-1])
     study = optuna.create_study(directions=["minimize", "maximize"])
     if info.draw is not None:
         study.enqueue_trial(to_parameters(info.draw(space, 0, Random)))
@@ -144,7 +147,7 @@ def test_static_ranges_run_as_their_running_maximum():
 def test_every_entry_says_how_it_chooses_once(name):
     info = method_named(name)
     assert info.description
-    ways = (info.program, info.draw, info.sampler, info.strategy, info.budget_of, info.schedule_of)
+    ways = (info.program, info.draw, info.sampler, info.strategy, info.paths, info.budget_of, info.schedule_of)
     assert sum(way is not None for way in ways) == 1
     assert {info.budget_of, info.schedule_of} - {None} <= set(METHODS)
 

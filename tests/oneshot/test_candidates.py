@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoprog_search.errors import SpaceError
-from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.candidates import candidates, paths
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
@@ -72,3 +72,10 @@ def test_exact_examples():
 def test_a_current_sub_network_outside_the_space_is_refused(stranger):
     with pytest.raises(SpaceError, match="is not a level"):
         candidates(DIGITS, 2, stranger)
+
+
+def test_paths_are_every_way_through_the_candidates():
+    found = paths(DIGITS, 2, "any")
+    firsts = candidates(DIGITS, 1, None, "any")
+    assert found == tuple((first, second) for first in firsts for second in candidates(DIGITS, 2, first, "any"))
+    assert paths(DIGITS, 0) == ((),)  # nothing to choose: one way
