@@ -49,6 +49,7 @@ class GrowthOperator:
         preserves_function: the growth changes no output.
         keeps: new blocks keep the parameters that they hold.
         rescales_donors: the blocks that are copied change too: their residual branches share the work with the copies.
+        fades: new blocks stand aside at first, and fade in as `ElasticModel.fade` is told.
         chain: which blocks run at which depth (`growth/chain.py`).
     """
 
@@ -58,6 +59,7 @@ class GrowthOperator:
     preserves_function: bool = False
     keeps: bool = False
     rescales_donors: bool = False
+    fades: bool = False
     chain: Literal["even", "lowest"] = "even"
 
 
@@ -167,6 +169,12 @@ GROWTH_OPERATORS: dict[str, GrowthOperator] = {
     ),
     "split": GrowthOperator(
         split, "a block and its k - 1 copies add 1/k of what it added: outputs hardly change", rescales_donors=True
+    ),
+    "masked": GrowthOperator(
+        interpolation,
+        "a copy that fades in: no output changes at first (masked structural growth, Yao et al., ICLR 2024)",
+        preserves_function=True,
+        fades=True,
     ),
     "keep": GrowthOperator(keep, "new blocks keep what they hold, say pretrained weights", keeps=True),
     "mogrow": GrowthOperator(

@@ -211,10 +211,12 @@ class GrowthOperatorCase:
         optimizer = torch.optim.AdamW(elastic.parameters(), lr=1e-3)
         elastic.activate(SubNetwork(3, 9))
         for sub_network in (SubNetwork(3, 9), SubNetwork(5, 16), SubNetwork(6, 36)):
-            elastic.grow(sub_network, operator, optimizer=optimizer, momentum=ema.module)
+            origin = elastic.grow(sub_network, operator, optimizer=optimizer, momentum=ema.module)
             elastic.train()
             before = _state(elastic)
-            for _ in range(3):
+            for step in range(3):
+                if operator.fades:
+                    elastic.fade(origin, step / 2)
                 loss = _train_step(elastic, optimizer, images)
                 ema.update(elastic)
                 assert loss == loss, f"the loss of {sub_network} is NaN"

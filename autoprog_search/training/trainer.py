@@ -17,10 +17,12 @@ import torch
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.operators import operator_named
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
+from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import evaluate
 from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.optim import build_ema
@@ -94,6 +96,8 @@ class Trainer:
         self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
         self.state = RunState()
         self._loss_parts: list[torch.Tensor] = []
+        self._fades = operator_named(growth.operator).fades
+        self._ease_in = EaseIn(spec.stage_steps, growth.ease_in_share)
         self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
         self._restore()
 
@@ -219,8 +223,23 @@ class Trainer:
         )
 
     def _activate(self, sub_network: SubNetwork) -> None:
-        for network in (self.elastic, self._momentum.module, self._estimation.module):
+        for network in self._networks():
             network.activate(sub_network)
+
+    def _networks(self) -> tuple[ElasticModel, ...]:
+        return self.elastic, self._momentum.module, self._estimation.module
+
+    def _fade(self) -> None:
+        """Let the stage's new blocks count as far as they have faded in by now, in the EMAs too."""
+        if self._fades and (new := self._new_blocks()):
+            for network in self._networks():
+                network.fade(new, self._ease_in.done(self.state.stage, self.state.step))
+
+    def _new_blocks(self) -> set[int]:
+        """All that did not run in the stage before; none at stage 1, where nothing grows."""
+        previous = self._previous()
+        chain = self.elastic.chain
+        return set(chain[self.elastic.full.depth]) - set(chain[previous.depth]) if previous is not None else set()
 
     # ── optimiser steps ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -262,6 +281,7 @@ class Trainer:
             self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
+            self._fade()
             self._momentum.update(self.elastic, state.step)
             if self._search_ahead:
                 self._estimation.update(self.elastic, state.step)
@@ -409,3 +429,4 @@ class Trainer:
             self._activate(oneshot.supernet_of(self._candidates()))
         else:
             self._activate(self.state.stages[-1].chosen)
+        self._fade()
