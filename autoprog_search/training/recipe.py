@@ -140,6 +140,8 @@ class GrowthSettings(BaseModel):
     Attributes:
         operator: name in GROWTH_OPERATORS.
         chain: which blocks run at which depth; default: the operator's own.
+        ease_in_share: of the run's steps, over which new blocks come in where the operator fades them (`masked`); no
+            longer than their stage. Default: as long as the search of one of four equal stages.
         optimizer_state: of a new block: dropped, or copied from its donor.
         search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
         search_points: evaluations of all candidates, spread over the search's second half and averaged.
@@ -160,6 +162,7 @@ class GrowthSettings(BaseModel):
 
     operator: str = "mogrow_new"
     chain: Literal["even", "lowest"] | None = None
+    ease_in_share: float = Field(default=0.02, gt=0, le=1)
     optimizer_state: Literal["reset", "copy"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)
     search_points: int = Field(default=1, ge=1)
