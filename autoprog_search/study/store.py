@@ -157,15 +157,26 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
                 raise StudyError(f"name: study {config.name!r} exists already in {root}; run it, or delete it first")
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
-        for method, plan in config.methods.items():
-            for seed in config.seeds(method):
-                _create_trials(study, method, seed, plan.trials)
+        _create_trials(study)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
     return study
 
 
-def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> None:
+def complete_study(study: StoredStudy) -> None:
+    """Create the trials that a study's own database lacks: all, where it came without one, as published studies do."""
+    if not study.config.storage:
+        with FileLock(study.folder / ".create.lock"):
+            _create_trials(study)
+
+
+def _create_trials(study: StoredStudy) -> None:
+    for method, plan in study.config.methods.items():
+        for seed in study.config.seeds(method):
+            _create_trials_of(study, method, seed, plan.trials)
+
+
+def _create_trials_of(study: StoredStudy, method: str, seed: int, count: int) -> None:
     info, space = method_named(method), study.config.space_of(method)
 
     def rng(number: int) -> Random:
