@@ -63,6 +63,8 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
 
 def mean_cost(space: GrowthSpace, program: Program, profile: StepProfile) -> float:
     """Seconds of a program's mean step over those of a full step."""
+    if space.equal_compute and not program.shares:
+        return 1.0  # that is what its stages are made for, in FLOPs
     shares = program.shares or space.stage_lengths or (1 / space.stages,) * space.stages
     pairs = zip(shares, program.sub_networks, strict=True)
     return sum(share * profile.seconds[sub_network] for share, sub_network in pairs) / profile.seconds[space.full]

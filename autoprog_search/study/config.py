@@ -251,6 +251,10 @@ def check_config(config: StudyConfig) -> StudyConfig:
             config.methods[info.schedule_of].epochs or config.recipe.epochs
         ):
             raise ConfigError(f"methods, {name}, epochs: {list(plan.epochs)} are not those of {info.schedule_of}")
+        if config.space_of(name).equal_compute and info.program is None and info.draw is None:
+            raise ConfigError(
+                f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
+            )
         growth = config.growth_of(name)
         operator_named(growth.operator)
         ScoreRule(score=growth.score)

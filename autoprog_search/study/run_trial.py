@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
-from autoprog_search.methods.fixed import FixedMethod, Program
+from autoprog_search.methods.fixed import FixedMethod, Program, through
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.survey import SurveyMethod
 from autoprog_search.methods.table import method_named
@@ -26,7 +26,13 @@ from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import GrowthSettings, Recipe, validated
-from autoprog_search.training.spec import RunSpec, check_search, planned_steps, steps_of_stages
+from autoprog_search.training.spec import (
+    RunSpec,
+    check_search,
+    equal_compute_steps,
+    planned_steps,
+    steps_of_stages,
+)
 from autoprog_search.training.state import Progress, RunResult
 from autoprog_search.training.trainer import Trainer
 
@@ -146,6 +152,10 @@ def plan(
         method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
     elif info.draw is not None:
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
+        if space.equal_compute:
+            stored = trial.study.get_trials(deepcopy=False)[job.trial]
+            drawn = through(space, space.from_parameters(stored.system_attrs["fixed_params"]))
+            stage_steps = equal_compute_steps(space, drawn.sub_networks, recipe, data.train_size, data.num_classes)
     elif info.paths is not None:
         path = info.paths_of(space, growth.force_growth)[job.trial]
         method = SurveyMethod(path, ScoreRule(**growth.score_settings()))
@@ -166,7 +176,9 @@ def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, M
     recipe, epoch_steps = spec.recipe, data.train_size // spec.recipe.batch_size
     if program.sched is not None:
         recipe = validated(Recipe, {**recipe.model_dump(), "sched": program.sched}, "recipe")
-    if program.shares:
+    if spec.space.equal_compute and not program.shares:
+        stage_steps = equal_compute_steps(spec.space, program.sub_networks, recipe, data.train_size, data.num_classes)
+    elif program.shares:
         stage_steps = steps_of_stages(tuple(share * recipe.epochs for share in program.shares), epoch_steps)
     else:
         stage_steps = planned_steps(spec.space, recipe, data.train_size)

@@ -19,6 +19,7 @@ METHODS = """{
   replay: {seeds: 1, epochs: [6, 8]},
   efficienttrain: {seeds: 1},
   linear+zero_init: {seeds: 1, growth: {operator: zero_init}},
+  linear+equal: {seeds: 1, space: {equal_compute: true}},
   linear+long_last: {seeds: 1, space: {stage_lengths: [0.17, 0.17, 0.66]}},
 }"""
 
@@ -61,6 +62,14 @@ def test_a_variant_has_its_own_settings(frame):
     assert json.loads(frame.loc[("linear+zero_init", 0)]["stage_epochs"]) == [2, 2, 2]
 
 
+def test_stages_of_equal_compute_cost_what_full_does(frame):
+    equal, full = frame.loc[("linear+equal", 0)], frame.loc[("full", 0)]
+    assert equal["total_flops"] == pytest.approx(full["total_flops"], rel=0.02)
+    lengths = json.loads(equal["stage_epochs"])
+    assert lengths[2] == 2  # the full network's third
+    assert lengths[0] > lengths[1] > lengths[2]
+
+
 @pytest.mark.parametrize(
     ("methods", "said"),
     [
@@ -72,6 +81,7 @@ def test_a_variant_has_its_own_settings(frame):
         ("{linear+a: {space: {depths: [9]}}}", "depths: 9 is above"),
         ("{linear+a: {space: {stages: 7}}}", "stage"),
         ("{full: {epochs: [2]}}", "without an epoch"),
+        ("{tpe: {space: {equal_compute: true}}}", "methods, tpe: stages of equal compute"),
     ],
 )
 def test_a_wrong_plan_is_refused_in_words(methods, said):
