@@ -152,6 +152,7 @@ class GrowthSettings(BaseModel):
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
         w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
+        tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
         target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
             is then made between the candidates that still lead there.
         estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
@@ -174,6 +175,7 @@ class GrowthSettings(BaseModel):
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)
     w_default: float = Field(default=0.0, ge=0)
+    tie_se: float = Field(default=0.0, ge=0)
     target_speedup: float | None = Field(default=None, ge=1)
     estimation_ema: float = Field(default=0.004, gt=0, le=1)
     momentum_ema: float = Field(default=0.02, gt=0, le=1)
@@ -181,7 +183,7 @@ class GrowthSettings(BaseModel):
 
     def score_settings(self) -> dict[str, Any]:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
-        return self.model_dump(include={"w", "score", "w_default", "target_speedup"})
+        return self.model_dump(include={"w", "score", "w_default", "target_speedup", "tie_se"})
 
     @field_validator("adareg", mode="before")
     @classmethod
