@@ -230,13 +230,14 @@ def echo_comparison(table: DataFrame, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw the Pareto front, the schedules, the learning curves or the one-shot estimates of a study."""
+    """Draw the Pareto front, the cost to target, the schedules, the learning curves or the one-shot estimates."""
     from autoprog_search.report.figures import write_figure
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     output = output or opened.folder / f"{kind}.html"
-    write_figure(FIGURES[kind].draw(opened, cost), output)
+    write_figure(FIGURES[kind].draw(stored_tables(opened), cost), output)
     click.echo(output)
 
 
@@ -248,9 +249,10 @@ def report(session: Session, name: str, output: Path | None) -> None:
     """Write one self-contained HTML page: comparison, Pareto front, schedules, curves, estimates."""
     from autoprog_search.files import write_atomic
     from autoprog_search.report.page import report_page
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     output = output or opened.folder / "report.html"
-    write_atomic(output, report_page(opened).encode())
+    write_atomic(output, report_page(stored_tables(opened)).encode())
     click.echo(output)

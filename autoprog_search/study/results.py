@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from autoprog_search.files import write_atomic
+from autoprog_search.errors import StudyError
+from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.training.recipe import validated
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,65 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@dataclass(frozen=True)
+class StudyTables:
+    """A study as its configuration and its results, from its storage or as they were published.
+
+    Attributes:
+        trials, curves, estimates: what `trials_frame`, `curves_frame` and `estimates_frame` give.
+    """
+
+    config: StudyConfig
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    estimates: pd.DataFrame
+
+
+class _Snapshot(StoredStudy):
+    """A study as it was at one moment."""
+
+    def __init__(self, study: StoredStudy) -> None:
+        super().__init__(study.folder, study.config)
+        self._trials = study.trials()
+
+    def trials(self) -> dict[Job, FrozenTrial]:
+        return self._trials
+
+
+def stored_tables(study: StoredStudy) -> StudyTables:
+    """The tables as they are now; the storage is read once, so that they agree while the study runs."""
+    now = _Snapshot(study)
+    return StudyTables(study.config, trials_frame(now), curves_frame(now), estimates_frame(now))
+
+
+def published_tables(folder: Path) -> StudyTables:
+    """The tables of a folder with study.yaml and results.csv, without a storage.
+
+    Where there is no curves.csv or estimates.csv, that table is empty.
+
+    Raises:
+        StudyError: a file cannot be read, or the results lack a column.
+    """
+    path = folder / "study.yaml"
+    config = validated(StudyConfig, read_yaml(path, StudyError), str(path))
+    trials = _csv(folder / "results.csv")
+    others = (folder / "curves.csv", folder / "estimates.csv")
+    curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
+    missing = [column.name for column in COLUMNS if column.name not in trials]
+    if missing:
+        raise StudyError(f"{folder / 'results.csv'}: no column {missing[0]!r}; `study export` writes all of them")
+    return StudyTables(config, trials, curves, estimates)
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:  # what a table without rows is exported as
+        return pd.DataFrame()
+    except (OSError, ValueError) as reason:
+        raise StudyError(f"{path} cannot be read: {' '.join(str(reason).split())}") from None
+
+
 def export(study: StoredStudy) -> list[str]:
     """Write results.csv and results.parquet (and the curves and estimates) into the study's folder.
 
@@ -144,7 +210,8 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     the most accurate. The test split has no say.
 
     Returns:
-        Rows of `frame`, with `trials` and `spent_flops`: total FLOPs of all the (method, seed)'s trials.
+        Rows of `frame`, with `trials` and `spent_flops`, `spent_seconds`: of all the (method, seed)'s trials, searches
+        included.
     """
     done = frame[frame["state"] == "COMPLETE"]
     full = done[(done["method"] == "full") & (done["trial"] == 0)].set_index("seed")["val_top1"]
@@ -157,6 +224,8 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
         else:
             best = group.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
         # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
-        spent = best["total_flops"] if method_named(str(method)).program else group["total_flops"].sum()
-        rows.append({**best, "trials": len(group), "spent_flops": spent})
-    return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops"])
+        paid = group.loc[[best.name]] if method_named(str(method)).program else group
+        spent_seconds = (paid["train_seconds"] + paid["search_seconds"]).sum()
+        spent = {"spent_flops": paid["total_flops"].sum(), "spent_seconds": spent_seconds}
+        rows.append({**best, "trials": len(group), **spent})
+    return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops", "spent_seconds"])
