@@ -140,9 +140,10 @@ class GrowthSettings(BaseModel):
     Attributes:
         operator: name in GROWTH_OPERATORS.
         chain: which blocks run at which depth; default: the operator's own.
-        ease_in_share: of the run's steps, over which new blocks come in where the operator fades them (`masked`); no
+        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`) or warm up (`rewarm`); no
             longer than their stage. Default: as long as the search of one of four equal stages.
-        optimizer_state: of a new block: dropped, or copied from its donor.
+        optimizer_state: of a new block: dropped (`reset`); copied from its donor; or dropped, and its learning rate
+            warmed up from 0 again (`rewarm`). The others' is left alone: their optimiser state is as good as ever.
         search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
         search_points: evaluations of all candidates, spread over the search's second half and averaged.
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
@@ -163,7 +164,7 @@ class GrowthSettings(BaseModel):
     operator: str = "mogrow_new"
     chain: Literal["even", "lowest"] | None = None
     ease_in_share: float = Field(default=0.02, gt=0, le=1)
-    optimizer_state: Literal["reset", "copy"] = "reset"
+    optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)
     search_points: int = Field(default=1, ge=1)
     estimate_share: float = Field(default=0.03, gt=0, le=1)

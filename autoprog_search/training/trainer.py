@@ -25,7 +25,7 @@ from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import evaluate
 from autoprog_search.training.interrupt import Interrupted
-from autoprog_search.training.optim import build_ema
+from autoprog_search.training.optim import build_ema, scale_rates
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.regularisation import FULL, Strength, strength_at
@@ -91,6 +91,7 @@ class Trainer:
             num_classes=data.num_classes,
             in_chans=data.in_chans,
             device=device,
+            rates_by_block=growth.optimizer_state == "rewarm",
         )
         self._momentum = build_ema(self.elastic, growth.momentum_ema, self._total)
         self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
@@ -217,7 +218,7 @@ class Trainer:
         self.elastic.grow(
             to,
             optimizer=self._step.optimizer,
-            state_rule=self.spec.growth.optimizer_state,
+            state_rule="copy" if self.spec.growth.optimizer_state == "copy" else "reset",
             momentum=self._momentum.module,
             emas=[self._estimation.module],
         )
@@ -234,6 +235,12 @@ class Trainer:
         if self._fades and (new := self._new_blocks()):
             for network in self._networks():
                 network.fade(new, self._ease_in.done(self.state.stage, self.state.step))
+
+    def _rewarm(self) -> None:
+        """Let the stage's new blocks train at the learning rate that they have warmed up to at this step."""
+        if self.spec.growth.optimizer_state == "rewarm":
+            share = self._ease_in.done(self.state.stage, self.state.step + 1)  # above 0 at the first
+            scale_rates(self._step.optimizer, self._new_blocks(), share)
 
     def _new_blocks(self) -> set[int]:
         """All that did not run in the stage before; none at stage 1, where nothing grows."""
@@ -278,6 +285,7 @@ class Trainer:
             if sub_network != running:
                 self.elastic.activate(sub_network, rates_of=rates_of)
                 running = sub_network
+            self._rewarm()
             self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
