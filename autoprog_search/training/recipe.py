@@ -149,6 +149,7 @@ class GrowthSettings(BaseModel):
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
+        estimate_weights: the estimation EMA's, or the supernet's own (`raw`).
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
@@ -170,6 +171,7 @@ class GrowthSettings(BaseModel):
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)
     estimate_at: Literal["own", "common"] = "own"
+    estimate_weights: Literal["ema", "raw"] = "ema"
     force_growth: ForceGrowth = "patches"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"

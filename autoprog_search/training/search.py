@@ -89,7 +89,7 @@ class Search:
         """Evaluate every candidate once more, and add what came of it to the state.
 
         Args:
-            network: the estimation EMA, which stands at the supernet.
+            network: the supernet, with the weights that are to be judged.
 
         Raises:
             RunFailedError: a loss is not finite.

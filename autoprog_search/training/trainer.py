@@ -154,7 +154,7 @@ class Trainer:
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         self._gather_loss()  # a supernet that diverged fails here, not in the score
-        self._search.estimate(self.state, self._estimation.module, lambda_k)
+        self._search.estimate(self.state, self._judged(), lambda_k)
         self._save()
 
     def _enter(self, choice: Choice, record: StageRecord | None = None) -> None:
@@ -358,6 +358,12 @@ class Trainer:
             }
         )
         state.loss_sum, state.loss_count = 0.0, 0
+
+    def _judged(self) -> ElasticModel:
+        """Whose weights the one-shot estimates use."""
+        network = self._estimation.module if self.spec.growth.estimate_weights == "ema" else self.elastic
+        assert isinstance(network, ElasticModel)
+        return network
 
     def _reported(self) -> ElasticModel:
         network = self._momentum.module if self.spec.recipe.eval_weights == "ema" else self.elastic

@@ -12,6 +12,7 @@ from autoprog_search.cost import count_steps
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from tests.tiny import levels, tiny_config, tiny_trainer
@@ -142,6 +143,23 @@ def test_seconds_as_cost_need_a_profile():
     config = tiny_config("growth.score_cost=seconds")
     with pytest.raises(ConfigError, match="profile"):
         tiny_trainer(config).run()
+
+
+@pytest.mark.parametrize("weights", ["ema", "raw"])
+def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatch):
+    config = tiny_config(f"growth.estimate_weights={weights}", "growth.search_points=2", "space.stages=2")
+    trainer, judged = tiny_trainer(config), []
+    estimate = oneshot.network_losses
+
+    def spy(network, networks, batches):
+        judged.append(network)
+        return estimate(network, networks, batches)
+
+    monkeypatch.setattr(oneshot, "network_losses", spy)
+    trainer.run()
+    expected = trainer.elastic if weights == "raw" else trainer._estimation.module
+    assert len(judged) == 2
+    assert all(network is expected for network in judged)
 
 
 @pytest.mark.parametrize("target", [1.2, 1.5])
