@@ -145,6 +145,8 @@ class GrowthSettings(BaseModel):
         optimizer_state: of a new block: dropped (`reset`); copied from its donor; or dropped, and its learning rate
             warmed up from 0 again (`rewarm`). The others' is left alone: their optimiser state is as good as ever.
         search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
+        supernet_draws: which candidate trains at each of them: all in turn, in a new order every time (`shuffled`); or
+            the largest, the smallest, one of the others (`sandwich`).
         search_points: evaluations of all candidates, spread over the search's second half and averaged.
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
         estimate_images: the most images to evaluate on, however much would be affordable.
@@ -167,6 +169,7 @@ class GrowthSettings(BaseModel):
     ease_in_share: float = Field(default=0.02, gt=0, le=1)
     optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)
+    supernet_draws: Literal["shuffled", "sandwich"] = "shuffled"
     search_points: int = Field(default=1, ge=1)
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)

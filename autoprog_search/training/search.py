@@ -13,6 +13,7 @@ from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.data import Data
@@ -51,6 +52,7 @@ class Search:
     ) -> None:
         self._spec, self._cost, self._data, self._device, self._profile = spec, cost, data, device, profile
         growth = spec.growth
+        self._draws = SUPERNET_DRAWS[growth.supernet_draws]
         self.outlook = Outlook(
             spec.space,
             spec.stage_steps,
@@ -58,6 +60,7 @@ class Search:
             self._estimate_flops,
             search_share=growth.search_share,
             force_growth=growth.force_growth,
+            draws=self._draws,
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
@@ -83,7 +86,7 @@ class Search:
     def drawn(self, stage: int, lambda_k: Candidates, begin: int) -> Callable[[int], SubNetwork]:
         """Who trains at a step of the run, where the stage begins at step `begin`."""
         seed = derive(self._spec.seed, "draw", stage)
-        return lambda step: oneshot.draw(lambda_k, seed, step - begin)
+        return lambda step: self._draws.draw(lambda_k, seed, step - begin)
 
     def estimate(self, state: RunState, network: ElasticModel, lambda_k: Candidates) -> None:
         """Evaluate every candidate once more, and add what came of it to the state.
