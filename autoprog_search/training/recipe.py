@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from autoprog_search.errors import ConfigError
 from autoprog_search.files import read_yaml
 from autoprog_search.oneshot.candidates import ForceGrowth
+from autoprog_search.oneshot.score import SCORES
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -155,7 +156,9 @@ class GrowthSettings(BaseModel):
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
-        w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
+            `slope` compares two evaluations of a search: it takes `search_points` of 2 or more.
+        w: exponent of the cost, instead of the fitted one or the score's own. w_default: where none can be fitted and
+            none was before.
         target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
             is then made between the candidates that still lead there.
         estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
@@ -188,6 +191,16 @@ class GrowthSettings(BaseModel):
     def score_settings(self) -> dict[str, Any]:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         return self.model_dump(include={"w", "score", "w_default", "target_speedup"})
+
+    @model_validator(mode="after")
+    def _check(self) -> GrowthSettings:
+        compares = self.score in SCORES and SCORES[self.score].decrease == "search"
+        if compares and self.search_points < 2:
+            raise ConfigError(
+                f"growth, search_points: {self.score} compares the first evaluation of a search with its last, "
+                f"{self.search_points} is too few; give 2 or more"
+            )
+        return self
 
     @field_validator("adareg", mode="before")
     @classmethod

@@ -132,6 +132,7 @@ class Trainer:
         searches = self.method.needs_estimates(state.stage)
         allowed = self._candidates() if searches else self._reachable()
         if searches and len(allowed) > 1:
+            self._search.begin(state, self._judged(), allowed, self._previous())
             self._grow(oneshot.supernet_of(allowed))
             state.phase = "search"
             self._save()
@@ -149,7 +150,7 @@ class Trainer:
             self._estimate(lambda_k)
         record = self._search.record(state, lambda_k)
         choice = self.method.choose(self._context(lambda_k, record))
-        state.search, state.search_points = None, 0
+        state.search, state.search_points, state.search_means = None, 0, []
         self._enter(choice, record)
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
 import pytest
 import torch
@@ -160,6 +161,56 @@ def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatc
     expected = trainer.elastic if weights == "raw" else trainer._estimation.module
     assert len(judged) == 2
     assert all(network is expected for network in judged)
+
+
+def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it_found():
+    config = tiny_config("growth.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4")
+    trainer = tiny_trainer(config, OneShotMethod(ScoreRule(**config.growth.score_settings())))
+    first = trainer.run().state.stages[0]
+    assert first.decreases == tuple(log(10) - loss for loss in first.losses)
+    assert [e.decrease for e in first.estimates] == list(first.decreases)
+    best = max(zip(first.decreases, first.costs, first.candidates, strict=True), key=lambda row: row[0] / row[1])
+    assert first.chosen == best[2]
+
+
+def test_later_stages_measure_from_their_own_beginning():
+    config = tiny_config("growth.score=loss_decrease_per_flop", "growth.force_growth=any")
+    trainer, noted = tiny_trainer(config, OneShotMethod(ScoreRule(w=9.0, score="loss_decrease_per_flop"))), []
+    begin = trainer._search.begin
+
+    def spy(state, network, lambda_k, previous):
+        flops = state.search_flops
+        begin(state, network, lambda_k, previous)
+        noted.append((previous, network.sub_network, state.reference_loss, state.search_flops - flops))
+
+    trainer._search.begin = spy
+    second = trainer.run().state.stages[1]
+    (_, _, guess, free), (previous, running, found, paid) = noted
+    assert (guess, free) == (log(10), 0)
+    assert previous == running == config.space.at(0, 0)
+    assert second.decreases == tuple(found - loss for loss in second.losses)
+    assert paid % trainer.elastic.cost.forward_flops(previous) == 0 < paid
+
+
+def test_a_slope_is_what_the_loss_fell_by_within_the_search():
+    config = tiny_config("growth.score=slope", "growth.search_points=2", "space.stages=2", "recipe.epochs=4")
+    trainer, means = tiny_trainer(config, OneShotMethod(ScoreRule(score="slope"))), []
+    estimate = trainer._search.estimate
+
+    def spy(state, network, lambda_k):
+        estimate(state, network, lambda_k)
+        means.append(state.search_means[-1])
+
+    trainer._search.estimate = spy
+    record = trainer.run().state.stages[0]
+    first, last = means
+    assert record.decreases == tuple(a - b for a, b in zip(first, last, strict=True))
+    assert record.losses == pytest.approx([(a + b) / 2 for a, b in zip(first, last, strict=True)])
+
+
+def test_a_slope_needs_two_points():
+    with pytest.raises(ConfigError, match=r"growth, search_points: slope .* 1 is too few; give 2"):
+        tiny_config("growth.score=slope", "growth.search_points=1")
 
 
 @pytest.mark.parametrize("target", [1.2, 1.5])
