@@ -141,6 +141,9 @@ class GrowthSettings(BaseModel):
     Attributes:
         operator: name in GROWTH_OPERATORS.
         chain: which blocks run at which depth; default: the operator's own.
+        path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
+            Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the
+            same, and the last stage is the full network.
         ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`) or warm up (`rewarm`); no
             longer than their stage. Default: as long as the search of one of four equal stages.
         optimizer_state: of a new block: dropped (`reset`); copied from its donor; or dropped, and its learning rate
@@ -169,6 +172,7 @@ class GrowthSettings(BaseModel):
 
     operator: str = "mogrow_new"
     chain: Literal["even", "lowest"] | None = None
+    path: Literal["chain", "random"] = "chain"
     ease_in_share: float = Field(default=0.02, gt=0, le=1)
     optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)

@@ -212,7 +212,8 @@ class Trainer:
         return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
     def _grow(self, to: SubNetwork) -> None:
-        if self.state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
+        # Section 3: the first stage starts from the full model's fresh initialisation. On random paths no block is new.
+        if self.state.stage == 1 or self.spec.growth.path == "random":
             self._activate(to)
             return
         torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
@@ -244,10 +245,11 @@ class Trainer:
             scale_rates(self._step.optimizer, self._new_blocks(), share)
 
     def _new_blocks(self) -> set[int]:
-        """All that did not run in the stage before; none at stage 1, where nothing grows."""
-        previous = self._previous()
-        chain = self.elastic.chain
-        return set(chain[self.elastic.full.depth]) - set(chain[previous.depth]) if previous is not None else set()
+        """All that did not run in the stage before; none at stage 1, where nothing grows, nor on random paths."""
+        previous, chain = self._previous(), self.elastic.chain
+        if previous is None or self.spec.growth.path == "random":
+            return set()
+        return set(chain[self.elastic.full.depth]) - set(chain[previous.depth])
 
     # ── optimiser steps ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,7 +285,10 @@ class Trainer:
                 self._save()
                 raise Interrupted
             sub_network = trained(state.step)
-            if sub_network != running:
+            if self.spec.growth.path == "random":
+                path = self.elastic.random_path(sub_network.depth, derive(self.spec.seed, "path", state.step))
+                self.elastic.activate(sub_network, path=path)
+            elif sub_network != running:
                 self.elastic.activate(sub_network, rates_of=rates_of)
                 running = sub_network
             self._rewarm()
@@ -340,8 +345,7 @@ class Trainer:
         self._gather_loss()
         state, ran = self.state, self.elastic.sub_network
         network = self._reported()
-        if state.phase == "search":
-            network.activate(ran)
+        network.activate(ran)
         val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size, network.resolution))
         if state.phase == "search":
             network.activate(oneshot.supernet_of(self._candidates()))
