@@ -26,7 +26,13 @@ from autoprog_search.study.store import Job, StoredStudy
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-STATES = {"COMPLETE": "finished", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+STATES = {
+    "COMPLETE": "finished",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
 class Snapshot(StoredStudy):

@@ -17,7 +17,7 @@ COLUMNS = {
     "study": "study",
     "method": "method",
     "seeds": "seeds with a finished trial",
-    "trials": "finished trials, all seeds",
+    "trials": "finished trials, all seeds, those stopped early included",
     "top1": "test accuracy of the headline trials, mean over seeds, %",
     "top1_se": "its standard error, points",
     "val_top1": "validation accuracy of the same trials, %",

@@ -32,6 +32,8 @@ DIRECTIONS: list[Literal["minimize", "maximize"]] = [
     "minimize",
     "maximize",
 ]  # total FLOPs (training and search), val_top1
+ENDED_WELL = ("COMPLETE", "PRUNED")
+"""States of trials that ended as their method wanted: trained to the end, or given up for others."""
 
 
 @dataclass(frozen=True, slots=True)

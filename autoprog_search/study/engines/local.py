@@ -25,7 +25,7 @@ from autoprog_search.methods.table import method_named
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
-from autoprog_search.study.store import Job, StoredStudy, open_study
+from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
 POLL_SECONDS = 0.5
@@ -46,7 +46,7 @@ def run_study(
     if unfinished(study.trials()):
         _run_workers(study, workers, device, on_event)
     states = [trial.state.name for trial in study.trials().values()]
-    return all(state == "COMPLETE" for state in states)
+    return all(state in ENDED_WELL for state in states)
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
