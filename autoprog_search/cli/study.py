@@ -63,7 +63,7 @@ def create(
     """Write a study's configuration and its trials; `study run` runs them.
 
     Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, grid,
-    tpe, nsga2, gp, asha; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
+    tpe, nsga2, gp, asha, pbt; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
     threads.
     """

@@ -44,6 +44,7 @@ class MethodInfo:
         distinct: it tries no schedule twice, so it has no more trials than the space has schedules.
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
         sequential: a trial's schedule, or its end, depends on the trials before it.
+        population: its trials of a seed train side by side, stage by stage, and copy each other (`methods.pbt`).
         searches_inside: its schedule comes from one-shot estimates of the run that it steers.
         budget_of: the full network is trained to the total cost of that method's first trial of the same seed.
     """
@@ -59,8 +60,14 @@ class MethodInfo:
     distinct: bool = False
     many_trials: bool = False
     sequential: bool = False
+    population: bool = False
     searches_inside: bool = False
     budget_of: str | None = None
+
+    @property
+    def hosted(self) -> bool:
+        """Whether all trials of a seed run together, in the worker that takes one of them."""
+        return self.strategy is not None or self.population
 
     def make_sampler(self, seed: int, trials: int, **more: Any) -> BaseSampler:
         """The Optuna sampler, seeded."""
@@ -164,6 +171,14 @@ METHODS: dict[str, MethodInfo] = {
         stop="autoprog_search.methods.asha:stops",
         many_trials=True,
         sequential=True,
+    ),
+    "pbt": MethodInfo(
+        "a population whose worse half copies the better at stage boundaries and explores (Jaderberg et al., 2017)",
+        draw=grid,  # members of one seed and one schedule would be the same run
+        distinct=True,
+        many_trials=True,
+        sequential=True,
+        population=True,
     ),
     "nni:autoprog": MethodInfo(
         "AutoProg as an NNI strategy: the same one-shot search",

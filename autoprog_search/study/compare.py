@@ -29,7 +29,7 @@ COLUMNS = {
     "speedup_flops": "full's FLOPs over the trial's, mean over seeds",
     "speedup_seconds": "the same in seconds",
     "search_share": "search FLOPs over total FLOPs of the trial, mean, %",
-    "spent": "FLOPs of all trials that finding the headline took, over full's of one run",
+    "spent": "FLOPs of all steps of all trials that finding the headline took, over full's of one run",
 }
 
 

@@ -182,6 +182,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
         if info.distinct and plan.trials > config.space.count():
             count = config.space.count()
             raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {count} schedules")
+        if info.population and plan.trials < 2:
+            raise ConfigError(f"methods, {name}, trials: {plan.trials} is no population; give it 2 or more")
         needed = info.budget_of
         if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
             raise ConfigError(f"methods: {name} trains to the cost of {needed}, which must be there for the same seeds")

@@ -42,6 +42,9 @@ COLUMNS = (
     Column("train_flops", "FLOPs", "of all training steps, supernet steps included"),
     Column("search_flops", "FLOPs", "of one-shot estimates (and of the profile, where the score used it)"),
     Column("total_flops", "FLOPs", "training and search"),
+    Column(
+        "own_flops", "FLOPs", "of the steps taken in this trial: pbt's without what it copied, with what it gave up"
+    ),
     Column("metric", "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI's strategies maximise"),
     Column("train_seconds", "s", "steps x the sub-network's median step time in the study's profile of this device"),
     Column("search_seconds", "s", "clock time of the estimates"),
@@ -74,6 +77,7 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
     measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
     numbers = ["epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
+    frame["own_flops"] = frame["own_flops"].fillna(frame["total_flops"])
     total_flops = frame["total_flops"].where(frame["state"] == "COMPLETE")  # a part of a run is no faster a run
     frame["metric"] = study.config.nni.metric(frame["val_top1"], total_flops / full_flops)
     full = frame[(frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")
@@ -145,7 +149,7 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
 
     Returns:
         Rows of `frame`, with `trials` and `spent_flops`: how many of the (method, seed) ended well, stopped early or
-        not, and the total FLOPs of all of these.
+        not, and the FLOPs of all steps that these took.
     """
     ended, complete = frame[frame["state"].isin(ENDED_WELL)], frame["state"] == "COMPLETE"
     full = frame[complete & (frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")["val_top1"]
@@ -161,6 +165,6 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
         else:
             best = done.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
         # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
-        spent = best["total_flops"] if method_named(str(method)).levels else paid["total_flops"].sum()
+        spent = best["total_flops"] if method_named(str(method)).levels else paid["own_flops"].sum()
         rows.append({**best, "trials": len(paid), "spent_flops": spent})
     return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops"])

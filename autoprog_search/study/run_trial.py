@@ -69,12 +69,10 @@ def run_trial(
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        epoch_steps = trainer.data.train_size // spec.recipe.batch_size
-        # What `full` costs; full-short trains fewer steps.
-        full_flops = trainer.full_step_flops() * sum(planned_steps(study.config.space, spec.recipe, data.train_size))
+        full_flops = _full_flops(study, trainer.full_step_flops(), spec, data)
         result = trainer.run(partial(_stops, study, job, full_flops=full_flops))
     except StoppedEarly:
-        row = cost_row(spec, trainer.state, trainer.train_flops(), profile, epoch_steps)
+        row = cost_row(spec, trainer.state, trainer.train_flops(), profile, data.train_size // spec.recipe.batch_size)
         row |= {"val_top1": row["curve"][-1]["val_top1"], "full_flops": full_flops}
         _end(study, job, trial, row, TrialState.PRUNED)
         return TrialState.PRUNED
@@ -82,10 +80,30 @@ def run_trial(
         fail(study, job, str(error))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return TrialState.FAIL
-    export_weights(folder / WEIGHTS, result.weights)
-    row = result_row(spec, result, profile, epoch_steps) | {"full_flops": full_flops}
-    _end(study, job, trial, row, TrialState.COMPLETE)
+    finish(study, job, trial, spec, result, data, profile)
     return TrialState.COMPLETE
+
+
+def finish(
+    study: StoredStudy,
+    job: Job,
+    trial: Trial,
+    spec: RunSpec,
+    result: RunResult,
+    data: Data,
+    profile: StepProfile,
+    **more: Any,
+) -> None:
+    """Store a trial that was trained to its end: its weights, its row, and more columns."""
+    export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
+    row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
+    row |= {"full_flops": _full_flops(study, result.step_flops_full, spec, data), **more}
+    _end(study, job, trial, row, TrialState.COMPLETE)
+
+
+def _full_flops(study: StoredStudy, step_flops: int, spec: RunSpec, data: Data) -> int:
+    """What `full` costs; full-short trains fewer steps."""
+    return step_flops * sum(planned_steps(study.config.space, spec.recipe, data.train_size))
 
 
 def _end(study: StoredStudy, job: Job, trial: Trial, row: dict[str, Any], state: TrialState) -> None:

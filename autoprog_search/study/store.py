@@ -108,10 +108,10 @@ class StoredStudy:
         return self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
 
     def lock_path(self, job: Job) -> Path:
-        """The lock that a worker holds while it runs the trial, or the experiment that hosts it and those beside it."""
-        if method_named(job.method).strategy is None:
-            return self.trial_folder(job) / ".lock"
-        return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+        """The lock that a worker holds while it runs the trial, or whatever hosts it and those beside it."""
+        if method_named(job.method).hosted:
+            return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+        return self.trial_folder(job) / ".lock"
 
 
 def _file_name(method: str) -> str:
@@ -175,6 +175,13 @@ def _create_trials(study: StoredStudy, method: str, seed: int, count: int) -> No
             params = to_parameters(info.draw(space, number, rng))
         attributes = {"w_scale": w_scale_of(number) if info.searches_inside else 1.0}
         stored.enqueue_trial(params, user_attrs=attributes)
+
+
+def record_parameters(study: StoredStudy, trial: FrozenTrial, parameters: dict[str, int]) -> None:
+    """Store what somebody else than an Optuna sampler chose as a trial's parameters."""
+    distributions = study.config.space.distributions()
+    for name, level in parameters.items():
+        study.storage.set_trial_param(trial._trial_id, name, float(level), distributions[name])
 
 
 def fail(study: StoredStudy, job: Job, reason: str) -> None:

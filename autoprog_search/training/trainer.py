@@ -128,19 +128,23 @@ class Trainer:
             Interrupted: `should_stop` said so; a later run with the same checkpoint goes on.
             StoppedEarly: `stops` said so; `state` and `train_flops` say what was spent.
         """
+        self.run_stages(len(self._ends), stops)
+        return self._result()
+
+    def run_stages(self, last: int, stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False) -> None:
+        """Train to the end of that stage; the checkpoint then stands there, and any run may go on from a copy of it."""
         self._stops = stops
         self._session_start = self._last_save = time.perf_counter()
         self._session_step, self._save_seconds = self.state.step, 0.0
         self._wall_before = self.state.wall_seconds
         self._last_progress = 0.0
-        while self.state.stage <= len(self._ends):
+        while self.state.stage <= last:
             if self.state.phase == "open":
                 self._open_stage()
             elif self.state.phase == "search":
                 self._search()
             else:
                 self._train_stage()
-        return self._result()
 
     def _open_stage(self) -> None:
         state = self.state

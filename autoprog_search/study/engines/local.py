@@ -114,6 +114,7 @@ def work(
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
     from autoprog_search.study.budget import budget
     from autoprog_search.study.engines.nni import Means, run_experiment
+    from autoprog_search.study.engines.population import run_population
     from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device, use_threads
@@ -144,8 +145,9 @@ def work(
             time.sleep(POLL_SECONDS)
             continue
         try:
-            if method_named(job.method).strategy is not None:
-                run_experiment(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
+            if method_named(job.method).hosted:
+                host = run_population if method_named(job.method).population else run_experiment
+                host(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
                 continue
             tell(Event("start", job))
             run_trial(
