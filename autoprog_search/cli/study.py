@@ -63,7 +63,7 @@ def create(
     """Write a study's configuration and its trials; `study run` runs them.
 
     Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, grid,
-    tpe, nsga2, gp; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
+    tpe, nsga2, gp, asha, pbt; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
     threads.
     """
@@ -153,7 +153,7 @@ def _cell(value: object) -> object:
 @click.pass_obj
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
-    from autoprog_search.study.store import list_studies, open_study
+    from autoprog_search.study.store import ENDED_WELL, list_studies, open_study
 
     rows = []
     for name in list_studies(session.root):
@@ -169,7 +169,7 @@ def list_all(session: Session, fmt: Format) -> None:
                 "space": opened.config.space.name,
                 "data": opened.config.data.name,
                 "methods": ",".join(opened.config.methods),
-                "finished": f"{states.count('COMPLETE')}/{len(states)}",
+                "finished": f"{sum(state in ENDED_WELL for state in states)}/{len(states)}",
                 "failed": states.count("FAIL"),
             }
         )

@@ -21,7 +21,13 @@ from autoprog_search.report.tables import HEADERS, comparison_rows
 from autoprog_search.study.compare import COLUMNS, compare
 from autoprog_search.study.results import StudyTables
 
-STATES = {"COMPLETE": "finished", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+STATES = {
+    "COMPLETE": "finished",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
 def report_page(study: StudyTables) -> str:

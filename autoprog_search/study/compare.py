@@ -17,7 +17,7 @@ COLUMNS = {
     "study": "study",
     "method": "method",
     "seeds": "seeds with a finished trial",
-    "trials": "finished trials, all seeds",
+    "trials": "finished trials, all seeds, those stopped early included",
     "top1": "test accuracy of the headline trials, mean over seeds, %",
     "top1_se": "its standard error, points",
     "val_top1": "validation accuracy of the same trials, %",
@@ -29,7 +29,7 @@ COLUMNS = {
     "speedup_flops": "full's FLOPs over the trial's, mean over seeds",
     "speedup_seconds": "the same in seconds",
     "search_share": "search FLOPs over total FLOPs of the trial, mean, %",
-    "spent": "FLOPs of all trials that finding the headline took, over full's of one run",
+    "spent": "FLOPs of all steps of all trials that finding the headline took, over full's of one run",
 }
 
 

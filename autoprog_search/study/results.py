@@ -14,7 +14,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 from autoprog_search.training.recipe import validated
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ COLUMNS = (
     Column("seed", "", "seed of weights, order and augmentation"),
     Column("trial", "", "number within the method and seed"),
     Column("w_scale", "", "autoprog: multiple of the fitted exponent w, 1 in its first trial"),
-    Column("state", "", "COMPLETE, FAIL, RUNNING or WAITING"),
+    Column("state", "", "COMPLETE, PRUNED (stopped early: no test accuracy), FAIL, RUNNING or WAITING"),
     Column("depths", "blocks", "depth of each stage"),
     Column("patches", "", "patches of each stage"),
     Column("resolutions", "px", "image side of each stage"),
@@ -49,6 +49,9 @@ COLUMNS = (
     Column("train_flops", "FLOPs", "of all training steps, supernet steps included"),
     Column("search_flops", "FLOPs", "of one-shot estimates (and of the profile, where the score used it)"),
     Column("total_flops", "FLOPs", "training and search"),
+    Column(
+        "own_flops", "FLOPs", "of the steps taken in this trial: pbt's without what it copied, with what it gave up"
+    ),
     Column("metric", "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI's strategies maximise"),
     Column("train_seconds", "s", "steps x the sub-network's median step time in the study's profile of this device"),
     Column("search_seconds", "s", "clock time of the estimates"),
@@ -82,10 +85,12 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
     measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
     numbers = ["epochs", "scheduled_epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
-    frame["metric"] = study.config.nni.metric(frame["val_top1"], frame["total_flops"] / full_flops)
+    frame["own_flops"] = frame["own_flops"].fillna(frame["total_flops"])
+    total_flops = frame["total_flops"].where(frame["state"] == "COMPLETE")  # a part of a run is no faster a run
+    frame["metric"] = study.config.nni.metric(frame["val_top1"], total_flops / full_flops)
     full = frame[(frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")
-    frame["speedup_flops"] = frame["seed"].map(full["total_flops"]) / frame["total_flops"]
-    seconds = frame["train_seconds"] + frame["search_seconds"]
+    frame["speedup_flops"] = frame["seed"].map(full["total_flops"]) / total_flops
+    seconds = (frame["train_seconds"] + frame["search_seconds"]).where(frame["state"] == "COMPLETE")
     frame["speedup_seconds"] = frame["seed"].map(full["train_seconds"] + full["search_seconds"]) / seconds
     return frame
 
@@ -210,22 +215,25 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     the most accurate. The test split has no say.
 
     Returns:
-        Rows of `frame`, with `trials` and `spent_flops`, `spent_seconds`: of all the (method, seed)'s trials, searches
-        included.
+        Rows of `frame`, with `trials`: how many of the (method, seed) ended well, stopped early or not, and
+        `spent_flops`, `spent_seconds`: of all the steps and searches that these took.
     """
-    done = frame[frame["state"] == "COMPLETE"]
-    full = done[(done["method"] == "full") & (done["trial"] == 0)].set_index("seed")["val_top1"]
+    ended, complete = frame[frame["state"].isin(ENDED_WELL)], frame["state"] == "COMPLETE"
+    full = frame[complete & (frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")["val_top1"]
     rows = []
-    for (method, seed), group in done.groupby(["method", "seed"], sort=False):
+    for (method, seed), paid in ended.groupby(["method", "seed"], sort=False):
+        done = paid[paid["state"] == "COMPLETE"]
+        if done.empty:
+            continue
         target = full.get(seed, np.nan) - tolerance
-        enough = group[group["val_top1"] >= target]
+        enough = done[done["val_top1"] >= target]
         if len(enough):
             best = enough.sort_values(["total_flops", "val_top1", "trial"], ascending=[True, False, True]).iloc[0]
         else:
-            best = group.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
+            best = done.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
         # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
-        paid = group.loc[[best.name]] if method_named(str(method)).program else group
+        paid = paid.loc[[best.name]] if method_named(str(method)).program else paid
         spent_seconds = (paid["train_seconds"] + paid["search_seconds"]).sum()
-        spent = {"spent_flops": paid["total_flops"].sum(), "spent_seconds": spent_seconds}
-        rows.append({**best, "trials": len(group), **spent})
+        spent = {"spent_flops": paid["own_flops"].sum(), "spent_seconds": spent_seconds}
+        rows.append({**best, "trials": len(paid), **spent})
     return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops", "spent_seconds"])

@@ -32,6 +32,8 @@ DIRECTIONS: list[Literal["minimize", "maximize"]] = [
     "minimize",
     "maximize",
 ]  # total FLOPs (training and search), val_top1
+ENDED_WELL = ("COMPLETE", "PRUNED")
+"""States of trials that ended as their method wanted: trained to the end, or given up for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,10 @@ class StoredStudy:
         return self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
 
     def lock_path(self, job: Job) -> Path:
-        """The lock that a worker holds while it runs the trial, or the experiment that hosts it and those beside it."""
-        if method_named(job.method).strategy is None:
-            return self.trial_folder(job) / ".lock"
-        return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+        """The lock that a worker holds while it runs the trial, or whatever hosts it and those beside it."""
+        if method_named(job.method).hosted:
+            return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+        return self.trial_folder(job) / ".lock"
 
 
 def _file_name(method: str) -> str:
@@ -190,6 +192,13 @@ def _create_trials_of(study: StoredStudy, method: str, seed: int, count: int) ->
             params = to_parameters(info.draw(space, number, rng))
         attributes = {"w_scale": study.w_scale(method, number)}
         stored.enqueue_trial(params, user_attrs=attributes)
+
+
+def record_parameters(study: StoredStudy, trial: FrozenTrial, parameters: dict[str, int]) -> None:
+    """Store what somebody else than an Optuna sampler chose as a trial's parameters."""
+    distributions = study.config.space.distributions()
+    for name, level in parameters.items():
+        study.storage.set_trial_param(trial._trial_id, name, float(level), distributions[name])
 
 
 def fail(study: StoredStudy, job: Job, reason: str) -> None:

@@ -24,7 +24,7 @@ from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import evaluate
-from autoprog_search.training.interrupt import Interrupted
+from autoprog_search.training.interrupt import Interrupted, StoppedEarly
 from autoprog_search.training.optim import build_ema, scale_rates
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
@@ -104,25 +104,34 @@ class Trainer:
 
     # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self) -> RunResult:
+    def run(self, stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False) -> RunResult:
         """Train to the end.
+
+        Args:
+            stops: asked after every epoch but the last, given the curve so far, whether the run is to end there.
 
         Raises:
             RunFailedError: the loss is not finite.
             Interrupted: `should_stop` said so; a later run with the same checkpoint goes on.
+            StoppedEarly: `stops` said so; `state` and `train_flops` say what was spent.
         """
+        self.run_stages(len(self._ends), stops)
+        return self._result()
+
+    def run_stages(self, last: int, stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False) -> None:
+        """Train to the end of that stage; the checkpoint then stands there, and any run may go on from a copy of it."""
+        self._stops = stops
         self._session_start = self._last_save = time.perf_counter()
         self._session_step, self._save_seconds = self.state.step, 0.0
         self._wall_before = self.state.wall_seconds
         self._last_progress = 0.0
-        while self.state.stage <= len(self._ends):
+        while self.state.stage <= last:
             if self.state.phase == "open":
                 self._open_stage()
             elif self.state.phase == "search":
                 self._search_stage()
             else:
                 self._train_stage()
-        return self._result()
 
     def _open_stage(self) -> None:
         state = self.state
@@ -208,7 +217,7 @@ class Trainer:
     def _run_ends(self, allowed: tuple[SubNetwork, ...]) -> tuple[tuple[float, ...], ...]:
         """What the run may have cost at its end with each of these, as shares of the full run's."""
         state = self.state
-        spent, left = self._train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
+        spent, left = self.train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
         return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
     def _grow(self, to: SubNetwork) -> None:
@@ -304,6 +313,10 @@ class Trainer:
             if epoch_ends:
                 self._end_epoch()
                 running = None  # it may have evaluated as another
+                # Before any checkpoint of this epoch: a run that is resumed is asked again.
+                if state.step < self._total and self._stops(state.curve):
+                    self._tick()
+                    raise StoppedEarly
             elif state.step % CHECK_LOSS_EVERY == 0:
                 self._gather_loss()
             now = time.perf_counter()
@@ -364,7 +377,7 @@ class Trainer:
                 "train_loss": state.loss_sum / state.loss_count,
                 "val_loss": val.loss,
                 "val_top1": val.top1,
-                "flops": self._train_flops() + state.search_flops,
+                "flops": self.train_flops() + state.search_flops,
             }
         )
         state.loss_sum, state.loss_count = 0.0, 0
@@ -382,9 +395,15 @@ class Trainer:
 
     # ── result, progress, checkpoint ────────────────────────────────────────────────────────────────────────────
 
-    def _train_flops(self) -> int:
+    def train_flops(self) -> int:
+        """FLOPs of the training steps taken so far, the teacher's included."""
         teacher = self.state.step * self.spec.recipe.batch_size * self._step.teacher_flops
         return self._cost.steps_flops(self.state.steps, self.spec.recipe.batch_size) + teacher
+
+    def full_step_flops(self) -> int:
+        """FLOPs of a training step of the full network, the teacher's included."""
+        batch_size = self.spec.recipe.batch_size
+        return self._cost.step_flops(self.elastic.full, batch_size) + batch_size * self._step.teacher_flops
 
     def _result(self) -> RunResult:
         batch_size, resolution = 2 * self.spec.recipe.batch_size, self.elastic.resolution
@@ -393,9 +412,9 @@ class Trainer:
         test = evaluate(network, self.data.eval_batches("test", batch_size, resolution))
         test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size, resolution))
         self._tick()
-        step_flops = self._cost.step_flops(self.elastic.full, self.spec.recipe.batch_size)
-        step_flops += self.spec.recipe.batch_size * self._step.teacher_flops
-        return RunResult(self.state, val, test, test_ema, self._train_flops(), step_flops, network.model.state_dict())
+        return RunResult(
+            self.state, val, test, test_ema, self.train_flops(), self.full_step_flops(), network.model.state_dict()
+        )
 
     def _progress(self) -> Progress:
         state, elapsed = self.state, time.perf_counter() - self._session_start

@@ -25,7 +25,7 @@ from autoprog_search.methods.table import method_named
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
-from autoprog_search.study.store import Job, StoredStudy, open_study
+from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
 POLL_SECONDS = 0.5
@@ -46,7 +46,7 @@ def run_study(
     if unfinished(study.trials()):
         _run_workers(study, workers, device, on_event)
     states = [trial.state.name for trial in study.trials().values()]
-    return all(state == "COMPLETE" for state in states)
+    return all(state in ENDED_WELL for state in states)
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
@@ -114,6 +114,7 @@ def work(
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
     from autoprog_search.study.budget import budget
     from autoprog_search.study.engines.nni import Means, run_experiment
+    from autoprog_search.study.engines.population import run_population
     from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device, use_threads
@@ -144,8 +145,9 @@ def work(
             time.sleep(POLL_SECONDS)
             continue
         try:
-            if method_named(job.method).strategy is not None:
-                run_experiment(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
+            if method_named(job.method).hosted:
+                host = run_population if method_named(job.method).population else run_experiment
+                host(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
                 continue
             tell(Event("start", job))
             run_trial(
