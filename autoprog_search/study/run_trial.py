@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import optuna
 from optuna.trial import Trial, TrialState
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod
-from autoprog_search.methods.optuna import OptunaMethod
-from autoprog_search.methods.survey import SurveyMethod
-from autoprog_search.methods.table import method_named, w_scale_of
-from autoprog_search.oneshot.score import ScoreRule
+from autoprog_search.methods.table import method_named
+from autoprog_search.study.asking import method_of, open_trial
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import GrowthSettings
 from autoprog_search.training.spec import RunSpec, check_search, planned_steps
 from autoprog_search.training.state import Progress, RunResult
 from autoprog_search.training.trainer import Trainer
@@ -85,22 +79,6 @@ def run_trial(
     return TrialState.COMPLETE
 
 
-def open_trial(study: StoredStudy, job: Job) -> Trial:
-    """A trial to suggest parameters in: begun, or taken up again."""
-    stored = study.optuna_study(job.method, job.seed)
-    frozen = stored.get_trials(deepcopy=False)[job.trial]
-    if frozen.state == TrialState.WAITING:
-        study.storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
-    if method_named(job.method).sampler is None:
-        return Trial(stored, frozen._trial_id)
-    stored.sampler = _sampler(study, job)
-    if not frozen.system_attrs.get("fixed_params") and (answer := Trial(stored, frozen._trial_id).relative_params):
-        # Some samplers answer all parameters at once, and otherwise when asked again: their answer is kept, as an
-        # enqueued trial's parameters are.
-        study.storage.set_trial_system_attr(frozen._trial_id, "fixed_params", answer)
-    return Trial(stored, frozen._trial_id)
-
-
 def check_study(study: StoredStudy, data: Data) -> None:
     """What cannot be told before the data are open, said before any trial runs.
 
@@ -125,38 +103,13 @@ def plan(
     config, info = study.config, method_named(job.method)
     space = config.space
     stage_steps = planned_steps(space, config.recipe, data.train_size)
-    if method is not None:
-        pass
-    elif info.budget_of is not None:
+    if method is None and info.budget_of is not None:
         stage_steps = (_steps_for(study, job, info.budget_of, sum(stage_steps)),)
         method = FixedMethod([space.full])
-    elif info.levels is not None:
-        method = FixedMethod([space.at(*levels) for levels in info.levels(space)])
-    elif info.draw is not None:
-        method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
-    elif info.paths is not None:
-        path = info.paths_of(space, config.growth.force_growth)[job.trial]
-        method = SurveyMethod(path, ScoreRule(**config.growth.score_settings()))
-    elif info.searches_inside:
-        method = OptunaMethod(trial, ranges=info.ranges)
-    else:
-        method = OptunaMethod(trial, ranges=info.ranges, sampler_for=partial(_sampler, study, job))
+    elif method is None:
+        method = method_of(study, job, trial)
     spec = RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, data=config.data, method=str(job))
     return spec, method
-
-
-def _sampler(study: StoredStudy, job: Job, parameter: str = "") -> optuna.samplers.BaseSampler:
-    """The trial's sampler; made anew for every parameter, what it suggests depends on the stored trials only."""
-    info = method_named(job.method)
-    if info.searches_inside:
-        return autoprog_sampler(study.config.growth, job.seed, w_scale_of(job.trial))
-    seed = derive(study.config.name, job.method, job.seed, job.trial, parameter) % 2**32
-    return info.make_sampler(seed, study.config.methods[job.method].trials)
-
-
-def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> optuna.samplers.BaseSampler:
-    """AutoProg's sampler under these growth settings."""
-    return method_named("autoprog").make_sampler(seed, 1, w_scale=w_scale, **growth.score_settings())
 
 
 def _steps_for(study: StoredStudy, job: Job, budget_of: str, most: int) -> int:
