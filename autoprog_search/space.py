@@ -47,6 +47,8 @@ class GrowthSpace(BaseModel):
         depth, resolution, patch_size: the full network's blocks, image side and patch side in pixels.
         resolution_step: fractions of the resolution are rounded to multiples of this many pixels.
         stages: number of stages K, equally long unless `stage_lengths` (shares that sum to 1) are given.
+        equal_compute: each stage is to cost the K-th part of what training the full network costs: what growing saves
+            is spent on more epochs, early ones. For schedules that are known before they run.
         recipe: name of the recipe that a study on this space uses unless told otherwise.
     """
 
@@ -64,6 +66,7 @@ class GrowthSpace(BaseModel):
     patches: tuple[int, ...] = ()
     stages: int = Field(default=4, ge=1)
     stage_lengths: tuple[float, ...] = ()
+    equal_compute: bool = False
     recipe: str = "imagenet_deit_100ep"
 
     @model_validator(mode="before")
@@ -102,6 +105,8 @@ class GrowthSpace(BaseModel):
                 raise SpaceError(f"{axis}: {levels[-1]} is above {self.model}'s {full}")
             if levels[-1] != full:
                 raise SpaceError(f"{axis}: the last level is {levels[-1]}, it must be the full size {full}")
+        if self.equal_compute and self.stage_lengths:
+            raise SpaceError("equal_compute: it says how long stages are, so stage_lengths cannot")
         if self.stage_lengths:
             if len(self.stage_lengths) != self.stages:
                 raise SpaceError(f"stage_lengths: got {len(self.stage_lengths)} for {self.stages} stages")

@@ -103,10 +103,14 @@ def create(
 @click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
 @click.pass_obj
 def run(session: Session, name: str, workers: int, device: str) -> None:
-    """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work."""
-    from autoprog_search.study.store import open_study
+    """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work.
+
+    A study that came as a study.yaml, without its database, is run anew.
+    """
+    from autoprog_search.study.store import complete_study, open_study
 
     opened = open_study(session.root, name)
+    complete_study(opened)
     if not run_to_end(opened, workers, device):
         failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
         raise RunFailedError(f"{len(failed)} trial(s) failed: {', '.join(failed)}; `study show {name}` has the rest")

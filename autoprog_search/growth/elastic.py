@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,14 +46,20 @@ class ActiveBlocks(nn.ModuleList):
     """
 
     active: ActiveSet
+    faded: dict[int, float]  # share of blocks that are fading in
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
         super().__init__(blocks)
         self.active = tuple(range(len(self)))
+        self.faded = {}
 
     def __iter__(self) -> Iterator[nn.Module]:
         blocks = list(self._modules.values())
-        return iter([block for index in self.active if (block := blocks[index]) is not None])
+        running = [(index, block) for index in self.active if (block := blocks[index]) is not None]
+        # Whatever iterates over them only calls them: a function will do.
+        return iter(
+            [partial(_fading, b, self.faded[i]) if i in self.faded else b for i, b in running]  # type: ignore[misc]
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the active blocks, one after the other."""
@@ -236,14 +243,29 @@ class ElasticModel(nn.Module):
                 if index in rates:
                     set_drop_path_rate(self._adapter, blocks[index], rates[index])
 
+    def fade(self, blocks: Iterable[int], share: float) -> None:
+        """Let these blocks, where they run, count for a share m: h <- m * block(h) + (1 - m) * h; all others for 1.
+
+        Args:
+            blocks: indices, such as the new blocks that `grow` returns.
+            share: m, from 0 (the output is that of the network without them) to 1 (the plain network again).
+        """
+        fading = set(blocks) if share < 1 else set()
+        for container, inside in self._containers():
+            container.faded = {index - inside.start: share for index in inside if index in fading}
+
     def _run(self, active: ActiveSet) -> None:
         self._active = active
+        for container, inside in self._containers():
+            container.active = tuple(index - inside.start for index in active if index in inside)
+
+    def _containers(self) -> Iterator[tuple[ActiveBlocks, range]]:
+        """What holds the blocks, and which of all blocks each one holds."""
         offset = 0
         for path in (path for stack in self._adapter.stacks for path in stack.paths):
             container = self.model.get_submodule(path)
             assert isinstance(container, ActiveBlocks)
-            inside = range(offset, offset + len(container))
-            container.active = tuple(index - offset for index in active if index in inside)
+            yield container, range(offset, offset + len(container))
             offset += len(container)
 
     def grow(
@@ -259,7 +281,8 @@ class ElasticModel(nn.Module):
         """Grow from the current sub-network into a larger one, then run as it.
 
         New blocks are written in place whatever they held; so are the same blocks of every EMA, by the same operator
-        from the EMA's own blocks (blocks made afresh are copied from the online network).
+        from the EMA's own blocks (blocks made afresh are copied from the online network). Where the operator fades new
+        blocks in, they stand at 0, here and in every EMA, until `fade` is called.
 
         Args:
             to: at least as deep as now.
@@ -285,7 +308,8 @@ class ElasticModel(nn.Module):
         if zeta.donors == "ema_for_all" and momentum is not None and to != self.sub_network:
             self.model.load_state_dict(momentum.model.state_dict())
         origin = self._write(zeta, self.blocks, donors, grown)
-        for ema in ([momentum] if momentum is not None else []) + [e for e in emas if e is not momentum]:
+        followers = ([momentum] if momentum is not None else []) + [e for e in emas if e is not momentum]
+        for ema in followers:
             if None in origin.values():
                 for new in origin:
                     ema.blocks[new].load_state_dict(self.blocks[new].state_dict())
@@ -295,6 +319,9 @@ class ElasticModel(nn.Module):
         if optimizer is not None:
             grow_optimizer_state(optimizer, self.blocks, origin, state_rule)
         self.activate(to)
+        if zeta.fades:
+            for network in (self, *followers):
+                network.fade(origin, 0.0)
         return origin
 
     def _write(
@@ -317,6 +344,10 @@ class ElasticModel(nn.Module):
         if depth not in self.chain:
             raise GrowthError(f"depth: {depth} is not among this model's levels {sorted(self.chain)}")
         return self.chain[depth]
+
+
+def _fading(block: nn.Module, share: float, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    return x + share * (block(x, *args, **kwargs) - x)
 
 
 class _Forward(nn.Module):

@@ -48,6 +48,8 @@ class GrowthOperator:
             network for `all` blocks and everything else, the paper's MoGrow.
         preserves_function: the growth changes no output.
         keeps: new blocks keep the parameters that they hold.
+        rescales_donors: the blocks that are copied change too: their residual branches share the work with the copies.
+        fades: new blocks stand aside at first, and fade in as `ElasticModel.fade` is told.
         chain: which blocks run at which depth (`growth/chain.py`).
     """
 
@@ -56,6 +58,8 @@ class GrowthOperator:
     donors: Literal["online", "ema_for_new", "ema_for_all"] = "online"
     preserves_function: bool = False
     keeps: bool = False
+    rescales_donors: bool = False
+    fades: bool = False
     chain: Literal["even", "lowest"] = "even"
 
 
@@ -133,6 +137,24 @@ def zero_init(blocks: Blocks, donors: Blocks, active: ActiveSet, grown: ActiveSe
     return origin
 
 
+@torch.no_grad()
+def split(blocks: Blocks, donors: Blocks, active: ActiveSet, grown: ActiveSet, traits: BlockTraits) -> Origin:
+    """Copy as `interpolation` does, then let a block and its copies, k in all, share its work equally.
+
+    Each of them adds 1/k of what the block added: the last projection of each residual branch is divided by k, the
+    donor's own included. To first order in the branches the output does not change (one Euler step as k shorter ones).
+    Source: Chang et al., "Multi-level residual networks from dynamical systems view", ICLR 2018.
+    """
+    origin = interpolation(blocks, donors, active, grown)
+    for donor in set(origin.values()):
+        sharing = [i for i in grown if i == donor or origin.get(i) == donor]
+        for index in sharing:
+            for name in traits.residual_ends:
+                for parameter in blocks[index].get_submodule(name).parameters():
+                    parameter.div_(len(sharing))
+    return origin
+
+
 def keep(blocks: Blocks, donors: Blocks, active: ActiveSet, grown: ActiveSet, traits: BlockTraits) -> Origin:
     """Leave each new block as it is: for models that start from pretrained weights, whose blocks are worth more."""
     return dict.fromkeys(new_blocks(active, grown))
@@ -144,6 +166,15 @@ GROWTH_OPERATORS: dict[str, GrowthOperator] = {
     "interpolation": GrowthOperator(interpolation, "a new block copies the active block below it"),
     "zero_init": GrowthOperator(
         zero_init, "a copy whose residual branches start at zero: no output changes", preserves_function=True
+    ),
+    "split": GrowthOperator(
+        split, "a block and its k - 1 copies add 1/k of what it added: outputs hardly change", rescales_donors=True
+    ),
+    "masked": GrowthOperator(
+        interpolation,
+        "a copy that fades in: no output changes at first (masked structural growth, Yao et al., ICLR 2024)",
+        preserves_function=True,
+        fades=True,
     ),
     "keep": GrowthOperator(keep, "new blocks keep what they hold, say pretrained weights", keeps=True),
     "mogrow": GrowthOperator(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp
 
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.schedule import SubNetwork
@@ -24,6 +26,23 @@ class FixedMethod:
         return Choice(self.sub_networks[context.stage - 1])
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A fixed schedule, as far as it departs from the space and the recipe.
+
+    Attributes:
+        sub_networks: one a stage, the full network last.
+        shares: of the run's epochs, one a stage, summing to 1; empty: the space's own stages.
+        augment: per stage, a share of the recipe's augmentation; empty: what the growth settings say.
+        sched: the LR schedule that belongs to it, instead of the recipe's.
+    """
+
+    sub_networks: tuple[SubNetwork, ...]
+    shares: tuple[float, ...] = ()
+    augment: tuple[float, ...] = ()
+    sched: str | None = None
+
+
 def full(space: GrowthSpace) -> Levels:
     """The full network in every stage: ordinary training."""
     return ((len(space.depths) - 1, len(space.patches) - 1),) * space.stages
@@ -39,6 +58,71 @@ def linear(space: GrowthSpace) -> Levels:
     return tuple(
         (_nearest(space.depths, k, space.stages), _nearest(grids, k, space.stages)) for k in range(space.stages)
     )
+
+
+def program_of(levels: Callable[[GrowthSpace], Levels]) -> Callable[[GrowthSpace], Program]:
+    """The program that goes through these levels, one pair a stage of the space."""
+    return lambda space: through(space, levels(space))
+
+
+def through(space: GrowthSpace, levels: Levels) -> Program:
+    """The program through these levels, one pair a stage of the space."""
+    return Program(tuple(space.at(*pair) for pair in levels))
+
+
+EFFICIENTTRAIN_SIZES = (96, 96, 160, 160, 160, 160, 192, 192, 224, 224)  # px, of 224: the authors' list for DeiT
+
+
+def efficienttrain(space: GrowthSpace) -> Program:
+    """EfficientTrain++: ten phases of equal compute, smaller images and weaker augmentation first; depth stays full.
+
+    The authors' list for DeiT, scaled to the space's full resolution. RandAugment's magnitude rises from 0 to 9, here
+    as shares of the recipe's own augmentation. Their small images are the low frequencies of large ones; ours are
+    resized, as everywhere here. Source: Wang et al., TPAMI 2024.
+    """
+    grids = [max(1, int(space.full.grid * size / 224 + 0.5)) for size in EFFICIENTTRAIN_SIZES]
+    phases = tuple(SubNetwork(space.depth, grid**2) for grid in grids)
+    epochs = [1 / phase.patches for phase in phases]  # equal compute: as much longer as a step is cheaper
+    last = len(phases) - 1
+    return Program(
+        phases, shares=tuple(e / sum(epochs) for e in epochs), augment=tuple(k / last for k in range(len(phases)))
+    )
+
+
+def timm_progressive(space: GrowthSpace) -> Program:
+    """Resolution alone, the way timm's `--train-size-schedule progressive` moves through its sizes; depth stays full.
+
+    timm draws each batch's size near a centre that moves linearly through the sizes (a Gaussian of 0.65 sizes, and a
+    tenth uniform). Growth here never shrinks, so the draws are sorted: each size trains as large a share of the run as
+    timm gives it on average. Source: `timm.data.scheduled_sampler`, timm 1.0.31.
+    """
+    shares = _progressive_shares(len(space.patches))
+    return Program(tuple(SubNetwork(space.depth, n) for n in space.patches), shares=shares)
+
+
+SPREAD, RANDOM_MIX, MOMENTS = 0.65, 0.1, 200  # timm's defaults; points of the run at which its weights are averaged
+
+
+def _progressive_shares(sizes: int) -> tuple[float, ...]:
+    totals = [0.0] * sizes
+    for moment in range(MOMENTS):
+        centre = moment / (MOMENTS - 1) * (sizes - 1)
+        weights = [exp(-0.5 * ((i - centre) / SPREAD) ** 2) for i in range(sizes)]
+        for i, weight in enumerate(weights):
+            totals[i] += ((1 - RANDOM_MIX) * weight / sum(weights) + RANDOM_MIX / sizes) / MOMENTS
+    return tuple(totals)
+
+
+LATE = 0.8  # of the epochs, before the one expansion
+
+
+def one_layer(space: GrowthSpace) -> Program:
+    """One late expansion: the shallowest network for 80 % of the epochs, then the full one; resolution stays full.
+
+    The learning rate warms up, stays, and decays after the growth, which the source found to need a stable rate.
+    Source: Bu, "Deep progressive training: scaling up depth capacity of zero/one-layer models", 2025 (on GPT-2).
+    """
+    return Program((SubNetwork(space.depths[0], space.full.patches), space.full), shares=(LATE, 1 - LATE), sched="wsd")
 
 
 def _nearest(levels: Sequence[int], k: int, stages: int) -> int:

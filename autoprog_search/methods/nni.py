@@ -218,6 +218,7 @@ class AutoProgStrategy(Strategy):
         score: name in `oneshot.score.SCORES`.
         w_default: exponent where none could be fitted so far.
         target_speedup: a run is to cost so many times less than full training.
+        tie_se: losses within so many standard errors tie, and the cheapest of them wins.
     """
 
     def __init__(
@@ -229,10 +230,11 @@ class AutoProgStrategy(Strategy):
         score: str = "loss_cost",
         w_default: float = 0.0,
         target_speedup: float | None = None,
+        tie_se: float = 0.0,
     ) -> None:
         super().__init__()
         self.seed = seed
-        self.rules = [ScoreRule(score, w, w_scale_of(k), w_default, target_speedup) for k in range(trials)]
+        self.rules = [ScoreRule(score, w, w_scale_of(k), w_default, target_speedup, tie_se) for k in range(trials)]
         self.finished: dict[int, FinishedRun] = {}
         """The runs that were submitted, by trial, with the estimates of every stage."""
 

@@ -57,6 +57,7 @@ class AutoProgSampler(BaseSampler):
         w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
         score: name in `oneshot.score.SCORES`.
         w_default: exponent where none could be fitted so far.
+        tie_se: losses within so many standard errors tie, and the cheapest of them wins.
         target_speedup: the run is to cost so many times less than full training; its contexts have `ends`.
     """
 
@@ -70,8 +71,9 @@ class AutoProgSampler(BaseSampler):
         score: str = "loss_cost",
         w_default: float = 0.0,
         target_speedup: float | None = None,
+        tie_se: float = 0.0,
     ) -> None:
-        self.rule = ScoreRule(score, w, w_scale, w_default, target_speedup)
+        self.rule = ScoreRule(score, w, w_scale, w_default, target_speedup, tie_se)
         self._base = base_sampler if base_sampler is not None else TPESampler(seed=seed)
         self._offered: dict[tuple[int, int], StageContext] = {}
         self._lock = threading.Lock()

@@ -10,7 +10,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.errors import ConfigError, MissingExtraError
-from autoprog_search.methods.fixed import full, linear
+from autoprog_search.methods.fixed import (
+    Program,
+    efficienttrain,
+    full,
+    linear,
+    one_layer,
+    program_of,
+    timm_progressive,
+)
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
@@ -32,7 +40,7 @@ class MethodInfo:
 
     Attributes:
         description: one line for `--help` and the report.
-        levels: the fixed schedule, for methods that have one.
+        program: the fixed schedule, for methods that have one.
         draw: says a trial's schedule before any trial runs, from its number and random numbers by a trial's number.
         sampler: import path of the Optuna sampler that answers.
         strategy: import path of the NNI strategy that proposes; NNI hosts its trials.
@@ -46,10 +54,11 @@ class MethodInfo:
         searches_inside: its schedule comes from one-shot estimates of the run that it steers.
         paths: import path of a function that lists the ways its trials are led, a trial each.
         budget_of: the full network is trained to the total cost of that method's first trial of the same seed.
+        schedule_of: the schedule that the same trial of that method found is trained without a search.
     """
 
     description: str
-    levels: Callable[[GrowthSpace], Levels] | None = None
+    program: Callable[[GrowthSpace], Program] | None = None
     draw: Callable[[GrowthSpace, int, Callable[[int], Random]], Levels] | None = None
     sampler: str | None = None
     strategy: str | None = None
@@ -61,6 +70,7 @@ class MethodInfo:
     searches_inside: bool = False
     paths: str | None = None
     budget_of: str | None = None
+    schedule_of: str | None = None
 
     def paths_of(self, space: GrowthSpace, force_growth: ForceGrowth) -> Sequence[tuple[SubNetwork, ...]]:
         """Where its trials are led."""
@@ -127,15 +137,31 @@ def population(trials: int) -> dict[str, Any]:
 
 
 METHODS: dict[str, MethodInfo] = {
-    "full": MethodInfo("the full network from the first step: ordinary training", levels=full),
+    "full": MethodInfo("the full network from the first step: ordinary training", program=program_of(full)),
     "full-short": MethodInfo(
         "the full network for fewer epochs, to autoprog's total cost: the control", budget_of="autoprog"
     ),
-    "linear": MethodInfo("depth and resolution grow linearly (the paper's manual baseline)", levels=linear),
+    "linear": MethodInfo(
+        "depth and resolution grow linearly (the paper's manual baseline)", program=program_of(linear)
+    ),
+    "efficienttrain": MethodInfo(
+        "EfficientTrain++: ten phases of equal compute, resolution and augmentation grow (Wang et al., TPAMI 2024)",
+        program=efficienttrain,
+    ),
+    "timm-progressive": MethodInfo(
+        "resolution grows as timm's progressive train-size schedule moves it (Wightman, timm)", program=timm_progressive
+    ),
+    "one-layer": MethodInfo(
+        "the smallest depth for 80 % of the epochs, then one expansion, WSD learning rate (Bu, 2025)", program=one_layer
+    ),
     "autoprog": MethodInfo(
         "one-shot search inside the run, no other trial (Li et al., CVPR 2022)",
         sampler="autoprog_search.methods.optuna:AutoProgSampler",
         searches_inside=True,
+    ),
+    "replay": MethodInfo(
+        "the schedule that autoprog found, trained without its search: the control of what searching costs",
+        schedule_of="autoprog",
     ),
     "random": MethodInfo(
         "schedules drawn uniformly over all monotone ones",
@@ -201,15 +227,19 @@ METHODS: dict[str, MethodInfo] = {
 }
 
 
+VARIANT = "+"  # between a method's name and what a study calls one of its variants
+
+
 def method_named(name: str) -> MethodInfo:
-    """The entry of that name.
+    """The entry of that name, or of a variant `NAME+VARIANT`: the same method under other growth settings.
 
     Raises:
         ConfigError: there is none.
     """
-    if name not in METHODS:
+    base = name.split(VARIANT)[0]
+    if base not in METHODS:
         raise ConfigError(f"methods: {name!r} is unknown; there are {', '.join(METHODS)}")
-    return METHODS[name]
+    return METHODS[base]
 
 
 def w_scale_of(trial: int) -> float:

@@ -27,6 +27,8 @@ class ScoreRule:
         w: exponent, None to fit it at every stage.
         w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
         w_default: exponent where none can be fitted and none was fitted before.
+        tie_se: candidates tie with the best whose score is above its by no more than so many standard errors of the
+            estimated losses, and the cheapest of them wins; 0: the paper, which takes each estimate as it is.
         target_speedup: the whole run is to cost the full run's over this; None: what the score makes of it.
     """
 
@@ -35,6 +37,7 @@ class ScoreRule:
     w_scale: float = 1.0
     w_default: float = 0.0
     target_speedup: float | None = None
+    tie_se: float = 0.0
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
@@ -100,8 +103,10 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
         assert context.ends is not None, "a target needs to know where the run may end"
         allowed = on_target(context.ends, 1 / rule.target_speedup)
         scores = np.array([score if i in allowed else np.inf for i, score in enumerate(scores)])
-    best = scores.min()
-    tied = [i for i in range(len(scores)) if scores[i] - best <= TIE * abs(best)]
+    best = int(scores.argmin())
+    errors = np.array([e.loss_se / e.loss for e in estimates])  # relative: they are those of the scores, too
+    slack = np.maximum(TIE, rule.tie_se * np.hypot(errors, errors[best])) * abs(scores[best])
+    tied = [i for i in range(len(scores)) if scores[i] - scores[best] <= slack[i]]
     winner = min(tied, key=lambda i: (costs[i], i))
     others = np.delete(scores, winner)
     others = others[np.isfinite(others)]

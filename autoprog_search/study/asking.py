@@ -11,7 +11,7 @@ from autoprog_search.choosing import Method
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.survey import SurveyMethod
-from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.methods.table import method_named
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.randomness import derive
@@ -35,16 +35,16 @@ def open_trial(study: StoredStudy, job: Job) -> Trial:
 
 
 def method_of(study: StoredStudy, job: Job, trial: Trial) -> Method:
-    """Who chooses in a trial of the space's own stages, by the method table."""
+    """Who chooses in a trial that follows no other, by the method table."""
     config, info = study.config, method_named(job.method)
-    space = config.space
-    if info.levels is not None:
-        return FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    space, growth = config.space_of(job.method), config.growth_of(job.method)
+    if info.program is not None:
+        return FixedMethod(info.program(space).sub_networks)
     if info.draw is not None:
         return OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
     if info.paths is not None:
-        path = info.paths_of(space, config.growth.force_growth)[job.trial]
-        return SurveyMethod(path, ScoreRule(**config.growth.score_settings()))
+        path = info.paths_of(space, growth.force_growth)[job.trial]
+        return SurveyMethod(path, ScoreRule(**growth.score_settings()))
     if info.searches_inside:
         return OptunaMethod(trial, ranges=info.ranges)
     return OptunaMethod(trial, ranges=info.ranges, sampler_for=partial(sampler_of, study, job))
@@ -54,7 +54,7 @@ def sampler_of(study: StoredStudy, job: Job, parameter: str = "") -> optuna.samp
     """The trial's sampler; made anew for every parameter, what it suggests depends on the stored trials only."""
     info = method_named(job.method)
     if info.searches_inside:
-        return autoprog_sampler(study.config.growth, job.seed, w_scale_of(job.trial))
+        return autoprog_sampler(study.config.growth_of(job.method), job.seed, study.w_scale(job.method, job.trial))
     seed = derive(study.config.name, job.method, job.seed, job.trial, parameter) % 2**32
     return info.make_sampler(seed, study.config.methods[job.method].trials)
 

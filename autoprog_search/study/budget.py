@@ -7,12 +7,11 @@ from random import Random
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.methods.fixed import linear
+from autoprog_search.methods.fixed import Program, linear, through
 from autoprog_search.methods.table import method_named
-from autoprog_search.space import GrowthSpace, Levels
+from autoprog_search.space import GrowthSpace
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.spec import planned_steps
 
 
 @dataclass(frozen=True)
@@ -44,27 +43,38 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
     A search's schedule is not: AutoProg (and full-short, which takes its budget) is taken to cost what `linear` does,
     a TPE trial what the mean of 200 uniform schedules does.
     """
-    space, recipe = study.config.space, study.config.recipe
-    stage_steps = planned_steps(space, recipe, train_size)
+    config, rng = study.config, Random(0)
 
-    def seconds(levels: Levels) -> float:
-        pairs = zip(stage_steps, (space.at(*pair) for pair in levels), strict=True)
-        return sum(steps * profile.seconds[sub_network] for steps, sub_network in pairs)
+    def full_seconds(epochs: float) -> float:
+        return epochs * (train_size // config.recipe.batch_size) * profile.seconds[config.space.full]
 
-    rng = Random(0)
-    mean_draw = sum(seconds(space.sample(rng)) for _ in range(200)) / 200
-    waiting = ((job, trial) for job, trial in study.trials().items() if not trial.state.is_finished())
-    expected = [_levels(space, job, trial) for job, trial in waiting]
-    parts = [mean_draw if levels is None else seconds(levels) for levels in expected]
-    full_seconds = sum(stage_steps) * profile.seconds[space.full]
-    return Budget(len(parts), sum(parts), sum(parts) / full_seconds)
+    def mean_draw(space: GrowthSpace) -> float:
+        return sum(mean_cost(space, through(space, space.sample(rng)), profile) for _ in range(200)) / 200
+
+    parts = []
+    for job, trial in study.trials().items():
+        if not trial.state.is_finished():
+            space = config.space_of(job.method)
+            program = _expected(space, job, trial)
+            cost = mean_draw(space) if program is None else mean_cost(space, program, profile)
+            parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))
+    return Budget(len(parts), sum(parts), sum(parts) / full_seconds(config.recipe.epochs))
 
 
-def _levels(space: GrowthSpace, job: Job, trial: FrozenTrial) -> Levels | None:
+def mean_cost(space: GrowthSpace, program: Program, profile: StepProfile) -> float:
+    """Seconds of a program's mean step over those of a full step."""
+    if space.equal_compute and not program.shares:
+        return 1.0  # that is what its stages are made for, in FLOPs
+    shares = program.shares or space.stage_lengths or (1 / space.stages,) * space.stages
+    pairs = zip(shares, program.sub_networks, strict=True)
+    return sum(share * profile.seconds[sub_network] for share, sub_network in pairs) / profile.seconds[space.full]
+
+
+def _expected(space: GrowthSpace, job: Job, trial: FrozenTrial) -> Program | None:
     """The trial's schedule as far as it is known or guessed; None: the mean of draws."""
     info = method_named(job.method)
-    if info.levels is not None:
-        return info.levels(space)
+    if info.program is not None:
+        return info.program(space)
     if info.draw is not None:
-        return space.from_parameters(trial.system_attrs["fixed_params"])
-    return linear(space) if not info.many_trials else None
+        return through(space, space.from_parameters(trial.system_attrs["fixed_params"]))
+    return through(space, linear(space)) if not info.many_trials else None

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.files import read_yaml
@@ -27,12 +27,31 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class MethodPlan(BaseModel):
-    """How often a method runs: so many trials for each of so many seeds (0, 1, ...)."""
+    """How often a method runs, and what is different in it from the rest of the study.
+
+    Attributes:
+        trials: for each seed.
+        seeds: so many, from the study's `first_seed` on.
+        epochs: a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's.
+        growth, space: fields of the growth settings and of the space that are different (`METHOD+VARIANT`).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int = Field(default=1, ge=1)
     seeds: int = Field(default=3, ge=1)
+    epochs: tuple[int, ...] = ()
+    growth: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_trial_each(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(lengths := data.get("epochs"), list | tuple) or not lengths:
+            return data
+        if data.get("trials", len(lengths)) != len(lengths):
+            raise ConfigError(f"methods, trials: {data['trials']} for {len(lengths)} lengths in epochs; leave it out")
+        return {**data, "trials": len(lengths)}
 
 
 class NniSettings(BaseModel):
@@ -63,6 +82,7 @@ class StudyConfig(BaseModel):
     """Everything that decides a study's results, and where they are kept.
 
     Attributes:
+        first_seed: of every method; seeds that no setting was explored on confirm what others found.
         storage: URL of the Optuna storage; empty: a SQLite file in the study's folder.
         tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
         threads: torch threads of each worker on the CPU. Part of the configuration because sums over another number of
@@ -77,10 +97,47 @@ class StudyConfig(BaseModel):
     recipe: Recipe = Field(default_factory=Recipe)
     growth: GrowthSettings = Field(default_factory=GrowthSettings)
     methods: dict[str, MethodPlan]
+    first_seed: int = Field(default=0, ge=0)
     nni: NniSettings = Field(default_factory=NniSettings)
     tolerance: float = Field(default=0.5, ge=0)
     threads: int = Field(default=1, ge=1)
     storage: str = ""
+
+    def seeds(self, method: str) -> range:
+        """The seeds of a method's trials."""
+        return range(self.first_seed, self.first_seed + self.methods[method].seeds)
+
+    def epochs(self, method: str, trial: int) -> int:
+        """How many epochs the full schedule of a trial has."""
+        sweep = self.methods[method].epochs
+        return sweep[trial] if sweep else self.recipe.epochs
+
+    def growth_of(self, method: str) -> GrowthSettings:
+        """The growth settings of a method's trials.
+
+        Raises:
+            ConfigError: the plan's own are wrong.
+        """
+        if not (own := self.methods[method].growth):
+            return self.growth
+        return validated(GrowthSettings, {**self.growth.model_dump(), **own}, f"methods, {method}, growth")
+
+    def space_of(self, method: str) -> GrowthSpace:
+        """The growth space of a method's trials.
+
+        Raises:
+            ConfigError: the plan's own fields are wrong.
+        """
+        if not (own := self.methods[method].space):
+            return self.space
+        same = self.space.model_dump()
+        if "stage_lengths" in own or "stages" in own:
+            same = {name: value for name, value in same.items() if name not in ("stages", "stage_lengths")}
+        if any(name.startswith("depth") for name in own):
+            same.pop("depths")
+        if any(name.startswith(("patches", "resolution")) for name in own):
+            same.pop("patches")
+        return validated(GrowthSpace, {**same, **own}, f"methods, {method}, space")
 
     def hash(self) -> str:
         """Twelve hex digits that change when anything that decides the result of a schedule changes.
@@ -122,12 +179,9 @@ def make_config(
     """
     chosen = list(methods)
     plans = {m: {"trials": trials if method_named(m).many_trials else 1, "seeds": seeds} for m in chosen}
-    resolved: dict[str, Any] = {"name": check_name(name), "data": dict(data), "methods": plans, "storage": storage}
-    if space is not None:
-        resolved["space"] = space
-    if recipe is not None:
-        resolved["recipe"] = recipe
-    return _resolve(resolved, overrides, "study")
+    given: dict[str, Any] = {"name": check_name(name), "data": dict(data), "methods": plans, "storage": storage}
+    given |= {field: value for field, value in (("space", space), ("recipe", recipe)) if value is not None}
+    return _resolve(given, overrides, "study")
 
 
 def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterable[str] = ()) -> StudyConfig:
@@ -155,7 +209,7 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
             ours = resolved.get(field, {})
             resolved[field] = {**stored, **ours} if isinstance(ours, dict) else ours  # a preset's or a recipe's name
     if "space" not in resolved:
-        raise ConfigError(f"{where}: names no space")
+        raise ConfigError(f"{where} names no space")
     if isinstance(resolved["space"], str):
         resolved["space"] = GrowthSpace.load(resolved["space"]).model_dump()
     fallback = GrowthSpace.model_fields["recipe"].default
@@ -181,16 +235,30 @@ def check_config(config: StudyConfig) -> StudyConfig:
     for name, plan in config.methods.items():
         info = method_named(name)
         info.check_installed()
-        most = info.most_trials(config.space, config.growth.force_growth)
+        most = info.most_trials(config.space_of(name), config.growth_of(name).force_growth)
         if most is not None and plan.trials > most:
             what = "ways to go" if info.paths else "schedules"
             raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {most} {what}")
-        needed = info.budget_of
+        if plan.epochs and (info.many_trials or info.sequential or info.budget_of):
+            raise ConfigError(f"methods, {name}, epochs: one schedule can be trained at several lengths, no search")
+        if plan.space and info.strategy is not None:
+            raise ConfigError(f"methods, {name}, space: NNI's methods search the study's own space")
+        needed = info.budget_of or info.schedule_of
         if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
-            raise ConfigError(f"methods: {name} trains to the cost of {needed}, which must be there for the same seeds")
-    operator_named(config.growth.operator)
-    ScoreRule(score=config.growth.score)
-    config.space.stage_epochs(config.recipe.epochs)
+            raise ConfigError(f"methods: {name} follows {needed}, which must be there for the same seeds")
+        if info.schedule_of and (plan.epochs or config.recipe.epochs) != (
+            config.methods[info.schedule_of].epochs or config.recipe.epochs
+        ):
+            raise ConfigError(f"methods, {name}, epochs: {list(plan.epochs)} are not those of {info.schedule_of}")
+        if config.space_of(name).equal_compute and info.program is None and info.draw is None:
+            raise ConfigError(
+                f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
+            )
+        growth = config.growth_of(name)
+        operator_named(growth.operator)
+        ScoreRule(score=growth.score)
+        for trial in range(len(plan.epochs) or 1):
+            config.space_of(name).stage_epochs(config.epochs(name, trial))
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autoprog_search.files import write_atomic
+from autoprog_search.methods.table import method_named
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
+from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.locking import locked
 from autoprog_search.study.store import StoredStudy
 
@@ -40,13 +44,29 @@ def shared_profile(
         if name not in stored:
             on_measuring(name)
             measured = profile_steps(
-                study.config.space,
+                _union(study.config),
                 study.config.recipe,
                 num_classes=data.num_classes,
                 in_chans=data.in_chans,
                 device=device,
+                sub_networks=sub_networks(study.config),
                 should_stop=should_stop,
             )
             stored[name] = measured.to_dict()
             write_atomic(path, json.dumps(stored).encode())
     return StepProfile.from_dict(stored[name])
+
+
+def sub_networks(config: StudyConfig) -> list[SubNetwork]:
+    """Every sub-network that a trial may train: those of each method's space, and of its fixed schedule."""
+    found = {config.space.full: None}  # a dictionary keeps their order
+    for name in config.methods:
+        space, program = config.space_of(name), method_named(name).program
+        found |= dict.fromkeys(program(space).sub_networks if program is not None else space.sub_networks)
+    return list(found)
+
+
+def _union(config: StudyConfig) -> GrowthSpace:
+    """The study's space with the depths of all its methods' spaces."""
+    depths = {depth for name in config.methods for depth in config.space_of(name).depths}
+    return config.space.model_copy(update={"depths": tuple(sorted({*config.space.depths, *depths}))})

@@ -51,6 +51,7 @@ COLUMNS = (
     Column("speedup_flops", "", "total_flops of full of the same seed over this trial's"),
     Column("speedup_seconds", "", "the same of train_seconds + search_seconds"),
     Column("epochs", "epochs", "passes over the training data"),
+    Column("scheduled_epochs", "epochs", "what the recipe or the method's sweep asked for; full-short trains fewer"),
     Column("device", "", "where it ran"),
     Column("versions", "", "of autoprog-search, torch, timm and Optuna"),
     Column("config_hash", "", "of the configuration that decides the results"),
@@ -72,7 +73,7 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
     full_flops = pd.Series([trial.user_attrs.get("full_flops") for trial in trials.values()], dtype=float)
     measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
-    numbers = ["epochs", *(name for name in measured if name not in LISTS)]
+    numbers = ["epochs", "scheduled_epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
     frame["metric"] = study.config.nni.metric(frame["val_top1"], frame["total_flops"] / full_flops)
     full = frame[(frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")
@@ -156,6 +157,6 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
         else:
             best = group.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
         # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
-        spent = best["total_flops"] if method_named(str(method)).levels else group["total_flops"].sum()
+        spent = best["total_flops"] if method_named(str(method)).program else group["total_flops"].sum()
         rows.append({**best, "trials": len(group), "spent_flops": spent})
     return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops"])

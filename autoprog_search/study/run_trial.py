@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import FixedMethod, Program, through
 from autoprog_search.methods.table import method_named
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
+from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.spec import RunSpec, check_search, planned_steps
+from autoprog_search.training.recipe import Recipe, validated
+from autoprog_search.training.spec import (
+    RunSpec,
+    check_search,
+    equal_compute_steps,
+    planned_steps,
+    steps_of_stages,
+)
 from autoprog_search.training.state import Progress, RunResult
 from autoprog_search.training.trainer import Trainer
 
@@ -70,8 +80,9 @@ def run_trial(
         return TrialState.FAIL
     export_weights(folder / WEIGHTS, result.weights)
     row = result_row(spec, result, profile, trainer.data.train_size // spec.recipe.batch_size)
-    planned = planned_steps(study.config.space, spec.recipe, trainer.data.train_size)
+    planned = planned_steps(study.config.space, study.config.recipe, trainer.data.train_size)
     row["full_flops"] = result.step_flops_full * sum(planned)  # what `full` costs; full-short trains fewer steps
+    row["scheduled_epochs"] = spec.recipe.epochs
     for name, value in row.items():
         trial.set_user_attr(name, value)
     trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])
@@ -86,10 +97,12 @@ def check_study(study: StoredStudy, data: Data) -> None:
         ConfigError: a stage is too short for its search.
     """
     config = study.config
-    if not any(method_named(name).searches_inside for name in config.methods):
-        return
-    stage_steps = planned_steps(config.space, config.recipe, data.train_size)
-    check_search(RunSpec(config.space, config.recipe, config.growth, stage_steps, seed=0), lambda stage: True)
+    for name, own in config.methods.items():
+        if method_named(name).searches_inside:
+            recipe = config.recipe.model_copy(update={"epochs": min(own.epochs, default=config.recipe.epochs)})
+            space = config.space_of(name)
+            stage_steps = planned_steps(space, recipe, data.train_size)
+            check_search(RunSpec(space, recipe, config.growth_of(name), stage_steps, seed=0), lambda stage: True)
 
 
 def plan(
@@ -98,27 +111,68 @@ def plan(
     """What a trial trains, and who chooses unless a method is given.
 
     Raises:
-        RunFailedError: the trial whose budget this one takes has failed.
+        RunFailedError: the trial that this one follows has failed.
     """
     config, info = study.config, method_named(job.method)
-    space = config.space
-    stage_steps = planned_steps(space, config.recipe, data.train_size)
-    if method is None and info.budget_of is not None:
-        stage_steps = (_steps_for(study, job, info.budget_of, sum(stage_steps)),)
+    space, growth = config.space_of(job.method), config.growth_of(job.method)
+    recipe = config.recipe.model_copy(update={"epochs": config.epochs(job.method, job.trial)})
+    if method is None and info.program is not None:
+        return run_program(
+            info.program(space), RunSpec(space, recipe, growth, (), job.seed, data=config.data, method=str(job)), data
+        )
+    stage_steps = planned_steps(space, recipe, data.train_size)
+    if method is not None:
+        pass
+    elif info.budget_of is not None:
+        stage_steps = (_steps_for(study, job, sum(stage_steps)),)
         method = FixedMethod([space.full])
-    elif method is None:
+    elif info.schedule_of is not None:
+        found = _finished(study, job).user_attrs
+        method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
+    else:
         method = method_of(study, job, trial)
-    spec = RunSpec(space, config.recipe, config.growth, stage_steps, job.seed, data=config.data, method=str(job))
+        if space.equal_compute:  # of a schedule that was drawn when the study was created
+            stored = trial.study.get_trials(deepcopy=False)[job.trial]
+            drawn = through(space, space.from_parameters(stored.system_attrs["fixed_params"]))
+            stage_steps = equal_compute_steps(space, drawn.sub_networks, recipe, data.train_size, data.num_classes)
+    spec = RunSpec(space, recipe, growth, stage_steps, job.seed, data=config.data, method=str(job))
     return spec, method
 
 
-def _steps_for(study: StoredStudy, job: Job, budget_of: str, most: int) -> int:
-    """Steps of the full network for what the other method's first trial of this seed cost, search included."""
-    other = study.optuna_study(budget_of, job.seed).get_trials(deepcopy=False)[0]
-    if other.state != TrialState.COMPLETE:
-        raise RunFailedError(f"{job}: {budget_of} of the same seed failed, so there is no budget to train to")
+def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
+    """A run under a fixed schedule: its own stages, augmentation and LR schedule in place of the spec's.
+
+    Raises:
+        ConfigError: a stage would be less than a step long.
+    """
+    recipe, epoch_steps = spec.recipe, data.train_size // spec.recipe.batch_size
+    if program.sched is not None:
+        recipe = validated(Recipe, {**recipe.model_dump(), "sched": program.sched}, "recipe")
+    if spec.space.equal_compute and not program.shares:
+        stage_steps = equal_compute_steps(spec.space, program.sub_networks, recipe, data.train_size, data.num_classes)
+    elif program.shares:
+        stage_steps = steps_of_stages(tuple(share * recipe.epochs for share in program.shares), epoch_steps)
+    else:
+        stage_steps = planned_steps(spec.space, recipe, data.train_size)
+    spec = replace(spec, recipe=recipe, stage_steps=stage_steps, augment=program.augment)
+    return spec, FixedMethod(program.sub_networks)
+
+
+def _steps_for(study: StoredStudy, job: Job, most: int) -> int:
+    """Steps of the full network for what the trial whose budget this one takes cost, search included."""
+    other = _finished(study, job)
     affordable = other.user_attrs["total_flops"] / other.user_attrs["step_flops_full"]
     return max(1, min(most, round(affordable)))
+
+
+def _finished(study: StoredStudy, job: Job) -> FrozenTrial:
+    """The trial that this one follows."""
+    other = followed(job)
+    assert other is not None, "only methods that follow another ask"
+    trial = study.optuna_study(other.method, other.seed).get_trials(deepcopy=False)[other.trial]
+    if trial.state != TrialState.COMPLETE:
+        raise RunFailedError(f"{job}: {other} failed, so there is nothing to follow")
+    return trial
 
 
 def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, epoch_steps: int) -> dict[str, Any]:

@@ -10,27 +10,35 @@ from autoprog_search.methods.table import method_named
 from autoprog_search.study.store import Job
 
 
-def is_ready(job: Job, trials: Mapping[Job, FrozenTrial]) -> bool:
-    """Whether all that a trial depends on has ended: earlier trials it learns from, the trial whose budget it takes."""
+def followed(job: Job) -> Job | None:
+    """The trial whose budget or whose schedule this one takes."""
     info = method_named(job.method)
-    if info.budget_of is not None and not trials[Job(info.budget_of, job.seed, 0)].state.is_finished():
+    if info.budget_of is not None:
+        return Job(info.budget_of, job.seed, 0)
+    return Job(info.schedule_of, job.seed, job.trial) if info.schedule_of is not None else None
+
+
+def is_ready(job: Job, trials: Mapping[Job, FrozenTrial]) -> bool:
+    """Whether all that a trial depends on has ended: earlier trials it learns from, the trial that it follows."""
+    other = followed(job)
+    if other is not None and not trials[other].state.is_finished():
         return False
-    earlier = range(job.trial) if info.sequential else ()
+    earlier = range(job.trial) if _sequential(job) else ()
     return all(trials[Job(job.method, job.seed, t)].state.is_finished() for t in earlier)
 
 
 def unfinished(trials: Mapping[Job, FrozenTrial]) -> list[Job]:
     """Trials that still have to run, in the order to try them: long chains first, so that they do not end alone.
 
-    Then methods whose cost others wait for, then the rest in the study's order.
+    Then trials that others follow, then the rest in the study's order.
     """
 
     def chain(job: Job) -> int:
         return sum(1 for j in trials if (j.method, j.seed) == (job.method, job.seed)) if _sequential(job) else 0
 
-    waited_for = {method_named(job.method).budget_of for job in trials}
+    waited_for = {followed(job) for job in trials}
     jobs = [job for job, trial in trials.items() if not trial.state.is_finished()]
-    return sorted(jobs, key=lambda j: (-chain(j), j.method not in waited_for, j.trial if _sequential(j) else 0))
+    return sorted(jobs, key=lambda j: (-chain(j), j not in waited_for, j.trial if _sequential(j) else 0))
 
 
 def runnable(trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:

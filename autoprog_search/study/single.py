@@ -16,6 +16,7 @@ from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.recipe import GrowthSettings, Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from autoprog_search.methods.fixed import Program
     from autoprog_search.training.recipe import DataConfig
     from autoprog_search.training.state import Progress
 
@@ -38,7 +39,7 @@ def train(
     Args:
         space: a growth space, or a preset's name.
         data: a data configuration, or a data set's name.
-        schedule: a schedule; `full` or `linear`; or `autoprog`: found during the run.
+        schedule: a schedule; a method with a fixed one (`full`, `linear`, ...); or `autoprog`: found during the run.
         recipe, growth: default: the space's recipe, and the measured defaults.
         out: folder for the checkpoint while it runs, then `weights.safetensors` (the full timm model's),
             `schedule.yaml` and `result.json`. A run that was interrupted goes on from there. None: nothing is written.
@@ -52,7 +53,7 @@ def train(
     """
     import yaml
 
-    from autoprog_search.study.run_trial import result_row
+    from autoprog_search.study.run_trial import result_row, run_program
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device
     from autoprog_search.training.profile import profile_steps
@@ -76,7 +77,10 @@ def train(
         stage_epochs, extra = space.stage_epochs(recipe.epochs), ()
     stage_steps = steps_of_stages(stage_epochs, epoch_steps)
     spec = RunSpec(space, recipe, growth, stage_steps, seed, extra, data, method=str(schedule))
-    method = _method(schedule, space, growth, seed)
+    if isinstance(schedule, str) and (program := _program(schedule)) is not None:
+        spec, method = run_program(program(space), spec, opened)
+    else:
+        method = _method(schedule, growth, seed)
     checkpoint = out / "checkpoint.pt" if out is not None else None
     profile = None
     if growth.score_cost == "seconds" and schedule == "autoprog":
@@ -124,18 +128,25 @@ def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> GrowthSchedule:
     return schedule
 
 
-def _method(schedule: GrowthSchedule | str, space: GrowthSpace, growth: GrowthSettings, seed: int) -> Method:
-    from autoprog_search.methods.fixed import FixedMethod
+def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:
+    """The fixed schedule of that name; None for the search.
+
+    Raises:
+        ConfigError: there is none.
+    """
     from autoprog_search.methods.table import METHODS
+
+    known = {name: info.program for name, info in METHODS.items() if info.program is not None}
+    if schedule not in known and schedule != "autoprog":
+        raise ConfigError(f"schedule: {schedule!r} is neither a file nor one of {', '.join([*known, 'autoprog'])}")
+    return known.get(schedule)
+
+
+def _method(schedule: GrowthSchedule | str, growth: GrowthSettings, seed: int) -> Method:
+    from autoprog_search.methods.fixed import FixedMethod
 
     if isinstance(schedule, GrowthSchedule):
         return FixedMethod([s.sub_network for s in schedule.stages])
-    info = METHODS.get(schedule)
-    if info is not None and info.levels is not None:
-        return FixedMethod([space.at(*levels) for levels in info.levels(space)])
-    if schedule != "autoprog":
-        known = ", ".join([name for name, i in METHODS.items() if i.levels is not None] + ["autoprog"])
-        raise ConfigError(f"schedule: {schedule!r} is neither a file nor one of {known}")
     import optuna
 
     from autoprog_search.methods.optuna import OptunaMethod

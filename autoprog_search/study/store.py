@@ -79,7 +79,7 @@ class StoredStudy:
     def jobs(self) -> Iterator[Job]:
         """Every trial of the study, in the order of its methods."""
         for method, plan in self.config.methods.items():
-            for seed in range(plan.seeds):
+            for seed in self.config.seeds(method):
                 for trial in range(plan.trials):
                     yield Job(method, seed, trial)
 
@@ -108,12 +108,18 @@ class StoredStudy:
         known = set(optuna.get_all_study_names(self.storage)) if on_table else set()
         stored: dict[Job, FrozenTrial] = {}
         for method, plan in self.config.methods.items():
-            for seed in range(plan.seeds):
+            for seed in self.config.seeds(method):
                 there = not on_table or self.optuna_name(method, seed) in known
                 trials = self.optuna_study(method, seed).get_trials(deepcopy=False) if there else []
                 trials += [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials))
                 stored.update((Job(method, seed, t), trial) for t, trial in enumerate(trials[: plan.trials]))
         return stored
+
+    def w_scale(self, method: str, trial: int) -> float:
+        """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
+        info = method_named(method)
+        several = info.searches_inside and info.paths is None and not self.config.methods[method].epochs
+        return w_scale_of(trial) if several else 1.0
 
     def trial_folder(self, job: Job) -> Path:
         """Where a trial's lock, checkpoint and weights lie."""
@@ -168,18 +174,30 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
                 raise StudyError(f"name: study {config.name!r} exists already in {root}; run it, or delete it first")
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
-        if config.data.table is None:
-            for method, plan in config.methods.items():
-                for seed in range(plan.seeds):
-                    create_trials(study, method, seed, plan.trials)
+        _create_trials(study)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
     return study
 
 
+def complete_study(study: StoredStudy) -> None:
+    """Create the trials that a study's own database lacks: all, where it came without one, as published studies do."""
+    if not study.config.storage:
+        with FileLock(study.folder / ".create.lock"):
+            _create_trials(study)
+
+
+def _create_trials(study: StoredStudy) -> None:
+    if study.config.data.table is not None:
+        return  # they are created when they are answered
+    for method, plan in study.config.methods.items():
+        for seed in study.config.seeds(method):
+            create_trials(study, method, seed, plan.trials)
+
+
 def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> None:
     """A (method, seed)'s Optuna study with its trials, waiting; those that are there are kept."""
-    info, space = method_named(method), study.config.space
+    info, space = method_named(method), study.config.space_of(method)
 
     def rng(number: int) -> Random:
         return Random(derive(study.config.name, method, seed, number))
@@ -190,7 +208,7 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> Non
         params: dict[str, int] = {}
         if info.draw is not None:
             params = to_parameters(info.draw(space, number, rng))
-        attributes = {"w_scale": w_scale_of(number) if info.searches_inside and not info.paths else 1.0}
+        attributes = {"w_scale": study.w_scale(method, number)}
         stored.enqueue_trial(params, user_attrs=attributes)
 
 
@@ -224,8 +242,8 @@ def list_studies(root: Path) -> list[str]:
 def delete_study(study: StoredStudy) -> None:
     """Remove a study: its Optuna studies, checkpoints, weights and folder."""
     known = {summary.study_name for summary in optuna.get_all_study_summaries(study.storage)}
-    for method, plan in study.config.methods.items():
-        for seed in range(plan.seeds):
+    for method in study.config.methods:
+        for seed in study.config.seeds(method):
             if study.optuna_name(method, seed) in known:
                 optuna.delete_study(study_name=study.optuna_name(method, seed), storage=study.storage)
     shutil.rmtree(study.folder)

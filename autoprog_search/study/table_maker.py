@@ -100,6 +100,12 @@ def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, F
     if plan is None or plan.trials < needed:
         there = "none" if plan is None else plan.trials
         raise StudyError(f"study {name!r}: a table needs {needed} trials of {method} a seed, it has {there}")
+    if study.config.first_seed:
+        raise StudyError(f"study {name!r}: first_seed is {study.config.first_seed}, a table's seeds count from 0")
+    if plan.growth or plan.space or plan.epochs or study.config.space.equal_compute:
+        raise StudyError(
+            f"study {name!r}: a table needs {method} with stages of the same length and no settings of its own"
+        )
     done = [
         (job, trial)
         for job, trial in study.trials().items()

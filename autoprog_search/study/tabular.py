@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TABLES = Path(__file__).parent / "tables"
 METADATA = b"autoprog_search"
-CHOOSING = frozenset({"force_growth", "score", "w", "w_default"})
+CHOOSING = frozenset({"force_growth", "score", "w", "w_default", "tie_se"})
 """Growth settings that choose among what is stored; all others decided what was trained."""
 
 RUNS = {
@@ -171,13 +171,13 @@ class GrowthTable:
         """Of a run's training, stage by stage."""
         return list(self.runs[seed, levels]["stage_flops"])
 
-    def seed_of(self, seed: int, trial: int, seeds: int) -> int:
-        """Which of the table's seeds answers a trial of a study with so many seeds.
+    def seed_of(self, seed: int, trial: int, last: int) -> int:
+        """Which of the table's seeds answers a trial of a study whose last seed is `last`.
 
         Its own, where the table has all the study's seeds. Else one drawn by (seed, trial), the same for every method,
         as benchmarks of this kind draw one of a configuration's repetitions at each query.
         """
-        return seed if seeds <= self.info.seeds else derive("table", seed, trial) % self.info.seeds
+        return seed if last < self.info.seeds else derive("table", seed, trial) % self.info.seeds
 
     def search(self, force_growth: ForceGrowth, seed: int, path: Walk, candidates: Sequence[SubNetwork]) -> Search:
         """The search after this path: made under this `force_growth`, or else cut out of the one without it."""
@@ -275,25 +275,34 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
     Raises:
         ConfigError: the first thing that it has not.
     """
-    info, own = table.info, f"data: {config.data.name}"
-    for field, given, stored in (
-        ("space", config.space, info.space),
-        ("recipe", config.recipe, info.recipe),
-        ("growth", config.growth, info.growth),
-    ):
-        for name in type(stored).model_fields:
-            if field == "growth" and name in CHOOSING:
-                continue
-            ours, theirs = getattr(given, name), getattr(stored, name)
-            if ours != theirs:
-                raise ConfigError(f"{own} was trained with {field}.{name} {theirs!r}, not {ours!r}; leave it as it is")
-    for name in config.methods:
+    own = f"data: {config.data.name}"
+    for name, plan in config.methods.items():
         method = method_named(name)
-        if method.strategy is not None or method.budget_of is not None:
-            why = "is hosted by NNI" if method.strategy else "trains for another number of epochs"
-            raise ConfigError(f"methods: {name} {why}; {config.data.name} answers whole schedules of its own length")
-        if method.searches_inside and not {config.growth.force_growth, "none"} & {key[0] for key in table.searches}:
-            raise ConfigError(
-                f"methods: {name} needs estimates under growth.force_growth {config.growth.force_growth!r} or 'none'; "
-                f"{config.data.name} has neither"
+        if method.strategy is not None or method.budget_of is not None or method.schedule_of is not None:
+            follows = method.budget_of or method.schedule_of
+            why = f"follows {follows}" if follows else "is hosted by NNI"
+            raise ConfigError(f"methods: {name} {why}; {own} answers methods that choose schedules on their own")
+        program = method.program(config.space_of(name)) if method.program else None
+        if plan.epochs or (program and (program.shares or program.augment or program.sched)):
+            raise ConfigError(f"methods: {name} trains other stages than the space's; {own} holds no such run")
+        growth = config.growth_of(name)
+        for field, given, stored in (
+            ("space", config.space_of(name), table.info.space),
+            ("recipe", config.recipe, table.info.recipe),
+            ("growth", growth, table.info.growth),
+        ):
+            _check_same(
+                f"{own} was trained with {field}", given, stored, CHOOSING if field == "growth" else frozenset()
             )
+        if method.searches_inside and not {growth.force_growth, "none"} & {key[0] for key in table.searches}:
+            raise ConfigError(
+                f"methods: {name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'; "
+                f"{own} has neither"
+            )
+
+
+def _check_same(what: str, given: BaseModel, stored: BaseModel, free: frozenset[str]) -> None:
+    for name in type(stored).model_fields:
+        ours, theirs = getattr(given, name), getattr(stored, name)
+        if name not in free and ours != theirs:
+            raise ConfigError(f"{what}.{name} {theirs!r}, not {ours!r}; leave it as it is")

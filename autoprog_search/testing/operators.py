@@ -93,14 +93,26 @@ class GrowthOperatorCase:
             assert network.sub_network == GROWN
 
     def test_what_ran_before_is_unchanged(self, operator: GrowthOperator, run: RunInProgress) -> None:
-        """Old blocks and all that is no block; where the operator says so, they are the EMA network's."""
+        """Old blocks and all that is no block; where the operator says so, they are the EMA network's.
+
+        A donor that shares its work with its copies changes nothing but its residual branches' last projections.
+        """
         source = run.momentum if operator.donors == "ema_for_all" else run.elastic
         before, emas_before = _state(source), [_state(run.momentum), _state(run.estimation)]
         origin = run.grow(operator, GROWN)
-        kept = [name for name in before if _block_of(name) not in origin]
+        shared = set(origin.values()) if operator.rescales_donors else set()
+        ends = tuple(f".{end}" for end in run.elastic._adapter.residual_ends)
+        kept = [
+            name
+            for name in before
+            if _block_of(name) not in origin
+            and not (_block_of(name) in shared and name.rpartition(".")[0].endswith(ends))
+        ]
         idle = set(range(BLOCKS)) - set(run.elastic.active)
         assert any(_block_of(name) is None for name in kept)
         after = _state(run.elastic)
+        rescaled = {_block_of(n) for n in before if n not in kept and not torch.equal(after[n], before[n])}
+        assert rescaled - set(origin) == shared, "an operator that changes its donors says so"
         for name in kept:
             if _block_of(name) not in idle:
                 assert torch.equal(after[name], before[name]), name
@@ -109,8 +121,12 @@ class GrowthOperatorCase:
             assert all(torch.equal(ema_after[name], ema_before[name]) for name in kept)
 
     def test_new_blocks_are_what_the_returned_map_says(self, operator: GrowthOperator, run: RunInProgress) -> None:
-        """A copy equals its donor, but for residual branches closed to preserve the function; a fresh block is new."""
-        donors = deepcopy(run.elastic.blocks if operator.donors == "online" else run.momentum.blocks)
+        """A copy equals its donor, but for residual branches closed to preserve the function; a fresh block is new.
+
+        A donor that shares its work with its copies is compared as it is then.
+        """
+        source = run.elastic if operator.donors == "online" else run.momentum
+        donors = source.blocks if operator.rescales_donors else deepcopy(source.blocks)
         before, active = deepcopy(run.elastic.blocks), run.elastic.active
         origin = run.grow(operator, GROWN)
         for new, donor in origin.items():
@@ -137,9 +153,10 @@ class GrowthOperatorCase:
 
     def test_emas_follow_by_the_same_map(self, operator: GrowthOperator, run: RunInProgress) -> None:
         """Copies are made of each EMA's own blocks; what is made afresh is the online network's."""
-        before = [deepcopy(ema.blocks) for ema in (run.momentum, run.estimation)]
+        emas = (run.momentum, run.estimation)
+        before = [ema.blocks if operator.rescales_donors else deepcopy(ema.blocks) for ema in emas]
         origin = run.grow(operator, GROWN)
-        for ema, donors in zip((run.momentum, run.estimation), before, strict=True):
+        for ema, donors in zip(emas, before, strict=True):
             for new, donor in origin.items():
                 if donor is None:
                     assert _same(ema.blocks[new], run.elastic.blocks[new])
@@ -194,10 +211,12 @@ class GrowthOperatorCase:
         optimizer = torch.optim.AdamW(elastic.parameters(), lr=1e-3)
         elastic.activate(SubNetwork(3, 9))
         for sub_network in (SubNetwork(3, 9), SubNetwork(5, 16), SubNetwork(6, 36)):
-            elastic.grow(sub_network, operator, optimizer=optimizer, momentum=ema.module)
+            origin = elastic.grow(sub_network, operator, optimizer=optimizer, momentum=ema.module)
             elastic.train()
             before = _state(elastic)
-            for _ in range(3):
+            for step in range(3):
+                if operator.fades:
+                    elastic.fade(origin, step / 2)
                 loss = _train_step(elastic, optimizer, images)
                 ema.update(elastic)
                 assert loss == loss, f"the loss of {sub_network} is NaN"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 
-def derive(*parts: int | str) -> int:
+def derive(*parts: float | str) -> int:
     """A 63-bit seed that is the same on every machine and process (Python's own `hash` is not)."""
     digest = blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

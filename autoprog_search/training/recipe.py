@@ -141,6 +141,8 @@ class GrowthSettings(BaseModel):
     Attributes:
         operator: name in GROWTH_OPERATORS.
         chain: which blocks run at which depth; default: the operator's own.
+        ease_in_share: of the run's steps, over which new blocks come in where the operator fades them (`masked`); no
+            longer than their stage. Default: as long as the search of one of four equal stages.
         optimizer_state: of a new block: dropped, or copied from its donor.
         search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
         search_points: evaluations of all candidates, spread over the search's second half and averaged.
@@ -151,6 +153,7 @@ class GrowthSettings(BaseModel):
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
         w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
+        tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
         target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
             is then made between the candidates that still lead there.
         estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
@@ -161,6 +164,7 @@ class GrowthSettings(BaseModel):
 
     operator: str = "mogrow_new"
     chain: Literal["even", "lowest"] | None = None
+    ease_in_share: float = Field(default=0.02, gt=0, le=1)
     optimizer_state: Literal["reset", "copy"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)
     search_points: int = Field(default=1, ge=1)
@@ -172,6 +176,7 @@ class GrowthSettings(BaseModel):
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)
     w_default: float = Field(default=0.0, ge=0)
+    tie_se: float = Field(default=0.0, ge=0)
     target_speedup: float | None = Field(default=None, ge=1)
     estimation_ema: float = Field(default=0.004, gt=0, le=1)
     momentum_ema: float = Field(default=0.02, gt=0, le=1)
@@ -179,7 +184,7 @@ class GrowthSettings(BaseModel):
 
     def score_settings(self) -> dict[str, Any]:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
-        return self.model_dump(include={"w", "score", "w_default", "target_speedup"})
+        return self.model_dump(include={"w", "score", "w_default", "target_speedup", "tie_se"})
 
     @field_validator("adareg", mode="before")
     @classmethod

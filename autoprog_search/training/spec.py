@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.growth.elastic import cost_of
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.oneshot.outlook import GRAIN, Outlook
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe
@@ -24,6 +26,7 @@ class RunSpec:
         seed: of the initial weights, the order of images and all else that is random.
         data: what it trains on; `workers` make no difference.
         extra_depths: depths of a fixed schedule that are no levels of the space.
+        augment: share of the recipe's augmentation in each stage; empty: what the growth settings say.
         method: how the schedule is chosen, in words; a checkpoint of another run is refused.
     """
 
@@ -34,13 +37,14 @@ class RunSpec:
     seed: int
     extra_depths: tuple[int, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
+    augment: tuple[float, ...] = ()
     method: str = ""
 
     def identity(self) -> str:
         """The same for the same run only."""
         data = self.data.model_copy(update={"workers": 0})
         parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth, data)]
-        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, self.method))
+        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 
 def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:
@@ -62,6 +66,17 @@ def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[
 def planned_steps(space: GrowthSpace, recipe: Recipe, train_size: int) -> tuple[int, ...]:
     """Optimiser steps of each stage of the space, under the recipe, on so many training images."""
     return steps_of_stages(space.stage_epochs(recipe.epochs), train_size // recipe.batch_size)
+
+
+def equal_compute_steps(
+    space: GrowthSpace, sub_networks: Sequence[SubNetwork], recipe: Recipe, train_size: int, num_classes: int
+) -> tuple[int, ...]:
+    """Optimiser steps of each stage, where each costs the same and all together what the full network would."""
+    cost = cost_of(space, num_classes)
+    full = recipe.epochs * cost.forward_flops(space.full) / len(sub_networks)
+    return steps_of_stages(
+        tuple(full / cost.forward_flops(sub_network) for sub_network in sub_networks), train_size // recipe.batch_size
+    )
 
 
 def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:

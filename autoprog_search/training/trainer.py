@@ -17,19 +17,20 @@ import torch
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.operators import operator_named
 from autoprog_search.oneshot import estimate as oneshot
-from autoprog_search.oneshot.candidates import candidates
-from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
+from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import evaluate
 from autoprog_search.training.interrupt import Interrupted
-from autoprog_search.training.optim import autocast, build_ema
+from autoprog_search.training.optim import build_ema
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.regularisation import FULL, Strength, strength_at
-from autoprog_search.training.spec import RunSpec, check_search, check_target
+from autoprog_search.training.search import Search
+from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.state import Progress, RunResult, RunState, StageRecord
 from autoprog_search.training.step import TrainingStep
 
@@ -64,8 +65,7 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.spec, self.data, self.method, self.device = spec, data, method, device
-        self._checkpoint, self._profile = checkpoint, profile
-        self._on_progress, self._should_stop = on_progress, should_stop
+        self._checkpoint, self._on_progress, self._should_stop = checkpoint, on_progress, should_stop
         recipe, growth, space = spec.recipe, spec.growth, spec.space
         self._ends = np.cumsum(spec.stage_steps).tolist()
         self._total = self._ends[-1]
@@ -96,23 +96,9 @@ class Trainer:
         self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
         self.state = RunState()
         self._loss_parts: list[torch.Tensor] = []
-        check_search(spec, method.needs_estimates)
-        self._outlook = Outlook(
-            spec.space,
-            spec.stage_steps,
-            self._step_flops,
-            self._estimate_flops,
-            search_share=growth.search_share,
-            force_growth=growth.force_growth,
-        )
-        if growth.target_speedup is not None and any(map(method.needs_estimates, range(1, len(self._ends)))):
-            check_target(self._outlook, growth.target_speedup)
-        if (
-            growth.score_cost == "seconds"
-            and profile is None
-            and any(map(method.needs_estimates, range(1, len(self._ends))))
-        ):
-            raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
+        self._fades = operator_named(growth.operator).fades
+        self._ease_in = EaseIn(spec.stage_steps, growth.ease_in_share)
+        self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
         self._restore()
 
     # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
@@ -132,7 +118,7 @@ class Trainer:
             if self.state.phase == "open":
                 self._open_stage()
             elif self.state.phase == "search":
-                self._search()
+                self._search_stage()
             else:
                 self._train_stage()
         return self._result()
@@ -151,36 +137,24 @@ class Trainer:
             return
         self._enter(self.method.choose(self._context(allowed, None)))
 
-    def _search(self) -> None:
+    def _search_stage(self) -> None:
         """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method."""
-        state, growth = self.state, self.spec.growth
-        lambda_k = self._candidates()
-        begin = self._stage_begin()
-        steps = oneshot.search_steps(state.stage, self._stage_steps(), len(lambda_k), growth.search_share)
-        points = oneshot.evaluation_points(steps, growth.search_points)
-        supernet = oneshot.supernet_of(lambda_k)
-        seed = derive(self.spec.seed, "draw", state.stage)
-
-        def drawn(step: int) -> SubNetwork:
-            return oneshot.draw(lambda_k, seed, step - begin)
-
-        for stop in sorted(begin + p for p in points)[state.search_points :]:
-            self._train_steps(stop, drawn, supernet)
+        state, lambda_k = self.state, self._candidates()
+        begin, supernet = self._stage_begin(), oneshot.supernet_of(lambda_k)
+        drawn = self._search.drawn(state.stage, lambda_k, begin)
+        for point in self._search.points(state.stage, lambda_k)[state.search_points :]:
+            self._train_steps(begin + point, drawn, supernet)
             self.elastic.activate(supernet)
             self._estimate(lambda_k)
-        assert state.search is not None
-        rows = oneshot.summarise(state.search / len(points))
-        record = StageRecord(
-            chosen=supernet,
-            candidates=lambda_k,
-            losses=tuple(mean for mean, _ in rows),
-            loss_ses=tuple(error for _, error in rows),
-            costs=tuple(self._score_cost(c) for c in lambda_k),
-            searched_steps=steps,
-        )
+        record = self._search.record(state, lambda_k)
         choice = self.method.choose(self._context(lambda_k, record))
         state.search, state.search_points = None, 0
         self._enter(choice, record)
+
+    def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
+        self._gather_loss()  # a supernet that diverged fails here, not in the score
+        self._search.estimate(self.state, self._estimation.module, lambda_k)
+        self._save()
 
     def _enter(self, choice: Choice, record: StageRecord | None = None) -> None:
         """Train the chosen sub-network from here on: grown into, or recycled from the supernet."""
@@ -206,7 +180,7 @@ class Trainer:
     # ── growing and choosing ────────────────────────────────────────────────────────────────────────────────────
 
     def _candidates(self) -> tuple[SubNetwork, ...]:
-        return candidates(self.spec.space, self.state.stage, self._previous(), self.spec.growth.force_growth)
+        return self._search.candidates(self.state.stage, self._previous())
 
     def _reachable(self) -> tuple[SubNetwork, ...]:
         """All that a method may choose without a search: every sub-network that does not shrink."""
@@ -233,7 +207,7 @@ class Trainer:
         """What the run may have cost at its end with each of these, as shares of the full run's."""
         state = self.state
         spent, left = self._train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
-        return tuple(self._outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
+        return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
     def _grow(self, to: SubNetwork) -> None:
         if self.state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
@@ -249,54 +223,28 @@ class Trainer:
         )
 
     def _activate(self, sub_network: SubNetwork) -> None:
-        for network in (self.elastic, self._momentum.module, self._estimation.module):
+        for network in self._networks():
             network.activate(sub_network)
 
-    def _step_flops(self, sub_network: SubNetwork) -> float:
-        return float(self._cost.step_flops(sub_network, self.spec.recipe.batch_size))
+    def _networks(self) -> tuple[ElasticModel, ...]:
+        return self.elastic, self._momentum.module, self._estimation.module
 
-    def _score_cost(self, candidate: SubNetwork) -> float:
-        if self.spec.growth.score_cost == "flops":
-            return self._step_flops(candidate)
-        assert self._profile is not None, "checked at construction"
-        return self._profile.seconds[candidate]
+    def _fade(self) -> None:
+        """Let the stage's new blocks count as far as they have faded in by now, in the EMAs too."""
+        if self._fades and (new := self._new_blocks()):
+            for network in self._networks():
+                network.fade(new, self._ease_in.done(self.state.stage, self.state.step))
 
-    def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
-        self._gather_loss()  # a supernet that diverged fails here, not in the score
-        batch_size, start = self.spec.recipe.batch_size, time.perf_counter()
-        networks, count = self._evaluation(self.state.stage, lambda_k)
-        batches = self.data.train_subset(count, derive(self.spec.seed, "estimate", self.state.stage), batch_size)
-        with autocast(self.spec.recipe, self.device):
-            losses = oneshot.network_losses(self._estimation.module, networks, batches)
-        if not bool(losses.isfinite().all()):
-            raise RunFailedError(f"estimate: not finite at step {self.state.step} of {self._total}; lower recipe.lr")
-        self.state.search_points += 1
-        self.state.search = losses if self.state.search is None else self.state.search + losses
-        self.state.search_flops += oneshot.estimation_flops(self._cost, networks, count)
-        self.state.search_seconds += time.perf_counter() - start
-        self._save()
-
-    def _evaluation(self, stage: int, lambda_k: tuple[SubNetwork, ...]) -> tuple[list[SubNetwork], int]:
-        """What stands for the candidates of a stage in an evaluation, and on how many images."""
-        growth = self.spec.growth
-        networks = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common")
-        images = self.spec.stage_steps[stage - 1] * self.spec.recipe.batch_size
-        affordable = oneshot.affordable_images(
-            self._cost, lambda_k, networks, images, growth.search_points, growth.estimate_share
-        )
-        return networks, min(affordable, growth.estimate_images, self.data.train_size)
-
-    def _estimate_flops(self, stage: int, lambda_k: tuple[SubNetwork, ...]) -> float:
-        evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage, lambda_k))
-        return float(self.spec.growth.search_points * evaluation)
+    def _new_blocks(self) -> set[int]:
+        """All that did not run in the stage before; none at stage 1, where nothing grows."""
+        previous = self._previous()
+        chain = self.elastic.chain
+        return set(chain[self.elastic.full.depth]) - set(chain[previous.depth]) if previous is not None else set()
 
     # ── optimiser steps ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _stage_begin(self) -> int:
-        return self._ends[self.state.stage - 1] - self._stage_steps()
-
-    def _stage_steps(self) -> int:
-        return self.spec.stage_steps[self.state.stage - 1]
+        return self._ends[self.state.stage - 1] - self.spec.stage_steps[self.state.stage - 1]
 
     def _train_steps(self, stop: int, trained: Callable[[int], SubNetwork], rates_of: SubNetwork) -> None:
         """Take optimiser steps up to `stop`.
@@ -333,6 +281,7 @@ class Trainer:
             self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
+            self._fade()
             self._momentum.update(self.elastic, state.step)
             if self._search_ahead:
                 self._estimation.update(self.elastic, state.step)
@@ -351,8 +300,13 @@ class Trainer:
                 self._on_progress(self._progress())
 
     def _strength(self) -> Strength:
-        """AdaReg's for this stage. A run that starts at full size does not grow: there is nothing to adapt to."""
+        """The schedule's own, or AdaReg's for this stage.
+
+        A run that starts at full size does not grow: there is nothing to adapt to.
+        """
         state = self.state
+        if self.spec.augment:
+            return Strength(augment=self.spec.augment[state.stage - 1])
         if state.stages and state.stages[0].chosen == self.elastic.full:
             return FULL
         return strength_at(self.spec.growth.adareg, state.stage, len(self._ends))
@@ -480,3 +434,4 @@ class Trainer:
             self._activate(oneshot.supernet_of(self._candidates()))
         else:
             self._activate(self.state.stages[-1].chosen)
+        self._fade()

@@ -26,8 +26,8 @@ FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what a
 
 
 def build(info: MethodInfo, space: GrowthSpace) -> Method:
-    if info.levels is not None:
-        return FixedMethod([space.at(*levels) for levels in info.levels(space)])
+    if info.program is not None:
+        return FixedMethod(info.program(space).sub_networks)
     if info.strategy is not None:
         return OneShotMethod() if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
     if info.paths is not None:
@@ -80,9 +80,14 @@ def proposed_by_nni(info: MethodInfo, space: GrowthSpace) -> list[SubNetwork]:
     return [space.at(*levels) for levels in space.from_parameters(model.sample)]
 
 
-@pytest.fixture(params=[n for n, info in METHODS.items() if info.budget_of is None])
+# Methods with stages of their own choose nothing in the space's (tests/methods/test_fixed.py has their schedules), nor
+# do those that take another's budget or schedule.
+OWN_STAGES = {"efficienttrain", "timm-progressive", "one-layer"}
+
+
+@pytest.fixture(params=[n for n, i in METHODS.items() if not (i.budget_of or i.schedule_of or n in OWN_STAGES)])
 def make_method(request: pytest.FixtureRequest) -> Callable[[GrowthSpace], Method]:
-    """All but those that take another's budget: they train the full network in one stage, so nothing is chosen."""
+    """Each method that chooses in the space's stages."""
     info = METHODS[request.param]
     return lambda space: build(info, space)
 
@@ -142,9 +147,9 @@ def test_static_ranges_run_as_their_running_maximum():
 def test_every_entry_says_how_it_chooses_once(name):
     info = method_named(name)
     assert info.description
-    ways = (info.levels, info.draw, info.sampler, info.strategy, info.paths, info.budget_of)
+    ways = (info.program, info.draw, info.sampler, info.strategy, info.paths, info.budget_of, info.schedule_of)
     assert sum(way is not None for way in ways) == 1
-    assert info.budget_of is None or info.budget_of in METHODS
+    assert {info.budget_of, info.schedule_of} - {None} <= set(METHODS)
 
 
 def test_an_unknown_method_is_refused():

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from autoprog_search.errors import GrowthError
+from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import GROWTH_OPERATORS, GrowthOperator, interpolation, new_blocks
-from autoprog_search.testing.operators import GROWN, SMALL, GrowthOperatorCase, RunInProgress
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.testing.operators import GROWN, SMALL, GrowthOperatorCase, RunInProgress, _run_in_progress
+from tests.growth.models import images, tiny
 
 
 class TestGrowthOperators(GrowthOperatorCase):
@@ -77,3 +80,60 @@ def test_growth_never_drops_a_block():
     assert new_blocks((0, 2), (0, 1, 2, 3)) == [1, 3]
     with pytest.raises(GrowthError, match="block 2 "):
         new_blocks((0, 2), (0, 1, 3))
+
+
+# ── split ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_split_divides_the_last_projections_by_the_number_of_copies():
+    """Block 0 and its two copies take a third each, block 4 and its one a half; block 3 has no copy."""
+    elastic = ElasticModel(tiny("deit"), depths=(3, 6))
+    before, ends = deepcopy(elastic.blocks), elastic._adapter.residual_ends
+    origin = elastic._write(GROWTH_OPERATORS["split"], elastic.blocks, elastic.blocks, tuple(range(6)))
+    assert origin == {}  # it runs all: nothing is new
+    elastic._run((0, 3, 4))
+    origin = elastic._write(GROWTH_OPERATORS["split"], elastic.blocks, elastic.blocks, tuple(range(6)))
+    assert origin == {1: 0, 2: 0, 5: 4}
+    for index, (donor, k) in enumerate([(0, 3), (0, 3), (0, 3), (3, 1), (4, 2), (4, 2)]):
+        for name, parameter in elastic.blocks[index].named_parameters():
+            share = k if name.rpartition(".")[0] in ends else 1
+            torch.testing.assert_close(parameter, before[donor].get_parameter(name) / share)
+
+
+@torch.no_grad()
+def test_split_preserves_constant_branches_exactly_and_others_to_first_order():
+    """Branches of size e: three blocks that add f(h) / 3 differ from one that adds f(h) by the order of e squared."""
+
+    def moved(size: float, constant: bool) -> float:
+        elastic = ElasticModel(tiny("vit with a class token"), depths=(2, 6)).eval()
+        for block in elastic.blocks:
+            for name in elastic._adapter.residual_ends:
+                end = block.get_submodule(name)
+                end.weight.mul_(0 if constant else size)
+                end.bias.mul_(size)
+        elastic.activate(SubNetwork(2, 36))
+        before = elastic(images())
+        elastic.grow(elastic.full, "split")
+        return float((elastic(images()) - before).abs().max())
+
+    assert moved(1.0, constant=True) < 1e-5
+    large, small = moved(0.05, constant=False), moved(0.005, constant=False)
+    assert 50 < large / small < 200  # a tenth of the branches, a hundredth of the error
+
+
+def test_split_divides_each_emas_own_blocks(run_of_split: RunInProgress):
+    ends = run_of_split.elastic._adapter.residual_ends
+    for ema in (run_of_split.momentum, run_of_split.estimation):
+        before = deepcopy(ema.blocks)
+        twin = deepcopy(run_of_split)
+        grown = twin.momentum if ema is run_of_split.momentum else twin.estimation
+        for new, donor in twin.grow(GROWTH_OPERATORS["split"], GROWN).items():
+            for index in (new, donor):
+                for name in ends:
+                    weight = grown.blocks[index].get_submodule(name).weight
+                    torch.testing.assert_close(weight, before[donor].get_submodule(name).weight / 2)
+
+
+@pytest.fixture
+def run_of_split() -> RunInProgress:
+    return deepcopy(_run_in_progress("even"))

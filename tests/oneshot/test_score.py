@@ -92,6 +92,17 @@ def test_scores_that_differ_by_more_than_the_tie_do_not_tie():
     assert choose(context(dear_and_as_good), ScoreRule(w=0.0)).sub_network == SubNetwork(1, 4)
 
 
+def test_losses_that_their_errors_do_not_tell_apart_tie_and_the_cheapest_wins():
+    found = tuple(
+        replace(e, loss_se=se)
+        for e, se in zip(estimated([2.06, 2.03, 2.0], [1.0, 2.0, 4.0]), (0.03, 0.03, 0.04), strict=True)
+    )
+    rules = {tie_se: ScoreRule(w=0.0, tie_se=tie_se) for tie_se in (0.0, 0.5, 1.0, 2.0)}
+    chosen = {tie_se: choose(context(found), rule).sub_network.depth for tie_se, rule in rules.items()}
+    # The differences are 0.06 and 0.03, their errors 0.05 (3-4-5): 1.2 and 0.6 of them.
+    assert chosen == {0.0: 3, 0.5: 3, 1.0: 2, 2.0: 1}
+
+
 def test_with_w_0_the_least_loss_wins_and_a_large_w_takes_the_cheapest():
     found = estimated([2.0, 1.5, 1.0], [1.0, 2.0, 4.0])
     assert choose(context(found), ScoreRule(w=0.0)).sub_network == SubNetwork(3, 4)

@@ -11,7 +11,7 @@ from autoprog_search.methods.table import METHODS
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import open_trial
 from autoprog_search.study.run_trial import plan
-from autoprog_search.study.store import Job, create_study, delete_study, list_studies, open_study
+from autoprog_search.study.store import Job, complete_study, create_study, delete_study, list_studies, open_study
 from autoprog_search.testing.methods import play
 from tests.tiny import tiny_config, tiny_data
 
@@ -110,3 +110,13 @@ def test_deleted_study_is_gone(tmp_path):
     assert list_studies(tmp_path) == []
     with pytest.raises(StudyError, match="there is no study 'tiny'"):
         open_study(tmp_path, "tiny")
+
+
+def test_a_study_that_came_without_its_database_gets_its_trials_again(tmp_path):
+    study = create_study(tmp_path, tiny_config())
+    before = {job: trial.system_attrs for job, trial in study.trials().items()}
+    (study.folder / "study.db").unlink()
+    again = open_study(tmp_path, "tiny")
+    complete_study(again)
+    complete_study(again)  # and once is enough
+    assert {job: trial.system_attrs for job, trial in again.trials().items()} == before

@@ -24,7 +24,7 @@ SMALL = (
 
 
 def small_config(name: str, methods: str, *more: str) -> StudyConfig:
-    return tiny_config(*SMALL, "growth.force_growth=none", f"methods={{{methods}}}", *more, name=name)
+    return tiny_config(*SMALL, "growth.force_growth=none", "growth.w=5", f"methods={{{methods}}}", *more, name=name)
 
 
 def finished(root: Path, config: StudyConfig) -> StoredStudy:

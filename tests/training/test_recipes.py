@@ -14,7 +14,15 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def test_the_recipes_of_the_issue_are_there():
-    wanted = {"digits", "fashion_mnist", "cifar", "imagenet_deit_100ep", "imagenet_deit_300ep", "imagenet_volo_100ep"}
+    wanted = {
+        "digits",
+        "fashion_mnist",
+        "fashion_small",
+        "cifar",
+        "imagenet_deit_100ep",
+        "imagenet_deit_300ep",
+        "imagenet_volo_100ep",
+    }
     assert wanted <= set(NAMES)
     assert {GrowthSpace.load(name).recipe for name in GrowthSpace.presets()} <= set(NAMES)
 

@@ -17,10 +17,9 @@ from optuna.storages import InMemoryStorage
 
 from autoprog_search.choosing import Method, StageContext
 from autoprog_search.methods.table import method_named
-from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.candidates import ForceGrowth, candidates
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
-from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.engines.events import Event
 from autoprog_search.study.store import Job, StoredStudy, create_trials
 from autoprog_search.study.tabular import GrowthTable, Search, load_table
@@ -35,7 +34,7 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
     plans = study.config.methods
     # Chains of trials first: they take longest.
     for method in sorted(plans, key=lambda name: not method_named(name).sequential):
-        for seed in range(plans[method].seeds):
+        for seed in study.config.seeds(method):
             if should_stop():
                 return
             first = Job(method, seed, 0)
@@ -65,12 +64,13 @@ def _is_stored(study: StoredStudy, method: str, seed: int) -> bool:
 def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int) -> None:
     scratch = StoredStudy(study.folder, study.config, InMemoryStorage())
     config, plan = study.config, study.config.methods[method]
-    most_seeds = max(p.seeds for p in config.methods.values())
+    last_seed = max(config.seeds(name)[-1] for name in config.methods)
     create_trials(scratch, method, seed, plan.trials)
     for number in range(plan.trials):
         job = Job(method, seed, number)
         trial = open_trial(scratch, job)
-        row = answer(config, table, method_of(scratch, job, trial), table.seed_of(seed, number, most_seeds))
+        growth = config.growth_of(method)
+        row = answer(table, growth.force_growth, method_of(scratch, job, trial), table.seed_of(seed, number, last_seed))
         for name, value in row.items():
             trial.set_user_attr(name, value)
         trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])
@@ -81,7 +81,7 @@ def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int)
 # ── one trial ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def answer(config: StudyConfig, table: GrowthTable, method: Method, seed: int) -> dict[str, Any]:
+def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int) -> dict[str, Any]:
     """What is stored of a run, as `run_trial.result_row` has it, for the schedule that the method chooses.
 
     A run with searches has the accuracy of its schedule's fixed run; its cost is that of its own steps and estimates.
@@ -90,7 +90,7 @@ def answer(config: StudyConfig, table: GrowthTable, method: Method, seed: int) -
         seed: of the table.
     """
     space, info = table.info.space, table.info
-    chosen, records, searches = _play(config, table, method, seed)
+    chosen, records, searches = _play(table, force_growth, method, seed)
     run = table.runs[seed, tuple(space.levels_of(s) for s in chosen)]
     train = list(run["stage_flops"])
     for k, search in enumerate(searches):
@@ -113,6 +113,7 @@ def answer(config: StudyConfig, table: GrowthTable, method: Method, seed: int) -
         "search_seconds": search_seconds,
         "wall_seconds": run["wall_seconds"] + search_seconds,
         "epochs": sum(stage_epochs),
+        "scheduled_epochs": info.recipe.epochs,
         "step_flops_full": full_step,
         "full_flops": table.full_flops,
         "curve": _curve(run, chosen, [a + b for a, b in zip(train, estimates, strict=True)], stage_epochs),
@@ -123,14 +124,14 @@ def answer(config: StudyConfig, table: GrowthTable, method: Method, seed: int) -
 
 
 def _play(
-    config: StudyConfig, table: GrowthTable, method: Method, seed: int
+    table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int
 ) -> tuple[list[SubNetwork], list[dict[str, Any]], list[Search | None]]:
     """Ask the method stage by stage, as the trainer does.
 
     Returns:
         The sub-network, the record and the search of each stage, the last one's included.
     """
-    space, force_growth = table.info.space, config.growth.force_growth
+    space = table.info.space
     chosen: list[SubNetwork] = []
     records: list[dict[str, Any]] = []
     searches: list[Search | None] = []

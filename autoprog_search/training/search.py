@@ -1,0 +1,146 @@
+"""A run's one-shot searches: whose turn it is at each supernet step, and what the candidates' losses and costs are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from autoprog_search.choosing import Method
+from autoprog_search.cost import ModelCost
+from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.oneshot import estimate as oneshot
+from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.outlook import Outlook
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.training.data import Data
+from autoprog_search.training.optim import autocast
+from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.randomness import derive
+from autoprog_search.training.spec import RunSpec, check_search, check_target
+from autoprog_search.training.state import RunState, StageRecord
+
+Candidates = tuple[SubNetwork, ...]
+
+
+class Search:
+    """The searches of one run. It keeps no state: what a search has found so far is the `RunState`'s.
+
+    Args:
+        cost: of the run's sub-networks.
+        profile: seconds of a training step per sub-network; needed where `growth.score_cost` is `seconds`.
+
+    Attributes:
+        outlook: what the run may still cost.
+
+    Raises:
+        ConfigError: `method` searches, and cannot under these settings.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        cost: ModelCost,
+        data: Data,
+        method: Method,
+        *,
+        device: torch.device,
+        profile: StepProfile | None,
+    ) -> None:
+        self._spec, self._cost, self._data, self._device, self._profile = spec, cost, data, device, profile
+        growth = spec.growth
+        self.outlook = Outlook(
+            spec.space,
+            spec.stage_steps,
+            self.step_flops,
+            self._estimate_flops,
+            search_share=growth.search_share,
+            force_growth=growth.force_growth,
+        )
+        check_search(spec, method.needs_estimates)
+        if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
+            return
+        if growth.target_speedup is not None:
+            check_target(self.outlook, growth.target_speedup)
+        if growth.score_cost == "seconds" and profile is None:
+            raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
+
+    def candidates(self, stage: int, previous: SubNetwork | None) -> Candidates:
+        """Lambda_k."""
+        return candidates(self._spec.space, stage, previous, self._spec.growth.force_growth)
+
+    def steps(self, stage: int, lambda_k: Candidates) -> int:
+        """How many of the stage's steps train the supernet."""
+        share = self._spec.growth.search_share
+        return oneshot.search_steps(stage, self._spec.stage_steps[stage - 1], len(lambda_k), share)
+
+    def points(self, stage: int, lambda_k: Candidates) -> list[int]:
+        """After how many of them the candidates are evaluated, ascending."""
+        return sorted(oneshot.evaluation_points(self.steps(stage, lambda_k), self._spec.growth.search_points))
+
+    def drawn(self, stage: int, lambda_k: Candidates, begin: int) -> Callable[[int], SubNetwork]:
+        """Who trains at a step of the run, where the stage begins at step `begin`."""
+        seed = derive(self._spec.seed, "draw", stage)
+        return lambda step: oneshot.draw(lambda_k, seed, step - begin)
+
+    def estimate(self, state: RunState, network: ElasticModel, lambda_k: Candidates) -> None:
+        """Evaluate every candidate once more, and add what came of it to the state.
+
+        Args:
+            network: the estimation EMA, which stands at the supernet.
+
+        Raises:
+            RunFailedError: a loss is not finite.
+        """
+        start = time.perf_counter()
+        networks, count = self._evaluation(state.stage, lambda_k)
+        seed = derive(self._spec.seed, "estimate", state.stage)
+        batches = self._data.train_subset(count, seed, self._spec.recipe.batch_size)
+        with autocast(self._spec.recipe, self._device):
+            losses = oneshot.network_losses(network, networks, batches)
+        if not bool(losses.isfinite().all()):
+            steps = sum(self._spec.stage_steps)
+            raise RunFailedError(f"estimate: not finite at step {state.step} of {steps}; lower recipe.lr")
+        state.search_points += 1
+        state.search = losses if state.search is None else state.search + losses
+        state.search_flops += oneshot.estimation_flops(self._cost, networks, count)
+        state.search_seconds += time.perf_counter() - start
+
+    def record(self, state: RunState, lambda_k: Candidates) -> StageRecord:
+        """What a search that is over has found; `chosen` is still the supernet."""
+        assert state.search is not None
+        rows = oneshot.summarise(state.search / state.search_points)
+        return StageRecord(
+            chosen=oneshot.supernet_of(lambda_k),
+            candidates=lambda_k,
+            losses=tuple(mean for mean, _ in rows),
+            loss_ses=tuple(error for _, error in rows),
+            costs=tuple(self._score_cost(c) for c in lambda_k),
+            searched_steps=self.steps(state.stage, lambda_k),
+        )
+
+    def step_flops(self, sub_network: SubNetwork) -> float:
+        """FLOPs of a training step."""
+        return float(self._cost.step_flops(sub_network, self._spec.recipe.batch_size))
+
+    def _score_cost(self, candidate: SubNetwork) -> float:
+        if self._spec.growth.score_cost == "flops":
+            return self.step_flops(candidate)
+        assert self._profile is not None, "checked at construction"
+        return self._profile.seconds[candidate]
+
+    def _evaluation(self, stage: int, lambda_k: Candidates) -> tuple[list[SubNetwork], int]:
+        """What stands for the candidates of a stage in an evaluation, and on how many images."""
+        growth = self._spec.growth
+        networks = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common")
+        images = self._spec.stage_steps[stage - 1] * self._spec.recipe.batch_size
+        affordable = oneshot.affordable_images(
+            self._cost, lambda_k, networks, images, growth.search_points, growth.estimate_share
+        )
+        return networks, min(affordable, growth.estimate_images, self._data.train_size)
+
+    def _estimate_flops(self, stage: int, lambda_k: Candidates) -> float:
+        evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage, lambda_k))
+        return float(self._spec.growth.search_points * evaluation)

@@ -1,0 +1,66 @@
+"""How a stage's new blocks come in: the schedule by hand, and that a run follows it."""
+
+from __future__ import annotations
+
+import torch
+
+from autoprog_search.training.ease_in import EaseIn
+from tests.tiny import levels, tiny_config, tiny_trainer
+from tests.training.test_resume import run_interrupted, same_bits
+
+MASKED = tiny_config("growth.operator=masked", "growth.ease_in_share=0.3")  # 27 of 90 steps, 30 to a stage
+
+
+def test_the_share_rises_linearly_from_the_stages_first_step():
+    ease_in = EaseIn((30, 40, 30), share=0.1)
+    assert [ease_in.done(2, step) for step in (30, 31, 35, 40, 41, 70)] == [0.0, 0.1, 0.5, 1.0, 1.0, 1.0]
+    assert ease_in.done(3, 70) == 0.0
+
+
+def test_it_takes_a_step_at_least_and_ends_with_its_stage():
+    assert EaseIn((30, 10), share=0.001).steps(2) == 1
+    short = EaseIn((30, 10), share=0.5)
+    assert short.steps(1) == 20
+    assert short.steps(2) == 10
+    assert short.done(2, 40) == 1.0
+
+
+def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():
+    trainer = tiny_trainer(MASKED, levels(MASKED, (0, 0), (1, 1), (2, 2)))
+    seen = {}
+    follow = trainer._fade
+
+    def spy():
+        follow()
+        seen[trainer.state.step] = [network.model.blocks.faded for network in trainer._networks()]
+
+    trainer._fade = spy
+    result = trainer.run()
+    chain = trainer.elastic.chain
+    for stage, depth in ((2, 2), (3, 3)):
+        for step in range(30 * (stage - 1) + 1, 30 * stage + 1):
+            share = (step - 30 * (stage - 1)) / 27
+            new = {index: share for index in range(4) if index not in chain[depth] and share < 1}
+            assert seen[step] == [new] * 3, step
+    assert seen[90] == [{}] * 3
+    assert all(seen[step] == [{}] * 3 for step in range(1, 31))
+    trainer.elastic.model.load_state_dict(result.weights)
+
+
+def test_a_searching_run_that_fades_resumes_with_the_same_bits(tmp_path):
+    """Stopped within the fades of stages 2 and 3, in the search and after it; epochs end within both."""
+    undisturbed = tiny_trainer(MASKED).run()
+    resumed = run_interrupted(tmp_path / "checkpoint.pt", (31, 44, 46, 61, 76), config=MASKED)
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert resumed.state.curve == undisturbed.state.curve
+    assert resumed.state.stages == undisturbed.state.stages
+    plain = tiny_trainer(tiny_config("growth.operator=interpolation")).run()
+    assert not same_bits(plain.weights, undisturbed.weights)  # the control: something faded
+
+
+def test_a_finished_run_is_restored(tmp_path):
+    method, path = levels(MASKED, (0, 0), (1, 1), (2, 2)), tmp_path / "checkpoint.pt"
+    result = tiny_trainer(MASKED, method, checkpoint=path).run()
+    again = tiny_trainer(MASKED, method, checkpoint=path).run()
+    assert again.val == result.val
+    assert torch.equal(again.weights["head.weight"], result.weights["head.weight"])
