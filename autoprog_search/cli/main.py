@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": ("autoprog_search.cli.demo:demo", "The whole story on embedded data, in minutes on two CPU cores."),
     "space": ("autoprog_search.cli.space:space", "Growth spaces: list, show, validate."),
     "study": ("autoprog_search.cli.study:study", "Studies: create, run, compare methods, plot, report."),
+    "table": ("autoprog_search.cli.table:table", "Tables of all schedules of a space: make, list, show."),
     "train": ("autoprog_search.cli.train:train", "Train one model under a growth schedule."),
 }
 

@@ -59,7 +59,7 @@ class Display:
             self._plain_progress(event.job, event.progress)
         elif event.kind in ("done", "fail"):
             self._running.pop(event.job, None)
-            self._finished += 1
+            self._finished += event.trials
             elapsed = duration(time.monotonic() - self._begin)
             word = "done  " if event.kind == "done" else "FAILED"
             self._line(f"{word} {event.job}: {event.message} [{self._finished}/{self._trials}, {elapsed}]")

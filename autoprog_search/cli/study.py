@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from autoprog_search.study.store import StoredStudy
 
 COSTS = ("flops", "seconds")
+DEFAULT_METHODS = ("full", "full-short", "linear", "autoprog")
 
 
 @click.group()
@@ -28,15 +29,16 @@ def study() -> None:
 
 @study.command("create")
 @click.argument("name")
-@click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file.")
+@click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file. On a table: its own.")
 @click.option(
     "--data",
     default="digits",
     show_default=True,
-    help="`digits`, `fashion_mnist`, a timm data set name (torch/..., hfds/..., wds/...), or an image folder.",
+    help="`digits`, `fashion_mnist`, a timm data set name (torch/..., hfds/..., wds/...), an image folder, or "
+    "`table:NAME`: look results up (see `table list`).",
 )
 @click.option("--data-root", default="", help="Folder of a named data set.")
-@click.option("--methods", default="full,full-short,linear,autoprog", show_default=True, help="Comma-separated.")
+@click.option("--methods", help=f"Comma-separated. Default: {','.join(DEFAULT_METHODS)}; on a table no full-short.")
 @click.option("--trials", type=click.IntRange(1), default=8, show_default=True, help="Of methods that learn by trials.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Every method runs once a seed.")
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
@@ -51,7 +53,7 @@ def create(
     space: str | None,
     data: str,
     data_root: str,
-    methods: str,
+    methods: str | None,
     trials: int,
     seeds: int,
     recipe: str | None,
@@ -70,16 +72,20 @@ def create(
     from autoprog_search.study.config import config_from_file, make_config
     from autoprog_search.study.store import create_study
 
+    on_table = data.startswith("table:")
+    chosen = [m for m in DEFAULT_METHODS if not (on_table and m == "full-short")]
+    if methods is not None:
+        chosen = [m.strip() for m in methods.split(",") if m.strip()]
     if config is not None:
         resolved = config_from_file(config, name, storage, overrides)
-    elif space is None:
+    elif space is None and not on_table:
         raise click.UsageError("give --space (a preset or a YAML file) or --config")
     else:
         resolved = make_config(
             name,
             space=space,
             data={"name": data, "root": data_root},
-            methods=[m.strip() for m in methods.split(",") if m.strip()],
+            methods=chosen,
             trials=trials,
             seeds=seeds,
             recipe=recipe,
@@ -223,6 +229,26 @@ def echo_comparison(table: DataFrame, fmt: Format) -> None:
     echo_table(rows, fmt)
 
 
+@study.command("regret")
+@click.argument("name")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def regret(session: Session, name: str, fmt: Format) -> None:
+    """Show how soon a study's methods find good schedules: hypervolume regret, ranks, and what matching autoprog takes.
+
+    For studies on a table (`--data table:NAME`). Compute is in runs of full; accuracies are the table's means.
+    """
+    from autoprog_search.report.tables import regret_rows
+    from autoprog_search.study.regret import regret_table, scored
+    from autoprog_search.study.results import trials_frame
+    from autoprog_search.study.store import open_study
+
+    opened = open_study(session.root, name)
+    table = regret_table(scored(opened.config, trials_frame(opened)))
+    finite = table.replace(float("inf"), float("nan"))  # JSON has no infinity
+    echo_table(regret_rows(table) if fmt == "table" else plain_rows(finite), fmt)
+
+
 @study.command("plot")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(list(FIGURES)), default="pareto", show_default=True)
@@ -230,7 +256,7 @@ def echo_comparison(table: DataFrame, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw the Pareto front, the cost to target, the schedules, the learning curves or the one-shot estimates."""
+    """Draw the Pareto front, cost to target, schedules, learning curves, one-shot estimates; on a table its regret."""
     from autoprog_search.report.figures import write_figure
     from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study

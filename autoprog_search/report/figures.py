@@ -34,11 +34,13 @@ class FigureInfo:
         caption: one line that says how to read it.
         draw: (a study's tables, cost) to a plotly figure; raises ConfigError where that cost is not stored for it,
             StudyError where there is nothing to draw yet.
+        on_tables: only studies on a table have it.
     """
 
     title: str
     caption: str
     draw: Callable[[StudyTables, CostKind], go.Figure]
+    on_tables: bool = False
 
 
 def _pareto(study: StudyTables, cost: CostKind) -> go.Figure:
@@ -86,6 +88,15 @@ def _estimates(study: StudyTables, cost: CostKind) -> go.Figure:
     return draw_estimates(stages)
 
 
+def _regret(study: StudyTables, cost: CostKind) -> go.Figure:
+    from autoprog_search.report.regret import draw_regret
+    from autoprog_search.study.regret import regret_curves, scored
+
+    if cost != "flops":
+        raise ConfigError(f"cost: regret is drawn against flops only, got {cost!r}; use flops")
+    return draw_regret(regret_curves(scored(study.config, study.trials)))
+
+
 def _heads(study: StudyTables) -> pd.DataFrame:
     from autoprog_search.study.results import headline
 
@@ -130,6 +141,13 @@ FIGURES: dict[str, FigureInfo] = {
         "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error) against "
         "the cost of its training step. Stars were chosen.",
         _estimates,
+    ),
+    "regret": FigureInfo(
+        "Regret over compute",
+        "How much of the hypervolume of all schedules a method's trials so far leave out, against what they took: "
+        "interquartile mean over seeds and 95 % bootstrap band. Accuracies are the table's means over its seeds.",
+        _regret,
+        on_tables=True,
     ),
 }
 

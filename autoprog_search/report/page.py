@@ -98,6 +98,8 @@ def _figures(study: StudyTables) -> Iterable[str]:
     stored: CostKind = study.config.growth.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
     for key, info in FIGURES.items():
+        if info.on_tables and study.config.data.table is None:
+            continue
         for cost in costs.get(key, ("flops",)):
             title = f"{info.title}, {'FLOPs' if cost == 'flops' else 'seconds'}" if key == "pareto" else info.title
             try:

@@ -105,6 +105,31 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
+def regret_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a method of `study.regret.regret_table`'s table, as text."""
+    return [
+        {
+            "method": str(row["method"]),
+            "seeds": str(row["seeds"]),
+            "trials": f"{row['trials']:.3g}",
+            "full runs": times_text(row["spent"]),
+            "regret [95 % interval]": f"{row['regret']:.3f}"
+            + (f" [{row['regret_low']:.3f}, {row['regret_high']:.3f}]" if math.isfinite(row["regret_low"]) else ""),
+            "rank": f"{row['rank']:.2f}" if math.isfinite(row["rank"]) else MISSING,
+            "until autoprog's run": _until(row["match"], row["match_never"]),
+            "until its hypervolume": _until(row["volume"], row["volume_never"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _until(median: float, never: float) -> str:
+    """For example `4.10× (never: 20 %)`."""
+    if math.isnan(median):
+        return MISSING
+    return (f"{median:.2f}×" if math.isfinite(median) else "never") + (f" (never: {never:.0f} %)" if never else "")
+
+
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows of equal keys as a Markdown table; the first column is words, the others numbers."""
     lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(list(row.values()) for row in rows)]

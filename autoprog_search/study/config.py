@@ -15,6 +15,7 @@ from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.files import read_yaml
 from autoprog_search.methods.table import method_named
 from autoprog_search.space import GrowthSpace
+from autoprog_search.study.tabular import check_on_table, load_table, settings_of
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe, load_recipe, validated
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def check_name(name: str) -> str:
 def make_config(
     name: str,
     *,
-    space: str,
+    space: str | None,
     data: Mapping[str, Any],
     methods: Iterable[str],
     trials: int,
@@ -176,22 +177,11 @@ def make_config(
     Raises:
         AutoProgError: the first thing that is wrong.
     """
-    growth_space = GrowthSpace.load(space)
     chosen = list(methods)
     plans = {m: {"trials": trials if method_named(m).many_trials else 1, "seeds": seeds} for m in chosen}
-    resolved: dict[str, Any] = {
-        "name": check_name(name),
-        "space": growth_space.model_dump(),
-        "data": dict(data),
-        "recipe": load_recipe(recipe or growth_space.recipe).model_dump(),
-        "growth": {},
-        "methods": plans,
-        "nni": {},
-        "storage": storage,
-    }
-    for text in overrides:
-        override(resolved, text)
-    return check_config(validated(StudyConfig, resolved, "study"))
+    given: dict[str, Any] = {"name": check_name(name), "data": dict(data), "methods": plans, "storage": storage}
+    given |= {field: value for field, value in (("space", space), ("recipe", recipe)) if value is not None}
+    return _resolve(given, overrides, "study")
 
 
 def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterable[str] = ()) -> StudyConfig:
@@ -201,16 +191,25 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
         AutoProgError: it cannot be read, or something in it is wrong.
     """
     data = read_yaml(path, ConfigError, "config: ")
-    if not isinstance(data, dict) or "space" not in data:
-        raise ConfigError(f"config: {path} names no space")
-    resolved: dict[str, Any] = {
-        "growth": {},
-        "data": {},
-        "nni": {},
-        **data,
-        "name": check_name(name),
-        "storage": storage,
-    }
+    if not isinstance(data, dict):
+        raise ConfigError(f"config: {path} is not a mapping of fields")
+    return _resolve({**data, "name": check_name(name), "storage": storage}, overrides, f"config {path}")
+
+
+def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> StudyConfig:
+    """Fill in what was not given, from the table or the space, and check it all.
+
+    Args:
+        where: begins the messages on single fields.
+    """
+    resolved: dict[str, Any] = {"data": {}, "growth": {}, "nni": {}, **given}
+    data_name = resolved["data"].get("name") if isinstance(resolved["data"], dict) else None
+    if isinstance(data_name, str) and (table := DataConfig(name=data_name).table) is not None:
+        for field, stored in settings_of(load_table(table)).items():
+            ours = resolved.get(field, {})
+            resolved[field] = {**stored, **ours} if isinstance(ours, dict) else ours  # a preset's or a recipe's name
+    if "space" not in resolved:
+        raise ConfigError(f"{where} names no space")
     if isinstance(resolved["space"], str):
         resolved["space"] = GrowthSpace.load(resolved["space"]).model_dump()
     fallback = GrowthSpace.model_fields["recipe"].default
@@ -219,7 +218,7 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
         resolved["recipe"] = load_recipe(resolved["recipe"]).model_dump()
     for text in overrides:
         override(resolved, text)
-    return check_config(validated(StudyConfig, resolved, f"config {path}"))
+    return check_config(validated(StudyConfig, resolved, where))
 
 
 def check_config(config: StudyConfig) -> StudyConfig:
@@ -262,6 +261,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
         ScoreRule(score=growth.score)
         for trial in range(len(plan.epochs) or 1):
             config.space_of(name).stage_epochs(config.epochs(name, trial))
+    if config.data.table is not None:
+        check_on_table(config, load_table(config.data.table))
     return config
 
 

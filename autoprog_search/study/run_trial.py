@@ -8,25 +8,21 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod, Program, through
-from autoprog_search.methods.optuna import OptunaMethod
-from autoprog_search.methods.survey import SurveyMethod
 from autoprog_search.methods.table import method_named
-from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.study.asking import method_of, open_trial
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.interrupt import StoppedEarly
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import GrowthSettings, Recipe, validated
+from autoprog_search.training.recipe import Recipe, validated
 from autoprog_search.training.spec import (
     RunSpec,
     check_search,
@@ -140,22 +136,6 @@ def _stops(study: StoredStudy, job: Job, curve: list[dict[str, Any]], *, full_fl
     return info.stops(curve, [t.user_attrs["curve"] for t in earlier if "curve" in t.user_attrs], full_flops)
 
 
-def open_trial(study: StoredStudy, job: Job) -> Trial:
-    """A trial to suggest parameters in: begun, or taken up again."""
-    stored = study.optuna_study(job.method, job.seed)
-    frozen = stored.get_trials(deepcopy=False)[job.trial]
-    if frozen.state == TrialState.WAITING:
-        study.storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
-    if method_named(job.method).sampler is None:
-        return Trial(stored, frozen._trial_id)
-    stored.sampler = _sampler(study, job)
-    if not frozen.system_attrs.get("fixed_params") and (answer := Trial(stored, frozen._trial_id).relative_params):
-        # Some samplers answer all parameters at once, and otherwise when asked again: their answer is kept, as an
-        # enqueued trial's parameters are.
-        study.storage.set_trial_system_attr(frozen._trial_id, "fixed_params", answer)
-    return Trial(stored, frozen._trial_id)
-
-
 def check_study(study: StoredStudy, data: Data) -> None:
     """What cannot be told before the data are open, said before any trial runs.
 
@@ -195,19 +175,12 @@ def plan(
     elif info.schedule_of is not None:
         found = _finished(study, job).user_attrs
         method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
-    elif info.draw is not None:
-        method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
-        if space.equal_compute:
+    else:
+        method = method_of(study, job, trial)
+        if space.equal_compute:  # of a schedule that was drawn when the study was created
             stored = trial.study.get_trials(deepcopy=False)[job.trial]
             drawn = through(space, space.from_parameters(stored.system_attrs["fixed_params"]))
             stage_steps = equal_compute_steps(space, drawn.sub_networks, recipe, data.train_size, data.num_classes)
-    elif info.paths is not None:
-        path = info.paths_of(space, growth.force_growth)[job.trial]
-        method = SurveyMethod(path, ScoreRule(**growth.score_settings()))
-    elif info.searches_inside:
-        method = OptunaMethod(trial, ranges=info.ranges)
-    else:
-        method = OptunaMethod(trial, ranges=info.ranges, sampler_for=partial(_sampler, study, job))
     spec = RunSpec(space, recipe, growth, stage_steps, job.seed, data=config.data, method=str(job))
     return spec, method
 
@@ -229,20 +202,6 @@ def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, M
         stage_steps = planned_steps(spec.space, recipe, data.train_size)
     spec = replace(spec, recipe=recipe, stage_steps=stage_steps, augment=program.augment)
     return spec, FixedMethod(program.sub_networks)
-
-
-def _sampler(study: StoredStudy, job: Job, parameter: str = "") -> optuna.samplers.BaseSampler:
-    """The trial's sampler; made anew for every parameter, what it suggests depends on the stored trials only."""
-    info = method_named(job.method)
-    if info.searches_inside:
-        return autoprog_sampler(study.config.growth_of(job.method), job.seed, study.w_scale(job.method, job.trial))
-    seed = derive(study.config.name, job.method, job.seed, job.trial, parameter) % 2**32
-    return info.make_sampler(seed, study.config.methods[job.method].trials)
-
-
-def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> optuna.samplers.BaseSampler:
-    """AutoProg's sampler under these growth settings."""
-    return method_named("autoprog").make_sampler(seed, 1, w_scale=w_scale, **growth.score_settings())
 
 
 def _steps_for(study: StoredStudy, job: Job, most: int) -> int:

@@ -150,7 +150,7 @@ def _method(schedule: GrowthSchedule | str, growth: GrowthSettings, seed: int) -
     import optuna
 
     from autoprog_search.methods.optuna import OptunaMethod
-    from autoprog_search.study.run_trial import autoprog_sampler
+    from autoprog_search.study.asking import autoprog_sampler
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return OptunaMethod(optuna.create_study(sampler=autoprog_sampler(growth, seed)).ask())

@@ -91,6 +91,8 @@ def load_data(config: DataConfig, space: GrowthSpace, recipe: Recipe, device: to
         DataError: it cannot be found or read, or has too few images for a batch.
     """
     data: Data
+    if config.table is not None:
+        raise DataError(f"data: {config.name} holds results, no images to train on; studies run on it")
     if config.name in TENSOR_DATA:
         data = TENSOR_DATA[config.name](config, space.resolution, device, recipe)
     else:

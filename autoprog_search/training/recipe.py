@@ -18,6 +18,7 @@ from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.oneshot.score import SCORES
 
 RECIPES = Path(__file__).parent / "recipes"
+TABLE = "table:"
 
 
 class Recipe(BaseModel):
@@ -218,8 +219,8 @@ class DataConfig(BaseModel):
     """Where images come from.
 
     Attributes:
-        name: `digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`), or
-            a folder of images.
+        name: `digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`),
+            a folder of images, or `table:NAME`: no images, but the results of all schedules (docs/table.md).
         root: folder of a named data set, if it needs one.
         val_share: of the training images that validate where the data have no split for it (docs/data.md).
         train_share: of the training images that train, for a quick look; the others are not used.
@@ -233,6 +234,11 @@ class DataConfig(BaseModel):
     val_share: float = Field(default=0.1, gt=0, lt=1)
     train_share: float = Field(default=1.0, gt=0, le=1)
     workers: int = Field(default=2, ge=0)
+
+    @property
+    def table(self) -> str | None:
+        """Name or file of the table that answers instead of training, if one does."""
+        return self.name.removeprefix(TABLE) if self.name.startswith(TABLE) else None
 
 
 def load_recipe(name_or_path: str) -> Recipe:

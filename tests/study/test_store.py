@@ -9,7 +9,8 @@ from autoprog_search.choosing import StageContext
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.methods.table import METHODS
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.run_trial import open_trial, plan
+from autoprog_search.study.asking import open_trial
+from autoprog_search.study.run_trial import plan
 from autoprog_search.study.store import Job, complete_study, create_study, delete_study, list_studies, open_study
 from autoprog_search.testing.methods import play
 from tests.tiny import tiny_config, tiny_data

@@ -15,6 +15,7 @@ class Event:
 
     Attributes:
         progress: a `training.trainer.Progress`, of `progress` events.
+        trials: how many trials ended.
         message: an error in one line, a finished trial's summary, an experiment and its address.
     """
 
@@ -22,6 +23,7 @@ class Event:
     job: Job | None = None
     progress: Any = None
     message: str = ""
+    trials: int = 1
 
 
 def end_of(study: StoredStudy, job: Job) -> Event:

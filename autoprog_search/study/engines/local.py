@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial
 from autoprog_search.errors import AutoProgError, StudyError
 from autoprog_search.methods.table import method_named
 from autoprog_search.study.engines.events import Event, end_of
+from autoprog_search.study.engines.table import answer_trials
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
@@ -112,6 +113,9 @@ def work(
     study: StoredStudy, device_name: str, index: int, tell: Callable[[Event], None], should_stop: Callable[[], bool]
 ) -> None:
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
+    if study.config.data.table is not None:
+        answer_trials(study, tell, should_stop)
+        return
     from autoprog_search.study.budget import budget
     from autoprog_search.study.engines.nni import Means, run_experiment
     from autoprog_search.study.engines.population import run_population

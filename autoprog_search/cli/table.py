@@ -1,0 +1,98 @@
+"""`autoprog-search table`: tables of growth schedules, to be looked up instead of trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autoprog_search.cli.main import Session
+from autoprog_search.cli.tables import FORMATS, Format, echo_table
+from autoprog_search.errors import ConfigError
+
+if TYPE_CHECKING:
+    from autoprog_search.study.tabular import GrowthTable
+
+
+@click.group()
+def table() -> None:
+    """Tables: every schedule of a small space, trained once a seed; studies run on them in seconds."""
+
+
+@table.command("make")
+@click.argument("source")
+@click.option("--estimates", multiple=True, metavar="STUDY", help="A study of `survey`; one for each force_growth.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.parquet to write."
+)
+@click.pass_obj
+def make(session: Session, source: str, estimates: tuple[str, ...], output: Path) -> None:
+    """Make a table of a study that has every schedule (`grid`), and of surveys of AutoProg's searches.
+
+    It only reads them, so trials that are missing are run with `study run`, which can be stopped and goes on.
+    """
+    from autoprog_search.study.store import open_study
+    from autoprog_search.study.table_maker import make_table
+
+    if output.suffix != ".parquet":
+        raise ConfigError(f"output: {str(output)!r} ends in {output.suffix!r}; a table is written as .parquet")
+    surveys = [open_study(session.root, name) for name in estimates]
+    for path in make_table(open_study(session.root, source), surveys, output):
+        click.echo(path)
+
+
+@table.command("list")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+def list_tables(fmt: Format) -> None:
+    """List the tables that come with the package."""
+    from autoprog_search.study.tabular import load_table, table_names
+
+    rows = []
+    for name in table_names():
+        loaded = load_table(name)
+        info = loaded.info
+        rows.append(
+            {
+                "name": name,
+                "data": info.data.name,
+                "space": info.space.name,
+                "schedules": info.space.count(),
+                "seeds": info.seeds,
+                "epochs": info.recipe.epochs,
+                "estimates": ", ".join(_surveyed(loaded)) or "none",
+            }
+        )
+    echo_table(rows, fmt)
+
+
+@table.command("show")
+@click.argument("name")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+def show(name: str, fmt: Format) -> None:
+    """Show a table's schedules, cheapest first: cost and accuracy, mean over its seeds. NAME may be a .parquet file."""
+    from autoprog_search.report.units import flops_text
+    from autoprog_search.study.tabular import load_table
+
+    loaded = load_table(name)
+    space, info = loaded.info.space, loaded.info
+    rows = []
+    for levels, (flops, val_top1) in sorted(loaded.truth.items(), key=lambda item: item[1]):
+        sub_networks = [space.at(*pair) for pair in levels]
+        seeds = range(info.seeds)
+        rows.append(
+            {
+                "depths": " ".join(str(s.depth) for s in sub_networks),
+                "resolutions": " ".join(str(s.resolution(space.patch_size)) for s in sub_networks),
+                "flops": flops_text(flops) if fmt == "table" else flops,
+                "speedup": round(loaded.full_flops / flops, 3),
+                "val_top1": round(val_top1, 2),
+                "top1": round(sum(loaded.runs[seed, levels]["top1"] for seed in seeds) / info.seeds, 2),
+            }
+        )
+    title = f"{loaded.name}: {info.data.name}, {info.space.model}, {info.seeds} seeds"
+    echo_table(rows, fmt, title=f"{title}; estimates for force_growth: {', '.join(_surveyed(loaded)) or 'none'}")
+
+
+def _surveyed(loaded: GrowthTable) -> list[str]:
+    return list(dict.fromkeys(force_growth for force_growth, _, _ in loaded.searches))

@@ -1,0 +1,53 @@
+"""Hypervolume regret over the compute spent: how soon each method finds good schedules, on a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from autoprog_search.report.colours import colour_of, symbol_of
+from autoprog_search.report.layout import styled
+from autoprog_search.study.regret import RegretCurves
+
+
+def draw_regret(curves: RegretCurves) -> go.Figure:
+    """A line and a band a method, up to what its trials took; methods of one trial are a marker where it ends."""
+    figure = go.Figure()
+    for place, method in enumerate(curves.methods):
+        colour, end = colour_of(method), curves.ends[place]
+        shown = curves.budgets <= end * (1 + 1e-9)
+        x, y = curves.budgets[shown], curves.regret[place][shown]
+        low, high = curves.low[place][shown], curves.high[place][shown]
+        if np.isfinite(low).all():
+            figure.add_scatter(
+                x=np.concatenate((x, x[::-1])),
+                y=np.concatenate((high, low[::-1])),
+                fill="toself",
+                fillcolor=colour,
+                opacity=0.15,
+                line={"width": 0},
+                legendgroup=method,
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": colour, "width": 2, "shape": "hv"},
+            name=method,
+            legendgroup=method,
+            hovertemplate=f"<b>{method}</b> after %{{x:.2f}} full runs: regret %{{y:.3f}}<extra></extra>",
+        )
+        figure.add_scatter(
+            x=[end],
+            y=[curves.regret[place][-1]],
+            mode="markers",
+            marker={"color": colour, "symbol": symbol_of(method), "size": 10},
+            legendgroup=method,
+            showlegend=False,
+            hovertemplate=f"<b>{method}</b>, all trials, %{{x:.2f}} full runs: regret %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_xaxes(title="compute spent, full runs", rangemode="tozero")
+    figure.update_yaxes(title="hypervolume regret", rangemode="tozero")
+    return styled(figure, hovermode="closest")
