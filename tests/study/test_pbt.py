@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import time
+import sys
 
 import pandas as pd
 import pytest
@@ -17,11 +16,22 @@ from autoprog_search.study.engines.local import work
 from autoprog_search.study.engines.population import trained, turns
 from autoprog_search.study.results import curves_frame, headline, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, create_study
-from tests.tiny import command, environment, levels, tiny_config, tiny_trainer, without_measuring
+from tests.tiny import environment, levels, tiny_config, tiny_trainer, without_measuring
 
 MEMBERS = 3
 CONFIG = tiny_config("recipe.epochs=3", f"methods={{pbt: {{trials: {MEMBERS}, seeds: 1}}}}")
 FIRST = Job("pbt", 0, 0)
+# A worker that kills itself when the second member has begun its second stage.
+KILLED = """
+import os, signal
+from pathlib import Path
+from autoprog_search.study.engines.local import work
+from autoprog_search.study.store import open_study
+
+study = open_study(Path("studies"), "tiny")
+begun = study.folder / "trials/pbt-s0-t1/stage2.pt"
+work(study, "cpu", 0, print, lambda: begun.exists() and os.kill(os.getpid(), signal.SIGKILL))
+"""
 
 
 def create(folder) -> StoredStudy:
@@ -102,21 +112,9 @@ def test_it_tells_of_each_member_once_and_leaves_no_checkpoint(undisturbed):
 
 def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
     study, asked = create(tmp_path), iter(range(10**6))
-    process = subprocess.Popen(
-        command("study", "run", "tiny", "--device", "cpu"),
-        cwd=tmp_path,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a group of its own, so that SIGKILL reaches the worker too
-    )
-    second = study.folder / "trials/pbt-s0-t1/stage2.pt"
-    deadline = time.monotonic() + 200
-    while not second.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment())
+    assert killed.returncode == -signal.SIGKILL
+    assert (study.folder / "trials/pbt-s0-t1/stage2.pt").exists()
     assert all(done is not None for done in stood(study, 1))
     assert not any(trial.state.is_finished() for trial in study.trials().values())
     while any(not trial.state.is_finished() for trial in study.trials().values()):

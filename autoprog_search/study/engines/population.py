@@ -137,8 +137,8 @@ def _train(
     if stage > 1 and not checkpoint.exists():
         write_atomic(checkpoint, _checkpoint(study, parent, stage - 1).read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
-    goes = FixedMethod([space.at(*pair) for pair in turn.levels])
-    spec, method = plan(study, replace(member, trial=0), trial, means.data, goes)
+    schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
+    spec, method = plan(study, replace(member, trial=0), trial, means.data, schedule)
     trainer = Trainer(
         spec,
         means.data,
