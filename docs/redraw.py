@@ -26,7 +26,7 @@ from autoprog_search.files import write_atomic
 from autoprog_search.report.figures import FIGURES, write_figure
 from autoprog_search.report.tables import ablation_rows, comparison_rows, markdown, target_rows
 from autoprog_search.study.ablations import ablations
-from autoprog_search.study.compare import compare, equal_epochs
+from autoprog_search.study.compare import compare
 from autoprog_search.study.results import StudyTables, published_tables
 from autoprog_search.study.targets import DRAWS, MARGIN, cost_to_target
 
@@ -73,9 +73,8 @@ class Quote:
 
 def _compare(study: StudyTables) -> tuple[str, str]:
     config = study.config
-    trials = equal_epochs(study.trials, config.recipe.epochs)
     shorter = " (full-short: fewer, to autoprog's cost)" if "full-short" in config.methods else ""
-    return markdown(comparison_rows(compare(trials, config.tolerance))), (
+    return markdown(comparison_rows(compare(study.trials, config.tolerance))), (
         f"All methods at {config.recipe.epochs} epochs{shorter}. ±: standard error over seeds; differences are paired "
         "by seed, with Student's t interval; costs and speed-ups include the search; spent: FLOPs of all trials that "
         "finding the schedule took, over one run of full."

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from autoprog_search.methods.table import VARIANT
-from autoprog_search.study.compare import equal_epochs, mean_interval
+from autoprog_search.study.compare import mean_interval
 
 COLUMNS = {
     "study": "study",
@@ -34,8 +34,8 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
     Returns:
         The columns of `COLUMNS`, in the order of the trials table; a plain method has no difference.
     """
-    done = equal_epochs(trials, epochs)
-    done = done[done["state"] == "COMPLETE"].sort_values("trial").groupby(["method", "seed"], sort=False).head(1)
+    done = trials[(trials["scheduled_epochs"] == epochs) & (trials["state"] == "COMPLETE")]
+    done = done.sort_values("trial").groupby(["method", "seed"], sort=False).head(1)
     by_method = {str(method): group.set_index("seed").sort_index() for method, group in done.groupby("method")}
     rows = []
     for method in (name for name in trials["method"].unique() if name in by_method):

@@ -52,11 +52,6 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def equal_epochs(frame: pd.DataFrame, epochs: float) -> pd.DataFrame:
-    """The trials that were to train so many epochs, of a table whose methods may sweep several lengths."""
-    return frame[frame["scheduled_epochs"] == epochs]
-
-
 def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """One row a method, from a study's trials table.
 

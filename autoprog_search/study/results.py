@@ -212,16 +212,19 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The one trial of each (method, seed) that stands for it (DESIGN §7), with what finding it cost.
 
     Of the trials whose validation accuracy is within `tolerance` points of full's of the same seed, the cheapest; else
-    the most accurate. The test split has no say.
+    the most accurate. The test split has no say. Of a sweep of lengths only the trials that were to train as long as
+    full's first are looked at, or paid for.
 
     Returns:
         Rows of `frame`, with `trials`: how many of the (method, seed) ended well, stopped early or not, and
         `spent_flops`, `spent_seconds`: of all the steps and searches that these took.
     """
-    ended, complete = frame[frame["state"].isin(ENDED_WELL)], frame["state"] == "COMPLETE"
-    full = frame[complete & (frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")["val_top1"]
+    ended = frame[frame["state"].isin(ENDED_WELL)]
+    firsts = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")
+    full, lengths = firsts["val_top1"], firsts["scheduled_epochs"].unique()
     rows = []
-    for (method, seed), paid in ended.groupby(["method", "seed"], sort=False):
+    compared = ended[ended["scheduled_epochs"].isin(lengths)] if len(lengths) else ended
+    for (method, seed), paid in compared.groupby(["method", "seed"], sort=False):
         done = paid[paid["state"] == "COMPLETE"]
         if done.empty:
             continue

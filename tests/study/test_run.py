@@ -126,14 +126,16 @@ def test_weights_are_timms_and_evaluate_to_the_reported_accuracy(undisturbed):
 
 def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
     rows = [
-        ("full", 0, 0, 90.0, 100.0),
-        ("tpe", 0, 0, 89.6, 60.0),
-        ("tpe", 0, 1, 89.5, 50.0),
-        ("tpe", 0, 2, 89.4, 10.0),
-        ("random", 0, 0, 80.0, 30.0),
-        ("random", 0, 1, 85.0, 90.0),
+        ("full", 0, 0, 20, 90.0, 100.0),
+        ("full", 0, 1, 10, 89.9, 50.0),  # of a sweep: shorter, so it stands for nothing
+        ("tpe", 0, 0, 20, 89.6, 60.0),
+        ("tpe", 0, 1, 20, 89.5, 50.0),
+        ("tpe", 0, 2, 20, 89.4, 10.0),
+        ("random", 0, 0, 20, 80.0, 30.0),
+        ("random", 0, 1, 20, 85.0, 90.0),
     ]
-    frame = pd.DataFrame(rows, columns=["method", "seed", "trial", "val_top1", "total_flops"]).assign(state="COMPLETE")
+    names = ["method", "seed", "trial", "scheduled_epochs", "val_top1", "total_flops"]
+    frame = pd.DataFrame(rows, columns=names).assign(state="COMPLETE", train_seconds=1.0, search_seconds=0.0)
     frame["own_flops"] = frame["total_flops"]
     heads = headline(frame, tolerance=0.5).set_index("method")
     assert heads["trial"].to_dict() == {"full": 0, "tpe": 1, "random": 1}
