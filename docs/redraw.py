@@ -75,9 +75,9 @@ def _compare(study: StudyTables) -> tuple[str, str]:
     config = study.config
     shorter = " (full-short: fewer, to autoprog's cost)" if "full-short" in config.methods else ""
     return markdown(comparison_rows(compare(study.trials, config.tolerance))), (
-        f"All methods at {config.recipe.epochs} epochs{shorter}. ±: standard error over seeds; differences are paired "
-        "by seed, with Student's t interval; costs and speed-ups include the search; spent: FLOPs of all trials that "
-        "finding the schedule took, over one run of full."
+        f"All methods scheduled for {config.recipe.epochs} epochs{shorter}. ±: standard error over seeds; differences "
+        "are paired by seed, with Student's t interval; costs and speed-ups include the search; spent: FLOPs of all "
+        "trials that finding the schedule took, over one run of full."
     )
 
 

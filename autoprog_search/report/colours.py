@@ -9,11 +9,12 @@ FULL = "#4D4D4D"  # the reference of every comparison, so not one colour among o
 PALETTE = ("#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#009E73", "#D55E00")
 SYMBOLS = ("square", "diamond", "circle", "triangle-up", "triangle-down", "pentagon")
 
-_ORDER = tuple(name for name in METHODS if name != "full")
+_MOST = ("full-short", "linear", "autoprog", "random", "tpe")  # in most studies, so no two share a colour
+_ORDER = tuple(dict.fromkeys((*_MOST, *(name for name in METHODS if name != "full"))))
 
 
 def colour_of(method: str) -> str:
-    """A method's colour, by its place in METHODS; black for a name that is not there."""
+    """A method's colour, the most frequent first, then by its place in METHODS; black for a name that is not there."""
     if method == "full":
         return FULL
     return PALETTE[_ORDER.index(method) % len(PALETTE)] if method in _ORDER else "#000000"

@@ -11,7 +11,16 @@ from scipy.optimize import isotonic_regression
 
 from autoprog_search.errors import StudyError
 from autoprog_search.study.results import COLUMNS as TRIALS
-from autoprog_search.study.targets import COLUMNS, SPLITS, cost_to_target, crossing, non_decreasing, standing, sweeps
+from autoprog_search.study.targets import (
+    COLUMNS,
+    COSTS,
+    SPLITS,
+    cost_to_target,
+    crossing,
+    non_decreasing,
+    standing,
+    sweeps,
+)
 from tests.swept import EPOCHS, swept_trials, trial_row
 
 FULL = 1e12  # FLOPs of full at the recipe's epochs
@@ -37,17 +46,17 @@ def row_of(trials: pd.DataFrame, method: str, split: str = "test", cost: str = "
 SWEPT_FULL = [(20, 1.0, 98.0), (10, 0.5, 97.0), (5, 0.25, 96.0)]
 
 
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("cost", ["flops", "flops_without_search", "seconds"])
 @pytest.mark.parametrize("margin", [0.0, 0.2, 1.0, 1.5])
-def test_a_curve_that_is_straight_in_log_cost(split, cost, margin):
-    row = row_of(table_of(full=SWEPT_FULL), "full", split, cost, margin=margin)
-    assert row["share"] == pytest.approx(2**-margin)
-    assert row["speedup"] == pytest.approx(2**margin)
-    assert row["bound"] == ""
-    assert row["target"] == pytest.approx(98 - margin - (0.5 if split == "validation" else 0))
-    assert row["share_low"] == pytest.approx(row["share"]) == row["share_high"]  # the seeds do not differ
-    assert (row["seeds"], row["lengths"], row["reached"]) == (3, 3, 100)
+def test_a_curve_that_is_straight_in_log_cost(margin):
+    table = cost_to_target(table_of(full=SWEPT_FULL), EPOCHS, margin)
+    assert list(zip(table["split"], table["cost"], strict=True)) == [(s, c) for s in SPLITS for c in COSTS]
+    assert table["share"].tolist() == pytest.approx([2**-margin] * 6)
+    assert table["speedup"].tolist() == pytest.approx([2**margin] * 6)
+    assert table["target"].tolist() == pytest.approx([98 - margin] * 3 + [97.5 - margin] * 3)
+    for end in ("share_low", "share_high"):  # the seeds do not differ
+        assert table[end].tolist() == pytest.approx(table["share"].tolist())
+    assert set(table["bound"]) == {""}
+    assert set(zip(table["seeds"], table["lengths"], table["reached"], strict=True)) == {(3, 3, 100)}
 
 
 def test_a_cheaper_method_and_the_columns():
