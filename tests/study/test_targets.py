@@ -111,7 +111,8 @@ def test_seeds_are_resampled_in_pairs_and_always_alike():
     """A method that is full plus a constant, seed by seed, meets full's accuracy at the same cost in every resample."""
     trials = swept_trials()
     full = trials[trials["method"] == "full"]
-    half = full.assign(method="linear", **{name: full[name] / 2 for name in ("train_flops", "total_flops", "own_flops")})
+    costs = ("train_flops", "total_flops", "own_flops")
+    half = full.assign(method="linear", **{name: full[name] / 2 for name in costs})
     both = pd.concat([full, half], ignore_index=True)
     table = cost_to_target(both, EPOCHS)
     pd.testing.assert_frame_equal(table, cost_to_target(both, EPOCHS))
