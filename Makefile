@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs-figures clean
+# The headline of studies/digits again, two of its five seeds, without its searches over several trials.
+QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear: {seeds: 2, epochs: [20, 28, 36]}, \
+	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
+	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
+
+.PHONY: demo test lint bench evidence-quick docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
@@ -20,6 +25,13 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.full_step
 	$(BIN)/python -m benchmarks.search_share
 	$(BIN)/python -m benchmarks.loader
+
+evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence.md again, under studies/digits_quick/
+	$(BIN)/autoprog-search study create digits_quick --skip-if-exists --config studies/digits/study.yaml \
+		--set 'methods=$(QUICK)'
+	$(BIN)/autoprog-search study run digits_quick --workers 2
+	$(BIN)/autoprog-search study compare digits_quick
+	$(BIN)/python -m benchmarks.repeated digits digits_quick
 
 docs-figures: $(VENV)/.installed  ## redraw the figures and tables of README and docs from studies/*/results.csv
 	$(BIN)/python -m pip install --quiet --editable '.[png]'
