@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from autoprog_search.errors import StudyError
 from autoprog_search.methods.table import VARIANT
 from autoprog_search.study.compare import mean_interval
 
@@ -29,16 +30,23 @@ COLUMNS = {
 
 
 def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
-    """One row a method or variant, from the first trial of each (method, seed) at the recipe's epochs.
+    """One row a variant, a plain method that has one, and full; from each seed's first trial at the recipe's epochs.
 
     Returns:
         The columns of `COLUMNS`, in the order of the trials table; a plain method has no difference.
+
+    Raises:
+        StudyError: no variant has a finished trial of that length.
     """
     done = trials[(trials["scheduled_epochs"] == epochs) & (trials["state"] == "COMPLETE")]
     done = done.sort_values("trial").groupby(["method", "seed"], sort=False).head(1)
     by_method = {str(method): group.set_index("seed").sort_index() for method, group in done.groupby("method")}
+    variants = [name for name in by_method if VARIANT in name]
+    if not variants:
+        raise StudyError(f"ablations: there is no finished trial of a METHOD{VARIANT}VARIANT at {epochs:g} epochs")
+    shown = {"full", *variants, *(name.partition(VARIANT)[0] for name in variants)}
     rows = []
-    for method in (name for name in trials["method"].unique() if name in by_method):
+    for method in (name for name in trials["method"].unique() if name in by_method and name in shown):
         group, (base, plus, _) = by_method[method], method.partition(VARIANT)
         differences = pd.Series(dtype=float)
         if plus and base in by_method:

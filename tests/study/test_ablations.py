@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from autoprog_search.errors import StudyError
 from autoprog_search.study.ablations import COLUMNS, ablations
 from autoprog_search.study.compare import mean_interval
 from autoprog_search.study.results import COLUMNS as TRIALS
@@ -14,13 +15,17 @@ FULL, PLAIN, VARIANT = [98.0, 98.2, 98.4], [97.0, 97.4, 97.1], [97.5, 97.5, 97.7
 
 
 def table() -> pd.DataFrame:
-    """Three seeds; the plain method also at half the length, the variant has a fourth seed and a failed one."""
+    """Three seeds; the plain method also at half the length, the variant has a fourth seed and a failed one.
+
+    Autoprog has no variant, so it is none of the rows.
+    """
     rows = [
         trial_row(method, seed, 0, EPOCHS, flops, top1, speedup_flops=8e11 / flops)
         for method, flops, accuracies in (
             ("full", 8e11, FULL),
             ("linear+zero_init", 4e11, [*VARIANT, 90.0]),
             ("linear", 4e11, PLAIN),
+            ("autoprog", 4e11, PLAIN),
         )
         for seed, top1 in enumerate(accuracies)
     ]
@@ -51,3 +56,9 @@ def test_a_variant_whose_plain_method_is_not_there():
     frame = table()
     (variant,) = ablations(frame[frame["method"] == "linear+zero_init"], EPOCHS).to_dict("records")
     assert pd.isna(variant["difference"])
+
+
+def test_without_a_variant_there_is_nothing_to_compare():
+    frame = table()
+    with pytest.raises(StudyError, match=r"no finished trial of a METHOD\+VARIANT at 20 epochs"):
+        ablations(frame[frame["method"] != "linear+zero_init"], EPOCHS)
