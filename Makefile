@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
@@ -20,6 +20,10 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.full_step
 	$(BIN)/python -m benchmarks.search_share
 	$(BIN)/python -m benchmarks.loader
+
+docs-figures: $(VENV)/.installed  ## redraw the figures and tables of README and docs from studies/*/results.csv
+	$(BIN)/python -m pip install --quiet --editable '.[png]'
+	$(BIN)/python -m docs.redraw
 
 clean:  ## remove the virtual environment and caches, no study
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

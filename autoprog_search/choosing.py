@@ -16,12 +16,14 @@ class Estimate:
         loss: mean cross-entropy with the supernet's shared weights, over the evaluation points of the search.
         loss_se: its standard error over the images.
         cost: of one training step, FLOPs or seconds (`score_cost`).
+        decrease: by how much the loss fell, where the score asks for it (`SCORES` says since when).
     """
 
     sub_network: SubNetwork
     loss: float
     loss_se: float
     cost: float
+    decrease: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

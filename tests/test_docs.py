@@ -7,12 +7,11 @@ import re
 import shlex
 from pathlib import Path
 
-import pandas as pd
+import pytest
 import yaml
 
-from autoprog_search.report.tables import comparison_rows
-from autoprog_search.study.compare import compare
 from autoprog_search.study.config import StudyConfig
+from docs import redraw
 from tests.tiny import cli, cli_here
 
 ROOT = Path(__file__).parent.parent
@@ -20,18 +19,15 @@ DEMO = ROOT / "studies/published/demo"
 README = (ROOT / "README.md").read_text()
 
 
-def published_table() -> str:
-    """The demo's comparison as Markdown, from the published results.csv."""
-    config = StudyConfig.model_validate(yaml.safe_load((DEMO / "study.yaml").read_text()))
-    rows = comparison_rows(compare(pd.read_csv(DEMO / "results.csv"), config.tolerance))
-    lines = ["| " + " | ".join(rows[0]) + " |", "| --- |" + " ---: |" * (len(rows[0]) - 1)]
-    return "\n".join([*lines, *("| " + " | ".join(str(v) for v in row.values()) + " |" for row in rows)])
+@pytest.mark.parametrize("page", redraw.pages(), ids=lambda page: page.name)
+def test_pages_quote_the_published_studies(page):
+    """`make docs-figures` would change nothing."""
+    assert redraw.rewritten(page) == page.read_text()
 
 
-def test_readme_quotes_the_published_demo():
-    quoted = re.search(r"<!-- demo-table.*?-->\n(.*?)\n<!-- /demo-table -->", README, flags=re.DOTALL)
-    assert quoted is not None
-    assert quoted[1] == published_table()
+def test_the_figures_of_the_pages_are_drawn_and_no_other():
+    shown = {quote.image for page in redraw.pages() for quote in redraw.quotes(page) if quote.kind == "figure"}
+    assert shown == set((ROOT / "docs/figures").iterdir())
 
 
 def test_published_demo_is_todays_configuration():

@@ -29,6 +29,7 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     from autoprog_search.report.page import report_page
     from autoprog_search.study.compare import compare_studies
     from autoprog_search.study.config import config_from_file
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import create_study
 
     workers = workers or os.cpu_count() or 1
@@ -45,8 +46,9 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     )
     complete = run_to_end(study, workers, device)
     echo_comparison(compare_studies([study]), "table")
-    write_atomic(study.folder / "report.html", report_page(study).encode())
-    figure = FIGURES["pareto"].draw(study, "flops")
+    tables = stored_tables(study)
+    write_atomic(study.folder / "report.html", report_page(tables).encode())
+    figure = FIGURES["pareto"].draw(tables, "flops")
     write_figure(figure, study.folder / "pareto.html")
     try:
         write_figure(figure, study.folder / "pareto.png")

@@ -65,7 +65,7 @@ def create(
     """Write a study's configuration and its trials; `study run` runs them.
 
     Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, grid,
-    tpe, nsga2, gp; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
+    tpe, nsga2, gp, asha, pbt; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
     threads.
     """
@@ -159,7 +159,7 @@ def _cell(value: object) -> object:
 @click.pass_obj
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
-    from autoprog_search.study.store import list_studies, open_study
+    from autoprog_search.study.store import ENDED_WELL, list_studies, open_study
 
     rows = []
     for name in list_studies(session.root):
@@ -175,7 +175,7 @@ def list_all(session: Session, fmt: Format) -> None:
                 "space": opened.config.space.name,
                 "data": opened.config.data.name,
                 "methods": ",".join(opened.config.methods),
-                "finished": f"{states.count('COMPLETE')}/{len(states)}",
+                "finished": f"{sum(state in ENDED_WELL for state in states)}/{len(states)}",
                 "failed": states.count("FAIL"),
             }
         )
@@ -240,9 +240,10 @@ def regret(session: Session, name: str, fmt: Format) -> None:
     """
     from autoprog_search.report.tables import regret_rows
     from autoprog_search.study.regret import regret_table, scored
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 
-    table = regret_table(scored(open_study(session.root, name)))
+    table = regret_table(scored(stored_tables(open_study(session.root, name))))
     finite = table.replace(float("inf"), float("nan"))  # JSON has no infinity
     echo_table(regret_rows(table) if fmt == "table" else plain_rows(finite), fmt)
 
@@ -254,13 +255,14 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, schedules, learning curves or one-shot estimates; on a table also its regret."""
+    """Draw a study's Pareto front, cost to target, schedules, curves or estimates; on a table also its regret."""
     from autoprog_search.report.figures import write_figure
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     output = output or opened.folder / f"{kind}.html"
-    write_figure(FIGURES[kind].draw(opened, cost), output)
+    write_figure(FIGURES[kind].draw(stored_tables(opened), cost), output)
     click.echo(output)
 
 
@@ -272,9 +274,10 @@ def report(session: Session, name: str, output: Path | None) -> None:
     """Write one self-contained HTML page: comparison, Pareto front, schedules, curves, estimates."""
     from autoprog_search.files import write_atomic
     from autoprog_search.report.page import report_page
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     output = output or opened.folder / "report.html"
-    write_atomic(output, report_page(opened).encode())
+    write_atomic(output, report_page(stored_tables(opened)).encode())
     click.echo(output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
     from optuna.samplers import BaseSampler
 
+    from autoprog_search.methods.asha import Curve
+
 
 NNI_NEEDS = ("nni_node", "pytorch_lightning")  # a folder `nni` stays where NNI was removed: it wrote a module there
 INSTALL_NNI = (
@@ -44,13 +46,15 @@ class MethodInfo:
         draw: says a trial's schedule before any trial runs, from its number and random numbers by a trial's number.
         sampler: import path of the Optuna sampler that answers.
         strategy: import path of the NNI strategy that proposes; NNI hosts its trials.
+        stop: import path of what ends a trial early, from the trials before it (`methods.asha.stops`).
         arguments: of the sampler or the strategy, from the number of trials.
         ranges: how the sampler is asked (`methods.optuna.Ranges`), as measured on toy studies of 50 trials (hypervolume
             over the optimum on two toys): TPE dynamic .943/.951, static .911/.883; GP dynamic .912/.850, static
             .937/.954; NSGA-II static .900/.870.
         distinct: it tries no schedule twice, so it has no more trials than the space has schedules.
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
-        sequential: a trial's schedule depends on the trials before it.
+        sequential: a trial's schedule, or its end, depends on the trials before it.
+        population: its trials of a seed train side by side, stage by stage, and copy each other (`methods.pbt`).
         searches_inside: its schedule comes from one-shot estimates of the run that it steers.
         paths: import path of a function that lists the ways its trials are led, a trial each.
         budget_of: the full network is trained to the total cost of that method's first trial of the same seed.
@@ -62,11 +66,13 @@ class MethodInfo:
     draw: Callable[[GrowthSpace, int, Callable[[int], Random]], Levels] | None = None
     sampler: str | None = None
     strategy: str | None = None
+    stop: str | None = None
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
     distinct: bool = False
     many_trials: bool = False
     sequential: bool = False
+    population: bool = False
     searches_inside: bool = False
     paths: str | None = None
     budget_of: str | None = None
@@ -84,6 +90,11 @@ class MethodInfo:
             return len(self.paths_of(space, force_growth))
         return space.count() if self.distinct else None
 
+    @property
+    def hosted(self) -> bool:
+        """Whether all trials of a seed run together, in the worker that takes one of them."""
+        return self.strategy is not None or self.population
+
     def make_sampler(self, seed: int, trials: int, **more: Any) -> BaseSampler:
         """The Optuna sampler, seeded."""
         assert self.sampler is not None
@@ -99,6 +110,10 @@ class MethodInfo:
         assert self.strategy is not None
         strategy: Strategy = _named(self.strategy)(seed=seed, **self.arguments(trials), **more)
         return strategy
+
+    def stops(self, curve: Curve, earlier: Iterable[Curve], full_flops: float) -> bool:
+        """Whether a trial ends early, at the last point of its curve (`methods.asha.stops`)."""
+        return self.stop is not None and bool(_named(self.stop)(curve, earlier, full_flops))
 
     def check_installed(self) -> None:
         """Whether what it needs is installed, without importing it.
@@ -191,6 +206,21 @@ METHODS: dict[str, MethodInfo] = {
         arguments=lambda trials: {"n_startup_trials": startup(trials), "warn_independent_sampling": False},
         many_trials=True,
         sequential=True,
+    ),
+    "asha": MethodInfo(
+        "uniform draws, stopped early by accuracy at rungs of cost spent (Li et al., MLSys 2020)",
+        draw=lambda space, number, rng: space.sample(rng(number)),
+        stop="autoprog_search.methods.asha:stops",
+        many_trials=True,
+        sequential=True,
+    ),
+    "pbt": MethodInfo(
+        "a population whose worse half copies the better at stage boundaries and explores (Jaderberg et al., 2017)",
+        draw=grid,  # members of one seed and one schedule would be the same run
+        distinct=True,
+        many_trials=True,
+        sequential=True,
+        population=True,
     ),
     "nni:autoprog": MethodInfo(
         "AutoProg as an NNI strategy: the same one-shot search",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from random import Random
 
 import torch
 import torch.nn.functional as F
@@ -32,16 +31,6 @@ def search_steps(stage: int, stage_steps: int, candidate_count: int, search_shar
             f"{candidate_count} candidates at least); train for more epochs"
         )
     return steps
-
-
-def draw(candidates: Sequence[SubNetwork], seed: int, step: int) -> SubNetwork:
-    """The candidate that trains at the search's step (from 0): a fresh permutation of all of them a pass.
-
-    A pure function, so all ranks draw the same. Every candidate trains equally often (strict fairness: Chu et al.,
-    FairNAS, ICCV 2021): in searches of a few steps a candidate, independent draws would miss some altogether.
-    """
-    turn, position = divmod(step, len(candidates))
-    return Random(f"{seed}/{turn}").sample(candidates, len(candidates))[position]
 
 
 def evaluation_points(steps: int, points: int) -> set[int]:

@@ -1,4 +1,4 @@
-"""The score of a one-shot search: estimated loss against cost (section 4, equation 8; numpy only).
+"""The score of a one-shot search: estimated loss, or how fast it falls, against cost (section 4, equation 8; no torch).
 
 The paper minimises L * T^w, with w fitted so that a candidate on the trend L ~ b * T^a of its fellows scores like any
 other: what wins is what lies below the trend.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class ScoreRule:
 
     Attributes:
         score: name in SCORES.
-        w: exponent, None to fit it at every stage.
+        w: exponent; None: the score's own, or fitted at every stage where it has none.
         w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
         w_default: exponent where none can be fitted and none was fitted before.
         tie_se: candidates tie with the best whose score is above its by no more than so many standard errors of the
@@ -61,13 +62,40 @@ def loss_cost(losses: np.ndarray, costs: np.ndarray, w: float) -> np.ndarray:
     return np.asarray(losses * (costs / costs.max()) ** w)
 
 
-SCORES: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {"loss_cost": loss_cost}
+def decrease_per_cost(decreases: np.ndarray, costs: np.ndarray, w: float) -> np.ndarray:
+    """-D / T^w, lower is better: the fastest to learn for its cost. Where the loss rose, dearer looks better."""
+    return np.asarray(-decreases / (costs / costs.max()) ** w)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good a candidate is.
+
+    Attributes:
+        values: (losses or decreases, costs, w) -> scores, the least of which wins.
+        decrease: whose fall of the loss it takes instead of the loss: since the stage began (`stage`: from the loss of
+            the sub-network that it found; of a guess between the classes at stage 1), or of the candidate itself from
+            the search's first evaluation to its last (`search`: a slope over a short lag).
+        w: exponent of the cost; None: fitted.
+    """
+
+    values: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+    decrease: Literal["stage", "search"] | None = None
+    w: float | None = None
+
+
+SCORES: dict[str, Score] = {
+    "loss_cost": Score(loss_cost),
+    "loss_decrease_per_flop": Score(decrease_per_cost, decrease="stage", w=1.0),
+    "slope": Score(decrease_per_cost, decrease="search", w=1.0),
+}
 
 
 def weight_of(context: StageContext, rule: ScoreRule) -> float:
-    """The exponent at this stage: given; fitted here; the last one that could be fitted; or the default."""
-    if rule.w is not None:
-        return rule.w * rule.w_scale
+    """The exponent at this stage: given; the score's own; fitted here; the last that could be fitted; the default."""
+    given = rule.w if rule.w is not None else SCORES[rule.score].w
+    if given is not None:
+        return given * rule.w_scale
     for estimates in (context.estimates or (), *reversed(context.history)):
         fitted = fit_weight([e.loss for e in estimates], [e.cost for e in estimates])
         if fitted is not None:
@@ -96,9 +124,11 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
         return Choice(context.candidates[0])
     estimates: Sequence[Estimate] = context.estimates or ()
     assert estimates, "a score needs estimates"
-    w = weight_of(context, rule)
+    w, score = weight_of(context, rule), SCORES[rule.score]
     costs = np.array([e.cost for e in estimates], dtype=float)
-    scores = SCORES[rule.score](np.array([e.loss for e in estimates], dtype=float), costs, w)
+    measured = [e.decrease if score.decrease else e.loss for e in estimates]
+    assert None not in measured, "the run was told of another score"
+    scores = score.values(np.array(measured, dtype=float), costs, w)
     if rule.target_speedup is not None:
         assert context.ends is not None, "a target needs to know where the run may end"
         allowed = on_target(context.ends, 1 / rule.target_speedup)
@@ -110,5 +140,6 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
     winner = min(tied, key=lambda i: (costs[i], i))
     others = np.delete(scores, winner)
     others = others[np.isfinite(others)]
-    margin = float((others.min() - scores[winner]) / abs(scores[winner])) if len(others) else None
+    comparable = len(others) and scores[winner]  # nothing is so many times above 0
+    margin = float((others.min() - scores[winner]) / abs(scores[winner])) if comparable else None
     return Choice(estimates[winner].sub_network, w=w, margin=margin)

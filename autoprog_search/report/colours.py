@@ -27,3 +27,9 @@ def symbol_of(method: str) -> str:
         return "x"
     place = _ORDER.index(method)
     return SYMBOLS[(place + place // len(PALETTE)) % len(SYMBOLS)]
+
+
+def dash_of(method: str) -> str:
+    """A method's kind of line: methods that share a colour differ in it."""
+    kinds = ("solid", "dash", "dot", "dashdot")
+    return kinds[_ORDER.index(method) // len(PALETTE) % len(kinds)] if method in _ORDER else kinds[0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from autoprog_search.study.store import StoredStudy
+    from autoprog_search.study.results import StudyTables
 
 NO_CHROME = (
     "png: no Chrome for kaleido; `pip install autoprog-search[png]` and a Chrome or Chromium (`plotly_get_chrome` "
@@ -32,56 +32,63 @@ class FigureInfo:
 
     Attributes:
         caption: one line that says how to read it.
-        draw: (study, cost) to a plotly figure; raises ConfigError where that cost is not stored for it, StudyError
-            where there is nothing to draw yet.
+        draw: (a study's tables, cost) to a plotly figure; raises ConfigError where that cost is not stored for it,
+            StudyError where there is nothing to draw yet.
         on_tables: only studies on a table have it.
     """
 
     title: str
     caption: str
-    draw: Callable[[StoredStudy, CostKind], go.Figure]
+    draw: Callable[[StudyTables, CostKind], go.Figure]
     on_tables: bool = False
 
 
-def _pareto(study: StoredStudy, cost: CostKind) -> go.Figure:
+def _pareto(study: StudyTables, cost: CostKind) -> go.Figure:
     from autoprog_search.report.pareto import draw_pareto_front, pareto_front
-    from autoprog_search.study.results import trials_frame
 
-    front = pareto_front(trials_frame(study), cost)
+    front = pareto_front(study.trials, cost)
     if not len(front.cost):
         raise _nothing_finished(study)
     return draw_pareto_front(front)
 
 
-def _schedule(study: StoredStudy, cost: CostKind) -> go.Figure:
+def _cost_to_target(study: StudyTables, cost: CostKind) -> go.Figure:
+    from autoprog_search.report.cost_to_target import draw_target_curves, target_curves
+
+    if not (study.trials["state"] == "COMPLETE").any():
+        raise _nothing_finished(study)
+    curves = target_curves(study.trials, study.config.recipe.epochs, cost)
+    return draw_target_curves(curves, "FLOPs" if cost == "flops" else "seconds")
+
+
+def _schedule(study: StudyTables, cost: CostKind) -> go.Figure:
     from autoprog_search.report.schedules import draw_schedules, staircases
 
     return draw_schedules(staircases(_heads(study)))
 
 
-def _curves(study: StoredStudy, cost: CostKind) -> go.Figure:
+def _curves(study: StudyTables, cost: CostKind) -> go.Figure:
     from autoprog_search.report.curves import draw_curves, validation_curves
-    from autoprog_search.study.results import curves_frame
 
-    return draw_curves(validation_curves(curves_frame(study), _heads(study), cost))
+    curves = validation_curves(study.curves, _heads(study), cost)
+    if not curves:
+        raise StudyError(f"study {study.config.name!r} has no learning curves: they were not published")
+    return draw_curves(curves)
 
 
-def _estimates(study: StoredStudy, cost: CostKind) -> go.Figure:
+def _estimates(study: StudyTables, cost: CostKind) -> go.Figure:
     from autoprog_search.report.estimates import draw_estimates, stage_estimates
-    from autoprog_search.study.results import estimates_frame
 
     stored = study.config.growth.score_cost
     if cost != stored:
         raise ConfigError(f"cost: this study's estimates are stored against {stored} only, got {cost!r}; use {stored}")
-    stages = stage_estimates(
-        estimates_frame(study), study.config.space.patch_size, "FLOPs" if stored == "flops" else "s"
-    )
+    stages = stage_estimates(study.estimates, study.config.space.patch_size, "FLOPs" if stored == "flops" else "s")
     if not stages:
         raise StudyError(f"study {study.config.name!r} has no one-shot estimates: no finished trial searched")
     return draw_estimates(stages)
 
 
-def _regret(study: StoredStudy, cost: CostKind) -> go.Figure:
+def _regret(study: StudyTables, cost: CostKind) -> go.Figure:
     from autoprog_search.report.regret import draw_regret
     from autoprog_search.study.regret import regret_curves, scored
 
@@ -90,16 +97,16 @@ def _regret(study: StoredStudy, cost: CostKind) -> go.Figure:
     return draw_regret(regret_curves(scored(study)))
 
 
-def _heads(study: StoredStudy) -> pd.DataFrame:
-    from autoprog_search.study.results import headline, trials_frame
+def _heads(study: StudyTables) -> pd.DataFrame:
+    from autoprog_search.study.results import headline
 
-    heads = headline(trials_frame(study), study.config.tolerance)
+    heads = headline(study.trials, study.config.tolerance)
     if heads.empty:
         raise _nothing_finished(study)
     return heads
 
 
-def _nothing_finished(study: StoredStudy) -> StudyError:
+def _nothing_finished(study: StudyTables) -> StudyError:
     return StudyError(f"study {study.config.name!r} has no finished trial yet; run it first")
 
 
@@ -109,6 +116,13 @@ FIGURES: dict[str, FigureInfo] = {
         "Every finished trial of every seed: test top-1 against the cost of training and search. Steps: the best a "
         "method reached at that cost or less (its filled points); broad grey: the best of all methods.",
         _pareto,
+    ),
+    "cost-to-target": FigureInfo(
+        "Cost to target",
+        "Test top-1 (mean over seeds, bars: one standard error) against cost, a point a training length, full training "
+        "at the recipe's epochs = 1. Dashed: the target, full's accuracy minus 0.2 points; a ring where a method's "
+        "(non-decreasing) curve meets it. The further left, the cheaper; the legend says how many times.",
+        _cost_to_target,
     ),
     "schedule": FigureInfo(
         "Growth schedules",

@@ -58,13 +58,17 @@ def loader_notes(done: pd.DataFrame) -> list[str]:
 
 
 def unfinished_notes(trials: pd.DataFrame) -> list[str]:
-    """How many trials failed or have not finished, and of which methods."""
+    """How many trials were stopped early, failed or have not finished, and of which methods."""
     notes = []
-    failed, waiting = trials[trials["state"] == "FAIL"], trials[~trials["state"].isin(["COMPLETE", "FAIL"])]
-    for group, what in ((failed, "failed"), (waiting, "not finished")):
+    for states, what, where in (
+        (("PRUNED",), "stopped early", "they count as trials and in what was spent, in nothing else"),
+        (("FAIL",), "failed", "no number here includes them"),
+        (("RUNNING", "WAITING"), "not finished", "no number here includes them"),
+    ):
+        group = trials[trials["state"].isin(states)]
         if len(group):
             counts = ", ".join(f"{method} {n}" for method, n in group["method"].value_counts(sort=False).items())
-            notes.append(f"Trials {what}: {len(group)} of {len(trials)} ({counts}); no number here includes them.")
+            notes.append(f"Trials {what}: {len(group)} of {len(trials)} ({counts}); {where}.")
     return notes
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from autoprog_search.cost import CostKind
@@ -20,39 +19,28 @@ from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page_style import CSS
 from autoprog_search.report.tables import HEADERS, comparison_rows
 from autoprog_search.study.compare import COLUMNS, compare
-from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.results import StudyTables
 
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-STATES = {"COMPLETE": "finished", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
-
-
-class Snapshot(StoredStudy):
-    """A study as it was at one moment, so that the page's parts agree while it runs, and the storage is read once."""
-
-    def __init__(self, study: StoredStudy) -> None:
-        super().__init__(study.folder, study.config)
-        self._trials = study.trials()
-
-    def trials(self) -> dict[Job, FrozenTrial]:
-        """The trials as they were then."""
-        return self._trials
+STATES = {
+    "COMPLETE": "finished",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
-def report_page(study: StoredStudy) -> str:
+def report_page(study: StudyTables) -> str:
     """The study's self-contained HTML page; plotly.js is in it once."""
-    study = Snapshot(study)
-    trials = trials_frame(study)
+    trials = study.trials
     title = f"Study {study.config.name}"
     finished = bool((trials["state"] == "COMPLETE").any())
     sections = [
-        _header(study, trials),
-        _section("Comparison", _comparison(study, trials) if finished else "<p>No trial has finished yet.</p>"),
+        _header(study),
+        _section("Comparison", _comparison(study) if finished else "<p>No trial has finished yet.</p>"),
         _section("How to read it", _list(reading_notes(trials, study.config.tolerance))),
         *(_figures(study) if finished else ()),
-        _section("Configuration and provenance", _configuration(study, trials)),
+        _section("Configuration and provenance", _configuration(study)),
     ]
     script = f"<script>{get_plotlyjs()}</script>" if finished else ""
     return (
@@ -67,8 +55,8 @@ def report_page(study: StoredStudy) -> str:
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _header(study: StoredStudy, trials: pd.DataFrame) -> str:
-    config, space = study.config, study.config.space
+def _header(study: StudyTables) -> str:
+    config, space, trials = study.config, study.config.space, study.trials
     resolutions = [round(n**0.5) * space.patch_size for n in space.patches]
     states = trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {word}" for state, word in STATES.items() if state in states)
@@ -85,8 +73,8 @@ def _levels(levels: Iterable[int]) -> str:
     return ", ".join(str(level) for level in levels)
 
 
-def _comparison(study: StoredStudy, trials: pd.DataFrame) -> str:
-    rows = comparison_rows(compare(trials, study.config.tolerance))
+def _comparison(study: StudyTables) -> str:
+    rows = comparison_rows(compare(study.trials, study.config.tolerance))
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in HEADERS)
     body = ""
     for row in rows:
@@ -105,7 +93,7 @@ def _comparison(study: StoredStudy, trials: pd.DataFrame) -> str:
     )
 
 
-def _figures(study: StoredStudy) -> Iterable[str]:
+def _figures(study: StudyTables) -> Iterable[str]:
     """The section of each figure that can be drawn, the Pareto front for both costs; why, for one that cannot."""
     stored: CostKind = study.config.growth.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
@@ -126,8 +114,8 @@ def _figures(study: StoredStudy) -> Iterable[str]:
             yield _section(title, f'<div class="plot">{drawn}</div>{caption}')
 
 
-def _configuration(study: StoredStudy, trials: pd.DataFrame) -> str:
-    done = trials[trials["state"] == "COMPLETE"]
+def _configuration(study: StudyTables) -> str:
+    done = study.trials[study.trials["state"] == "COMPLETE"]
     provenance: dict[str, Any] = {
         "device": [str(d) for d in done["device"].dropna().unique() if d],
         "versions": [_versions(v) for v in done["versions"].dropna().unique()],

@@ -1,8 +1,10 @@
-"""The comparison as text, for the HTML page and the terminal."""
+"""Comparison, cost to target and ablations as text, for the HTML page, the terminal and the docs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -52,6 +54,57 @@ def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
+def target_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a method of `study.targets.cost_to_target`: how many times cheaper than full it meets the target."""
+    columns = {
+        "FLOPs [95 % interval]": ("test", "flops"),
+        "FLOPs without search": ("test", "flops_without_search"),
+        "seconds": ("test", "seconds"),
+        "FLOPs, validation split": ("validation", "flops"),
+    }
+    rows = []
+    for method, group in table.groupby("method", sort=False):
+        cells = {(str(row["split"]), str(row["cost"])): row for row in group.to_dict("records")}
+        lengths = group[["seeds", "lengths"]].iloc[0]
+        row = {"method": str(method), "seeds": str(lengths["seeds"]), "lengths": str(lengths["lengths"])}
+        rows.append(row | {header: _target_cell(cells.get(key)) for header, key in columns.items()})
+    return rows
+
+
+def _target_cell(row: Mapping[Hashable, Any] | None) -> str:
+    """For example `2.10× [1.85, 2.40]`; 0 as an end says that some resamples do not reach the target at all."""
+    if row is None:
+        return MISSING
+    low, high = row["speedup_low"], row["speedup_high"]
+    interval = f" [{low:.2f}, {high:.2f}]" if row["bound"] != "more than" and math.isfinite(low) else ""
+    return target_text(row) + interval
+
+
+def target_text(row: Mapping[Any, Any]) -> str:
+    """A row of `study.targets`: `2.10×`, `≥ 4.00×` (its cheapest length is above the target), or that it never is."""
+    if row["bound"] == "more than":
+        return f"not reached by {times_text(row['share'])} full's cost"
+    return f"≥ {times_text(row['speedup'])}" if row["bound"] == "at most" else times_text(row["speedup"])
+
+
+def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a method or variant of `study.ablations.ablations`' table."""
+    return [
+        {
+            "method": str(row["method"]),
+            "seeds": str(row["seeds"]),
+            "validation top-1, %": _with_error(row["val_top1"], row["val_top1_se"]),
+            "difference to the plain method, points [95 % interval]": interval_text(
+                row["difference"], row["difference_low"], row["difference_high"]
+            ),
+            "test top-1, %": _with_error(row["top1"], row["top1_se"]),
+            "FLOPs": flops_text(row["total_flops"]),
+            "speed-up, FLOPs": times_text(row["speedup_flops"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
 def regret_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """One row a method of `study.regret.regret_table`'s table, as text."""
     return [
@@ -75,6 +128,12 @@ def _until(median: float, never: float) -> str:
     if math.isnan(median):
         return MISSING
     return (f"{median:.2f}×" if math.isfinite(median) else "never") + (f" (never: {never:.0f} %)" if never else "")
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of equal keys as a Markdown table; the first column is words, the others numbers."""
+    lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _with_error(mean: float, error: float) -> str:

@@ -17,7 +17,7 @@ COLUMNS = {
     "study": "study",
     "method": "method",
     "seeds": "seeds with a finished trial",
-    "trials": "finished trials, all seeds",
+    "trials": "finished trials, all seeds, those stopped early included",
     "top1": "test accuracy of the headline trials, mean over seeds, %",
     "top1_se": "its standard error, points",
     "val_top1": "validation accuracy of the same trials, %",
@@ -29,7 +29,7 @@ COLUMNS = {
     "speedup_flops": "full's FLOPs over the trial's, mean over seeds",
     "speedup_seconds": "the same in seconds",
     "search_share": "search FLOPs over total FLOPs of the trial, mean, %",
-    "spent": "FLOPs of all trials that finding the headline took, over full's of one run",
+    "spent": "FLOPs of all steps of all trials that finding the headline took, over full's of one run",
 }
 
 
@@ -50,6 +50,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
         return Interval(mean, float("nan"), float("nan"))
     half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
     return Interval(mean, mean - half, mean + half)
+
+
+def equal_epochs(frame: pd.DataFrame, epochs: float) -> pd.DataFrame:
+    """The trials that were to train so many epochs, of a table whose methods may sweep several lengths."""
+    return frame[frame["scheduled_epochs"] == epochs]
 
 
 def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:

@@ -243,6 +243,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
             raise ConfigError(f"methods, {name}, epochs: one schedule can be trained at several lengths, no search")
         if plan.space and info.strategy is not None:
             raise ConfigError(f"methods, {name}, space: NNI's methods search the study's own space")
+        if info.population and plan.trials < 2:
+            raise ConfigError(f"methods, {name}, trials: {plan.trials} is no population; give it 2 or more")
         needed = info.budget_of or info.schedule_of
         if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
             raise ConfigError(f"methods: {name} follows {needed}, which must be there for the same seeds")

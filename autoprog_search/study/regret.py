@@ -21,8 +21,7 @@ from scipy import stats
 
 from autoprog_search.errors import StudyError
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.results import StudyTables
 from autoprog_search.study.tabular import GrowthTable, load_table
 
 REFERENCE = (1.1, -0.1)  # normalised cost and accuracy
@@ -77,7 +76,7 @@ def hypervolume(costs: np.ndarray, values: np.ndarray, reference: tuple[float, f
     return float(volume)
 
 
-def scored(study: StoredStudy) -> pd.DataFrame:
+def scored(study: StudyTables) -> pd.DataFrame:
     """The study's finished trials in the table's terms, in the order they ran.
 
     Returns:
@@ -89,8 +88,7 @@ def scored(study: StoredStudy) -> pd.DataFrame:
     """
     if study.config.data.table is None:
         raise StudyError(f"study {study.config.name!r} is on no table, so the truth about its schedules is not known")
-    frame = trials_frame(study)
-    done = frame[frame["state"] == "COMPLETE"]
+    done = study.trials[study.trials["state"] == "COMPLETE"]
     if done.empty:
         raise StudyError(f"study {study.config.name!r} has no finished trial yet; run it first")
     return _scored(done, load_table(study.config.data.table))

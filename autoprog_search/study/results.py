@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from autoprog_search.files import write_atomic
+from autoprog_search.errors import StudyError
+from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
+from autoprog_search.training.recipe import validated
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ COLUMNS = (
     Column("seed", "", "seed of weights, order and augmentation"),
     Column("trial", "", "number within the method and seed"),
     Column("w_scale", "", "autoprog: multiple of the fitted exponent w, 1 in its first trial"),
-    Column("state", "", "COMPLETE, FAIL, RUNNING or WAITING"),
+    Column("state", "", "COMPLETE, PRUNED (stopped early: no test accuracy), FAIL, RUNNING or WAITING"),
     Column("depths", "blocks", "depth of each stage"),
     Column("patches", "", "patches of each stage"),
     Column("resolutions", "px", "image side of each stage"),
@@ -42,6 +49,9 @@ COLUMNS = (
     Column("train_flops", "FLOPs", "of all training steps, supernet steps included"),
     Column("search_flops", "FLOPs", "of one-shot estimates (and of the profile, where the score used it)"),
     Column("total_flops", "FLOPs", "training and search"),
+    Column(
+        "own_flops", "FLOPs", "of the steps taken in this trial: pbt's without what it copied, with what it gave up"
+    ),
     Column("metric", "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI's strategies maximise"),
     Column("train_seconds", "s", "steps x the sub-network's median step time in the study's profile of this device"),
     Column("search_seconds", "s", "clock time of the estimates"),
@@ -75,10 +85,12 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
     measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
     numbers = ["epochs", "scheduled_epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
-    frame["metric"] = study.config.nni.metric(frame["val_top1"], frame["total_flops"] / full_flops)
+    frame["own_flops"] = frame["own_flops"].fillna(frame["total_flops"])
+    total_flops = frame["total_flops"].where(frame["state"] == "COMPLETE")  # a part of a run is no faster a run
+    frame["metric"] = study.config.nni.metric(frame["val_top1"], total_flops / full_flops)
     full = frame[(frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")
-    frame["speedup_flops"] = frame["seed"].map(full["total_flops"]) / frame["total_flops"]
-    seconds = frame["train_seconds"] + frame["search_seconds"]
+    frame["speedup_flops"] = frame["seed"].map(full["total_flops"]) / total_flops
+    seconds = (frame["train_seconds"] + frame["search_seconds"]).where(frame["state"] == "COMPLETE")
     frame["speedup_seconds"] = frame["seed"].map(full["train_seconds"] + full["search_seconds"]) / seconds
     return frame
 
@@ -120,6 +132,65 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@dataclass(frozen=True)
+class StudyTables:
+    """A study as its configuration and its results, from its storage or as they were published.
+
+    Attributes:
+        trials, curves, estimates: what `trials_frame`, `curves_frame` and `estimates_frame` give.
+    """
+
+    config: StudyConfig
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    estimates: pd.DataFrame
+
+
+class _Snapshot(StoredStudy):
+    """A study as it was at one moment."""
+
+    def __init__(self, study: StoredStudy) -> None:
+        super().__init__(study.folder, study.config)
+        self._trials = study.trials()
+
+    def trials(self) -> dict[Job, FrozenTrial]:
+        return self._trials
+
+
+def stored_tables(study: StoredStudy) -> StudyTables:
+    """The tables as they are now; the storage is read once, so that they agree while the study runs."""
+    now = _Snapshot(study)
+    return StudyTables(study.config, trials_frame(now), curves_frame(now), estimates_frame(now))
+
+
+def published_tables(folder: Path) -> StudyTables:
+    """The tables of a folder with study.yaml and results.csv, without a storage.
+
+    Where there is no curves.csv or estimates.csv, that table is empty.
+
+    Raises:
+        StudyError: a file cannot be read, or the results lack a column.
+    """
+    path = folder / "study.yaml"
+    config = validated(StudyConfig, read_yaml(path, StudyError), str(path))
+    trials = _csv(folder / "results.csv")
+    others = (folder / "curves.csv", folder / "estimates.csv")
+    curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
+    missing = [column.name for column in COLUMNS if column.name not in trials]
+    if missing:
+        raise StudyError(f"{folder / 'results.csv'}: no column {missing[0]!r}; `study export` writes all of them")
+    return StudyTables(config, trials, curves, estimates)
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:  # what a table without rows is exported as
+        return pd.DataFrame()
+    except (OSError, ValueError) as reason:
+        raise StudyError(f"{path} cannot be read: {' '.join(str(reason).split())}") from None
+
+
 def export(study: StoredStudy) -> list[str]:
     """Write results.csv and results.parquet (and the curves and estimates) into the study's folder.
 
@@ -144,19 +215,25 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     the most accurate. The test split has no say.
 
     Returns:
-        Rows of `frame`, with `trials` and `spent_flops`: total FLOPs of all the (method, seed)'s trials.
+        Rows of `frame`, with `trials`: how many of the (method, seed) ended well, stopped early or not, and
+        `spent_flops`, `spent_seconds`: of all the steps and searches that these took.
     """
-    done = frame[frame["state"] == "COMPLETE"]
-    full = done[(done["method"] == "full") & (done["trial"] == 0)].set_index("seed")["val_top1"]
+    ended, complete = frame[frame["state"].isin(ENDED_WELL)], frame["state"] == "COMPLETE"
+    full = frame[complete & (frame["method"] == "full") & (frame["trial"] == 0)].set_index("seed")["val_top1"]
     rows = []
-    for (method, seed), group in done.groupby(["method", "seed"], sort=False):
+    for (method, seed), paid in ended.groupby(["method", "seed"], sort=False):
+        done = paid[paid["state"] == "COMPLETE"]
+        if done.empty:
+            continue
         target = full.get(seed, np.nan) - tolerance
-        enough = group[group["val_top1"] >= target]
+        enough = done[done["val_top1"] >= target]
         if len(enough):
             best = enough.sort_values(["total_flops", "val_top1", "trial"], ascending=[True, False, True]).iloc[0]
         else:
-            best = group.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
+            best = done.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
         # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
-        spent = best["total_flops"] if method_named(str(method)).program else group["total_flops"].sum()
-        rows.append({**best, "trials": len(group), "spent_flops": spent})
-    return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops"])
+        paid = paid.loc[[best.name]] if method_named(str(method)).program else paid
+        spent_seconds = (paid["train_seconds"] + paid["search_seconds"]).sum()
+        spent = {"spent_flops": paid["own_flops"].sum(), "spent_seconds": spent_seconds}
+        rows.append({**best, "trials": len(paid), **spent})
+    return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops", "spent_seconds"])

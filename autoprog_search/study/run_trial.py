@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -19,6 +20,7 @@ from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import export_weights
 from autoprog_search.training.data import Data
+from autoprog_search.training.interrupt import StoppedEarly
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.recipe import Recipe, validated
 from autoprog_search.training.spec import (
@@ -28,7 +30,7 @@ from autoprog_search.training.spec import (
     planned_steps,
     steps_of_stages,
 )
-from autoprog_search.training.state import Progress, RunResult
+from autoprog_search.training.state import Progress, RunResult, RunState
 from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ def run_trial(
         method: who chooses, where a host other than Optuna does; None: the method table says.
 
     Returns:
-        COMPLETE, or FAIL where training failed; the reason is stored with the trial.
+        COMPLETE; PRUNED where the method ended it early; FAIL where training failed, the reason is stored with the
+        trial.
 
     Raises:
         Interrupted: `should_stop` said so.
@@ -73,21 +76,64 @@ def run_trial(
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        result = trainer.run()
+        full_flops = _full_flops(study, trainer.full_step_flops(), data)
+        result = trainer.run(partial(_stops, study, job, full_flops=full_flops))
+    except StoppedEarly:
+        row = cost_row(spec, trainer.state, trainer.train_flops(), profile, data.train_size // spec.recipe.batch_size)
+        row |= {"val_top1": row["curve"][-1]["val_top1"], "full_flops": full_flops}
+        row["scheduled_epochs"] = spec.recipe.epochs
+        _end(study, job, trial, row, TrialState.PRUNED)
+        return TrialState.PRUNED
     except RunFailedError as error:
         fail(study, job, str(error))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return TrialState.FAIL
-    export_weights(folder / WEIGHTS, result.weights)
-    row = result_row(spec, result, profile, trainer.data.train_size // spec.recipe.batch_size)
-    planned = planned_steps(study.config.space, study.config.recipe, trainer.data.train_size)
-    row["full_flops"] = result.step_flops_full * sum(planned)  # what `full` costs; full-short trains fewer steps
-    row["scheduled_epochs"] = spec.recipe.epochs
+    finish(study, job, trial, spec, result, data, profile)
+    return TrialState.COMPLETE
+
+
+def finish(
+    study: StoredStudy,
+    job: Job,
+    trial: Trial,
+    spec: RunSpec,
+    result: RunResult,
+    data: Data,
+    profile: StepProfile,
+    **more: Any,
+) -> None:
+    """Store a trial that was trained to its end: its weights, its row, and more columns."""
+    export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
+    row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
+    row |= {
+        "full_flops": _full_flops(study, result.step_flops_full, data),
+        "scheduled_epochs": spec.recipe.epochs,
+        **more,
+    }
+    _end(study, job, trial, row, TrialState.COMPLETE)
+
+
+def _full_flops(study: StoredStudy, step_flops: int, data: Data) -> int:
+    """What `full` costs, whatever the trial's own length."""
+    return step_flops * sum(planned_steps(study.config.space, study.config.recipe, data.train_size))
+
+
+def _end(study: StoredStudy, job: Job, trial: Trial, row: dict[str, Any], state: TrialState) -> None:
+    """Store what a trial ended with."""
     for name, value in row.items():
         trial.set_user_attr(name, value)
-    trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return TrialState.COMPLETE
+    values = [row["total_flops"], row["val_top1"]] if state == TrialState.COMPLETE else None
+    trial.study.tell(trial.number, values, state)
+    (study.trial_folder(job) / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _stops(study: StoredStudy, job: Job, curve: list[dict[str, Any]], *, full_flops: float) -> bool:
+    """Whether the trial's method gives it up here."""
+    info = method_named(job.method)
+    if info.stop is None:
+        return False
+    earlier = study.optuna_study(job.method, job.seed).get_trials(deepcopy=False)[: job.trial]
+    return info.stops(curve, [t.user_attrs["curve"] for t in earlier if "curve" in t.user_attrs], full_flops)
 
 
 def check_study(study: StoredStudy, data: Data) -> None:
@@ -177,7 +223,21 @@ def _finished(study: StoredStudy, job: Job) -> FrozenTrial:
 
 def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, epoch_steps: int) -> dict[str, Any]:
     """What is stored of a finished run: plain values, one a column of `study/results.py`, and its details."""
-    state, space = result.state, spec.space
+    return cost_row(spec, result.state, result.train_flops, profile, epoch_steps) | {
+        "val_top1": result.val.top1,
+        "top1": result.test.top1,
+        "top5": result.test.top5,
+        "ema_top1": result.test_ema.top1,
+        "loss": result.test.loss,
+        "step_flops_full": result.step_flops_full,
+    }
+
+
+def cost_row(
+    spec: RunSpec, state: RunState, train_flops: int, profile: StepProfile | None, epoch_steps: int
+) -> dict[str, Any]:
+    """What is stored of a run wherever it ended: the stages it began, what it spent, how it went."""
+    space = spec.space
     chosen = [record.chosen for record in state.stages]
     train_seconds = (
         sum(count * profile.seconds[s] for s, count in state.steps.items())
@@ -192,22 +252,16 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
         "depths": [s.depth for s in chosen],
         "patches": [s.patches for s in chosen],
         "resolutions": [s.resolution(space.patch_size) for s in chosen],
-        "stage_epochs": [steps / epoch_steps for steps in spec.stage_steps],
-        "val_top1": result.val.top1,
-        "top1": result.test.top1,
-        "top5": result.test.top5,
-        "ema_top1": result.test_ema.top1,
-        "loss": result.test.loss,
-        "train_flops": result.train_flops,
+        "stage_epochs": [steps / epoch_steps for steps in spec.stage_steps[: len(chosen)]],
+        "train_flops": train_flops,
         "search_flops": search_flops,
-        "total_flops": result.train_flops + search_flops,
+        "total_flops": train_flops + search_flops,
         "train_seconds": train_seconds,
         "search_seconds": search_seconds,
         "loader_seconds": state.loader_seconds,
         "stage_seconds": state.stage_seconds,
         "wall_seconds": state.wall_seconds,
         "epochs": state.step / epoch_steps,
-        "step_flops_full": result.step_flops_full,
         "curve": state.curve,
         "stages": [record.to_dict() for record in state.stages],
         "versions": versions(),

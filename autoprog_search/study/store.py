@@ -34,6 +34,8 @@ DIRECTIONS: list[Literal["minimize", "maximize"]] = [
     "minimize",
     "maximize",
 ]  # total FLOPs (training and search), val_top1
+ENDED_WELL = ("COMPLETE", "PRUNED")
+"""States of trials that ended as their method wanted: trained to the end, or given up for others."""
 
 JOURNAL = "journal:///"
 
@@ -111,8 +113,8 @@ class StoredStudy:
             for seed in self.config.seeds(method):
                 there = not on_table or self.optuna_name(method, seed) in known
                 trials = self.optuna_study(method, seed).get_trials(deepcopy=False) if there else []
-                trials += [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials))
-                stored.update((Job(method, seed, t), trial) for t, trial in enumerate(trials[: plan.trials]))
+                waiting = [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials) if on_table else 0)
+                stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
 
     def w_scale(self, method: str, trial: int) -> float:
@@ -126,10 +128,10 @@ class StoredStudy:
         return self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
 
     def lock_path(self, job: Job) -> Path:
-        """The lock that a worker holds while it runs the trial, or all of its method and seed that run as one."""
-        if method_named(job.method).strategy is None and self.config.data.table is None:
-            return self.trial_folder(job) / ".lock"
-        return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+        """The lock that a worker holds while it runs the trial, or whatever runs it and those beside it as one."""
+        if method_named(job.method).hosted or self.config.data.table is not None:
+            return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+        return self.trial_folder(job) / ".lock"
 
 
 def _file_name(method: str) -> str:
@@ -210,6 +212,13 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> Non
             params = to_parameters(info.draw(space, number, rng))
         attributes = {"w_scale": study.w_scale(method, number)}
         stored.enqueue_trial(params, user_attrs=attributes)
+
+
+def record_parameters(study: StoredStudy, trial: FrozenTrial, parameters: dict[str, int]) -> None:
+    """Store what somebody else than an Optuna sampler chose as a trial's parameters."""
+    distributions = study.config.space.distributions()
+    for name, level in parameters.items():
+        study.storage.set_trial_param(trial._trial_id, name, float(level), distributions[name])
 
 
 def fail(study: StoredStudy, job: Job, reason: str) -> None:

@@ -14,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.errors import StudyError
 from autoprog_search.files import write_atomic
+from autoprog_search.oneshot.draws import SUPERNET_DRAWS
+from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import Levels
 from autoprog_search.study.store import Job, StoredStudy
@@ -88,6 +90,8 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
             raise StudyError(f"estimates: {theirs.name} and {ours.name} differ in {name}; make both of one study.yaml")
     if theirs.growth.score_cost != "flops":
         raise StudyError(f"estimates: {theirs.name} has growth.score_cost {theirs.growth.score_cost!r}; use 'flops'")
+    if SCORES[theirs.growth.score].decrease:
+        raise StudyError(f"estimates: {theirs.name} has growth.score {theirs.growth.score!r}; use 'loss_cost'")
 
 
 def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, FrozenTrial]]:
@@ -163,8 +167,7 @@ def _estimate_rows(
     stage_steps: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     """A row a candidate of every search; the trials share the searches of the paths that they share."""
-    from autoprog_search.oneshot.estimate import draw  # here: it waits for torch
-
+    draw = SUPERNET_DRAWS[survey.config.growth.supernet_draws].draw
     seen = set()
     for job, trial in trials:
         attributes = trial.user_attrs

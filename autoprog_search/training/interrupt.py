@@ -12,6 +12,10 @@ class Interrupted(Exception):
     """A run was asked to stop and has written its checkpoint."""
 
 
+class StoppedEarly(Exception):
+    """A run is over before its end: its method gave it up."""
+
+
 @contextmanager
 def signals_ask() -> Iterator[Callable[[], bool]]:
     """Inside, SIGTERM and SIGINT end nothing; the function that is given says whether one has come.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from autoprog_search.errors import ConfigError
 from autoprog_search.files import read_yaml
 from autoprog_search.oneshot.candidates import ForceGrowth
+from autoprog_search.oneshot.score import SCORES
 
 RECIPES = Path(__file__).parent / "recipes"
 TABLE = "table:"
@@ -141,18 +142,27 @@ class GrowthSettings(BaseModel):
     Attributes:
         operator: name in GROWTH_OPERATORS.
         chain: which blocks run at which depth; default: the operator's own.
-        ease_in_share: of the run's steps, over which new blocks come in where the operator fades them (`masked`); no
+        path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
+            Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the
+            same, and the last stage is the full network.
+        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`) or warm up (`rewarm`); no
             longer than their stage. Default: as long as the search of one of four equal stages.
-        optimizer_state: of a new block: dropped, or copied from its donor.
+        optimizer_state: of a new block: dropped (`reset`); copied from its donor; or dropped, and its learning rate
+            warmed up from 0 again (`rewarm`). The others' is left alone: their optimiser state is as good as ever.
         search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
+        supernet_draws: which candidate trains at each of them: all in turn, in a new order every time (`shuffled`); or
+            the largest, the smallest, one of the others (`sandwich`).
         search_points: evaluations of all candidates, spread over the search's second half and averaged.
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
+        estimate_weights: the estimation EMA's, or the supernet's own (`raw`).
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
-        w: exponent of the cost, instead of the fitted one. w_default: where none can be fitted and none was before.
+            `slope` compares two evaluations of a search: it takes `search_points` of 2 or more.
+        w: exponent of the cost, instead of the fitted one or the score's own. w_default: where none can be fitted and
+            none was before.
         tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
         target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
             is then made between the candidates that still lead there.
@@ -164,13 +174,16 @@ class GrowthSettings(BaseModel):
 
     operator: str = "mogrow_new"
     chain: Literal["even", "lowest"] | None = None
+    path: Literal["chain", "random"] = "chain"
     ease_in_share: float = Field(default=0.02, gt=0, le=1)
-    optimizer_state: Literal["reset", "copy"] = "reset"
+    optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
     search_share: float = Field(default=0.08, gt=0, lt=1)
+    supernet_draws: Literal["shuffled", "sandwich"] = "shuffled"
     search_points: int = Field(default=1, ge=1)
     estimate_share: float = Field(default=0.03, gt=0, le=1)
     estimate_images: int = Field(default=4096, ge=1)
     estimate_at: Literal["own", "common"] = "own"
+    estimate_weights: Literal["ema", "raw"] = "ema"
     force_growth: ForceGrowth = "patches"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"
@@ -185,6 +198,16 @@ class GrowthSettings(BaseModel):
     def score_settings(self) -> dict[str, Any]:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         return self.model_dump(include={"w", "score", "w_default", "target_speedup", "tie_se"})
+
+    @model_validator(mode="after")
+    def _check(self) -> GrowthSettings:
+        compares = self.score in SCORES and SCORES[self.score].decrease == "search"
+        if compares and self.search_points < 2:
+            raise ConfigError(
+                f"growth, search_points: {self.score} compares the first evaluation of a search with its last, "
+                f"{self.search_points} is too few; give 2 or more"
+            )
+        return self
 
     @field_validator("adareg", mode="before")
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import log
 
 import torch
 
@@ -13,7 +14,9 @@ from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.outlook import Outlook
+from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.data import Data
 from autoprog_search.training.optim import autocast
@@ -51,6 +54,7 @@ class Search:
     ) -> None:
         self._spec, self._cost, self._data, self._device, self._profile = spec, cost, data, device, profile
         growth = spec.growth
+        self._draws = SUPERNET_DRAWS[growth.supernet_draws]
         self.outlook = Outlook(
             spec.space,
             spec.stage_steps,
@@ -58,6 +62,7 @@ class Search:
             self._estimate_flops,
             search_share=growth.search_share,
             force_growth=growth.force_growth,
+            draws=self._draws,
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
@@ -83,19 +88,45 @@ class Search:
     def drawn(self, stage: int, lambda_k: Candidates, begin: int) -> Callable[[int], SubNetwork]:
         """Who trains at a step of the run, where the stage begins at step `begin`."""
         seed = derive(self._spec.seed, "draw", stage)
-        return lambda step: oneshot.draw(lambda_k, seed, step - begin)
+        return lambda step: self._draws.draw(lambda_k, seed, step - begin)
+
+    def begin(self, state: RunState, network: ElasticModel, lambda_k: Candidates, previous: SubNetwork | None) -> None:
+        """Before anything grows, note the loss that the score measures from, if it does.
+
+        Args:
+            network: still the sub-network of the stage before, with the weights that are to be judged.
+            previous: that sub-network.
+        """
+        if SCORES[self._spec.growth.score].decrease != "stage":
+            return
+        if previous is None:
+            state.reference_loss = log(self._data.num_classes)
+            return
+        at_common = self._spec.growth.estimate_at == "common"
+        standing_for_it = oneshot.evaluated_as((*lambda_k, previous), at_common)[-1:]
+        _, count = self._evaluation(state.stage, lambda_k)
+        state.reference_loss = float(self._losses(state, network, standing_for_it, count).mean())
 
     def estimate(self, state: RunState, network: ElasticModel, lambda_k: Candidates) -> None:
         """Evaluate every candidate once more, and add what came of it to the state.
 
         Args:
-            network: the estimation EMA, which stands at the supernet.
+            network: the supernet, with the weights that are to be judged.
 
         Raises:
             RunFailedError: a loss is not finite.
         """
-        start = time.perf_counter()
         networks, count = self._evaluation(state.stage, lambda_k)
+        losses = self._losses(state, network, networks, count)
+        state.search_points += 1
+        state.search_means.append(losses.mean(dim=1).tolist())
+        state.search = losses if state.search is None else state.search + losses
+
+    def _losses(
+        self, state: RunState, network: ElasticModel, networks: Sequence[SubNetwork], count: int
+    ) -> torch.Tensor:
+        """Of sub-networks of `network` on the stage's images, (networks, images); what it costs goes to the search."""
+        start = time.perf_counter()
         seed = derive(self._spec.seed, "estimate", state.stage)
         batches = self._data.train_subset(count, seed, self._spec.recipe.batch_size)
         with autocast(self._spec.recipe, self._device):
@@ -103,10 +134,9 @@ class Search:
         if not bool(losses.isfinite().all()):
             steps = sum(self._spec.stage_steps)
             raise RunFailedError(f"estimate: not finite at step {state.step} of {steps}; lower recipe.lr")
-        state.search_points += 1
-        state.search = losses if state.search is None else state.search + losses
         state.search_flops += oneshot.estimation_flops(self._cost, networks, count)
         state.search_seconds += time.perf_counter() - start
+        return losses
 
     def record(self, state: RunState, lambda_k: Candidates) -> StageRecord:
         """What a search that is over has found; `chosen` is still the supernet."""
@@ -119,7 +149,20 @@ class Search:
             loss_ses=tuple(error for _, error in rows),
             costs=tuple(self._score_cost(c) for c in lambda_k),
             searched_steps=self.steps(state.stage, lambda_k),
+            decreases=self._decreases(state, [mean for mean, _ in rows]),
         )
+
+    def _decreases(self, state: RunState, losses: Sequence[float]) -> tuple[float, ...]:
+        """By how much each candidate's loss fell, as the score measures it."""
+        measured = SCORES[self._spec.growth.score].decrease
+        if measured == "stage":
+            assert state.reference_loss is not None, "noted when the stage opened"
+            return tuple(state.reference_loss - loss for loss in losses)
+        if measured == "search":
+            return tuple(
+                first - last for first, last in zip(state.search_means[0], state.search_means[-1], strict=True)
+            )
+        return ()
 
     def step_flops(self, sub_network: SubNetwork) -> float:
         """FLOPs of a training step."""

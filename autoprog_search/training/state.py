@@ -22,6 +22,7 @@ class StageRecord:
     Attributes:
         chosen: the sub-network that trains the stage.
         candidates, losses, loss_ses, costs: of its search, if there was one; costs as the score took them.
+        decreases: of the losses, where the score asks for them.
         w, margin: of the score's choice.
         searched_steps: supernet steps.
     """
@@ -34,11 +35,13 @@ class StageRecord:
     w: float | None = None
     margin: float | None = None
     searched_steps: int = 0
+    decreases: tuple[float, ...] = ()
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """The search's estimates, one a candidate."""
-        rows = zip(self.candidates, self.losses, self.loss_ses, self.costs, strict=True)
+        decreases = self.decreases or (None,) * len(self.candidates)
+        rows = zip(self.candidates, self.losses, self.loss_ses, self.costs, decreases, strict=True)
         return tuple(Estimate(*row) for row in rows)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,7 +56,8 @@ class RunState:
 
     Attributes:
         search, search_points: of the search under way, losses summed over the evaluation points so far, (candidates,
-            images), and how many points these are.
+            images), and how many points these are; search_means: the candidates' mean loss at each.
+        reference_loss: that of the network that the stage found, where the score asks for it.
         steps: optimiser steps per sub-network that was trained, supernet steps under the candidate drawn.
         loss_sum, loss_count: training loss since the epoch began.
         curve: a row an epoch.
@@ -67,6 +71,8 @@ class RunState:
     stages: list[StageRecord] = field(default_factory=list)
     search: torch.Tensor | None = None
     search_points: int = 0
+    search_means: list[list[float]] = field(default_factory=list)
+    reference_loss: float | None = None
     steps: dict[SubNetwork, int] = field(default_factory=dict)
     loss_sum: float = 0.0
     loss_count: int = 0

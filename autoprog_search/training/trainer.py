@@ -24,8 +24,8 @@ from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import evaluate
-from autoprog_search.training.interrupt import Interrupted
-from autoprog_search.training.optim import build_ema
+from autoprog_search.training.interrupt import Interrupted, StoppedEarly
+from autoprog_search.training.optim import build_ema, scale_rates
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.regularisation import FULL, Strength, strength_at
@@ -91,6 +91,7 @@ class Trainer:
             num_classes=data.num_classes,
             in_chans=data.in_chans,
             device=device,
+            rates_by_block=growth.optimizer_state == "rewarm",
         )
         self._momentum = build_ema(self.elastic, growth.momentum_ema, self._total)
         self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
@@ -103,25 +104,34 @@ class Trainer:
 
     # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self) -> RunResult:
+    def run(self, stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False) -> RunResult:
         """Train to the end.
+
+        Args:
+            stops: asked after every epoch but the last, given the curve so far, whether the run is to end there.
 
         Raises:
             RunFailedError: the loss is not finite.
             Interrupted: `should_stop` said so; a later run with the same checkpoint goes on.
+            StoppedEarly: `stops` said so; `state` and `train_flops` say what was spent.
         """
+        self.run_stages(len(self._ends), stops)
+        return self._result()
+
+    def run_stages(self, last: int, stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False) -> None:
+        """Train to the end of that stage; the checkpoint then stands there, and any run may go on from a copy of it."""
+        self._stops = stops
         self._session_start = self._last_save = time.perf_counter()
         self._session_step, self._save_seconds = self.state.step, 0.0
         self._wall_before = self.state.wall_seconds
         self._last_progress = 0.0
-        while self.state.stage <= len(self._ends):
+        while self.state.stage <= last:
             if self.state.phase == "open":
                 self._open_stage()
             elif self.state.phase == "search":
                 self._search_stage()
             else:
                 self._train_stage()
-        return self._result()
 
     def _open_stage(self) -> None:
         state = self.state
@@ -131,6 +141,7 @@ class Trainer:
         searches = self.method.needs_estimates(state.stage)
         allowed = self._candidates() if searches else self._reachable()
         if searches and len(allowed) > 1:
+            self._search.begin(state, self._judged(), allowed, self._previous())
             self._grow(oneshot.supernet_of(allowed))
             state.phase = "search"
             self._save()
@@ -148,12 +159,12 @@ class Trainer:
             self._estimate(lambda_k)
         record = self._search.record(state, lambda_k)
         choice = self.method.choose(self._context(lambda_k, record))
-        state.search, state.search_points = None, 0
+        state.search, state.search_points, state.search_means = None, 0, []
         self._enter(choice, record)
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         self._gather_loss()  # a supernet that diverged fails here, not in the score
-        self._search.estimate(self.state, self._estimation.module, lambda_k)
+        self._search.estimate(self.state, self._judged(), lambda_k)
         self._save()
 
     def _enter(self, choice: Choice, record: StageRecord | None = None) -> None:
@@ -206,18 +217,19 @@ class Trainer:
     def _run_ends(self, allowed: tuple[SubNetwork, ...]) -> tuple[tuple[float, ...], ...]:
         """What the run may have cost at its end with each of these, as shares of the full run's."""
         state = self.state
-        spent, left = self._train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
+        spent, left = self.train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
         return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
     def _grow(self, to: SubNetwork) -> None:
-        if self.state.stage == 1:  # section 3: the first stage starts from the full model's fresh initialisation
+        # Section 3: the first stage starts from the full model's fresh initialisation. On random paths no block is new.
+        if self.state.stage == 1 or self.spec.growth.path == "random":
             self._activate(to)
             return
         torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
         self.elastic.grow(
             to,
             optimizer=self._step.optimizer,
-            state_rule=self.spec.growth.optimizer_state,
+            state_rule="copy" if self.spec.growth.optimizer_state == "copy" else "reset",
             momentum=self._momentum.module,
             emas=[self._estimation.module],
         )
@@ -235,11 +247,18 @@ class Trainer:
             for network in self._networks():
                 network.fade(new, self._ease_in.done(self.state.stage, self.state.step))
 
+    def _rewarm(self) -> None:
+        """Let the stage's new blocks train at the learning rate that they have warmed up to at this step."""
+        if self.spec.growth.optimizer_state == "rewarm":
+            share = self._ease_in.done(self.state.stage, self.state.step + 1)  # above 0 at the first
+            scale_rates(self._step.optimizer, self._new_blocks(), share)
+
     def _new_blocks(self) -> set[int]:
-        """All that did not run in the stage before; none at stage 1, where nothing grows."""
-        previous = self._previous()
-        chain = self.elastic.chain
-        return set(chain[self.elastic.full.depth]) - set(chain[previous.depth]) if previous is not None else set()
+        """All that did not run in the stage before; none at stage 1, where nothing grows, nor on random paths."""
+        previous, chain = self._previous(), self.elastic.chain
+        if previous is None or self.spec.growth.path == "random":
+            return set()
+        return set(chain[self.elastic.full.depth]) - set(chain[previous.depth])
 
     # ── optimiser steps ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -275,9 +294,13 @@ class Trainer:
                 self._save()
                 raise Interrupted
             sub_network = trained(state.step)
-            if sub_network != running:
+            if self.spec.growth.path == "random":
+                path = self.elastic.random_path(sub_network.depth, derive(self.spec.seed, "path", state.step))
+                self.elastic.activate(sub_network, path=path)
+            elif sub_network != running:
                 self.elastic.activate(sub_network, rates_of=rates_of)
                 running = sub_network
+            self._rewarm()
             self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
@@ -290,6 +313,10 @@ class Trainer:
             if epoch_ends:
                 self._end_epoch()
                 running = None  # it may have evaluated as another
+                # Before any checkpoint of this epoch: a run that is resumed is asked again.
+                if state.step < self._total and self._stops(state.curve):
+                    self._tick()
+                    raise StoppedEarly
             elif state.step % CHECK_LOSS_EVERY == 0:
                 self._gather_loss()
             now = time.perf_counter()
@@ -336,8 +363,7 @@ class Trainer:
         self._gather_loss()
         state, ran = self.state, self.elastic.sub_network
         network = self._reported()
-        if state.phase == "search":
-            network.activate(ran)
+        network.activate(ran)
         val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size, network.resolution))
         if state.phase == "search":
             network.activate(oneshot.supernet_of(self._candidates()))
@@ -351,10 +377,16 @@ class Trainer:
                 "train_loss": state.loss_sum / state.loss_count,
                 "val_loss": val.loss,
                 "val_top1": val.top1,
-                "flops": self._train_flops() + state.search_flops,
+                "flops": self.train_flops() + state.search_flops,
             }
         )
         state.loss_sum, state.loss_count = 0.0, 0
+
+    def _judged(self) -> ElasticModel:
+        """Whose weights the one-shot estimates use."""
+        network = self._estimation.module if self.spec.growth.estimate_weights == "ema" else self.elastic
+        assert isinstance(network, ElasticModel)
+        return network
 
     def _reported(self) -> ElasticModel:
         network = self._momentum.module if self.spec.recipe.eval_weights == "ema" else self.elastic
@@ -363,9 +395,15 @@ class Trainer:
 
     # ── result, progress, checkpoint ────────────────────────────────────────────────────────────────────────────
 
-    def _train_flops(self) -> int:
+    def train_flops(self) -> int:
+        """FLOPs of the training steps taken so far, the teacher's included."""
         teacher = self.state.step * self.spec.recipe.batch_size * self._step.teacher_flops
         return self._cost.steps_flops(self.state.steps, self.spec.recipe.batch_size) + teacher
+
+    def full_step_flops(self) -> int:
+        """FLOPs of a training step of the full network, the teacher's included."""
+        batch_size = self.spec.recipe.batch_size
+        return self._cost.step_flops(self.elastic.full, batch_size) + batch_size * self._step.teacher_flops
 
     def _result(self) -> RunResult:
         batch_size, resolution = 2 * self.spec.recipe.batch_size, self.elastic.resolution
@@ -374,9 +412,9 @@ class Trainer:
         test = evaluate(network, self.data.eval_batches("test", batch_size, resolution))
         test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size, resolution))
         self._tick()
-        step_flops = self._cost.step_flops(self.elastic.full, self.spec.recipe.batch_size)
-        step_flops += self.spec.recipe.batch_size * self._step.teacher_flops
-        return RunResult(self.state, val, test, test_ema, self._train_flops(), step_flops, network.model.state_dict())
+        return RunResult(
+            self.state, val, test, test_ema, self.train_flops(), self.full_step_flops(), network.model.state_dict()
+        )
 
     def _progress(self) -> Progress:
         state, elapsed = self.state, time.perf_counter() - self._session_start

@@ -241,3 +241,35 @@ def test_the_loss_of_whom_decides(found, rule):
 def test_an_unknown_score_is_refused():
     with pytest.raises(ConfigError, match=r"score: 'luck' .*loss_cost"):
         ScoreRule(score="luck")
+
+
+# ── how fast the loss falls ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def falling(*rows: tuple[float, float]) -> tuple[Estimate, ...]:
+    """Of (decrease, cost); the losses would say the opposite."""
+    return tuple(
+        Estimate(SubNetwork(depth, 4), loss=1 + d, loss_se=0.01, cost=c, decrease=d)
+        for depth, (d, c) in enumerate(rows, start=1)
+    )
+
+
+@pytest.mark.parametrize("score", ["loss_decrease_per_flop", "slope"])
+def test_the_largest_decrease_for_its_cost_wins(score):
+    found = falling((0.3, 1e9), (0.7, 2e9), (1.0, 4e9))  # 0.30, 0.35 and 0.25 per 1e9
+    choice = choose(context(found), ScoreRule(score=score))
+    assert choice.sub_network == SubNetwork(2, 4)
+    assert choice.w == 1.0
+    assert choice.margin == pytest.approx((0.35 - 0.30) / 0.35)
+    assert choose(context(found), ScoreRule(score=score, w=0.0)).sub_network == SubNetwork(3, 4)  # cost does not count
+    assert choose(context(found), ScoreRule(score=score, w_scale=4.0)).sub_network == SubNetwork(1, 4)
+
+
+def test_a_candidate_whose_loss_rose_loses_against_one_whose_fell():
+    found = falling((-0.1, 1.0), (0.001, 9.0), (-0.2, 4.0))
+    assert choose(context(found), ScoreRule(score="slope")).sub_network == SubNetwork(2, 4)
+
+
+def test_where_no_loss_fell_at_all_the_cheapest_wins_and_there_is_no_margin():
+    found = falling((0.0, 2.0), (0.0, 1.0))
+    assert choose(context(found), ScoreRule(score="slope")) == Choice(SubNetwork(2, 4), w=1.0, margin=None)

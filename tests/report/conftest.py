@@ -123,7 +123,9 @@ def synthetic_study(seeds: int = 3, methods: tuple[str, ...] = (), **overrides: 
             depths = [GROWING[0][level] for level in levels[0]] + [8]
             patches = [GROWING[1][level] for level in levels[1]] + [36]
         epochs = 24 if job.method == "full-short" else 40
-        trials[job] = finished(job.method, job.seed, job.trial, depths, patches, epochs)
+        trials[job] = finished(
+            job.method, job.seed, job.trial, depths, patches, epochs, scheduled_epochs=config.recipe.epochs
+        )
     if ("tpe" in names or not methods) and seeds > 1:
         trials[Job("tpe", 1, 4)] = waiting
         trials[Job("tpe", 0, 4)] = SimpleNamespace(state=TrialState.FAIL, user_attrs={"error": "loss: not finite"})

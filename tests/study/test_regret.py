@@ -28,6 +28,7 @@ from autoprog_search.study.regret import (
     regret_table,
     scored,
 )
+from autoprog_search.study.results import stored_tables
 from autoprog_search.study.store import create_study
 from autoprog_search.study.tabular import GrowthTable, load_table
 from tests.tables import SPACE, cost, write_artificial
@@ -153,13 +154,13 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
     config = make_config("on", space=None, data=data, methods=["autoprog", "random"], trials=2, seeds=2)
     study = create_study(tmp_path, config)
     with pytest.raises(StudyError, match="no finished trial"):
-        FIGURES["regret"].draw(study, "flops")
+        FIGURES["regret"].draw(stored_tables(study), "flops")
     work(study, "cpu", 0, lambda event: None, lambda: False)
-    assert len(FIGURES["regret"].draw(study, "flops").data) == 6
+    assert len(FIGURES["regret"].draw(stored_tables(study), "flops").data) == 6
     with pytest.raises(ConfigError, match="got 'seconds'"):
-        FIGURES["regret"].draw(study, "seconds")
+        FIGURES["regret"].draw(stored_tables(study), "seconds")
 
 
 def test_a_study_on_no_table_is_refused(tmp_path):
     with pytest.raises(StudyError, match="'tiny' is on no table"):
-        scored(create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}")))
+        scored(stored_tables(create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}"))))

@@ -134,6 +134,7 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
         ("random", 0, 1, 85.0, 90.0),
     ]
     frame = pd.DataFrame(rows, columns=["method", "seed", "trial", "val_top1", "total_flops"]).assign(state="COMPLETE")
+    frame["own_flops"] = frame["total_flops"]
     heads = headline(frame, tolerance=0.5).set_index("method")
     assert heads["trial"].to_dict() == {"full": 0, "tpe": 1, "random": 1}
     assert heads["spent_flops"].to_dict() == {"full": 100.0, "tpe": 120.0, "random": 120.0}

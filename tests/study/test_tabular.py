@@ -180,6 +180,9 @@ def test_who_answers_and_what_was_left_by_a_kill_changes_nothing(file, tmp_path)
 
 WRONG = {
     "another number of epochs": (("autoprog", "full-short"), (), "full-short follows autoprog"),
+    "stopped early": (("asha",), (), "asha steers its runs from outside"),
+    "a population": (("pbt",), (), "pbt steers its runs from outside"),
+    "a score of slopes": (("autoprog",), ("growth.score=loss_decrease_per_flop",), "holds the losses alone"),
     "other stages": (("one-layer",), (), "one-layer trains other stages"),
     "a sweep": (("full",), ("methods.full.epochs=[3]", "methods.full.trials=1"), "full trains other stages"),
     "a variant's settings": (("full",), ("methods.full.growth={operator: split}",), "trained with growth.operator"),

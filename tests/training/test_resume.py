@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.state import RunResult
 from tests.growth.volo import volo_tiny_for_tests
@@ -57,6 +59,28 @@ def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
     config_method = levels(CONFIG, (0, 0), (1, 1), (2, 2))
     undisturbed = tiny_trainer(CONFIG, config_method).run()
     resumed = run_interrupted(tmp_path / "checkpoint.pt", (30, 47), config_method)
+    assert same_bits(resumed.weights, undisturbed.weights)
+
+
+@pytest.mark.parametrize("score", ["loss_decrease_per_flop", "slope"])
+def test_what_a_score_measures_from_survives(score, tmp_path):
+    """Stopped between the search's evaluations, and between the reference and the estimates."""
+    config = tiny_config("growth.search_points=2", f"growth.score={score}", "growth.supernet_draws=sandwich")
+    method = OneShotMethod(ScoreRule(score=score))
+    undisturbed = tiny_trainer(config, method).run()
+    resumed = run_interrupted(tmp_path / "checkpoint.pt", (SEARCH_OF_STAGE_1 - 2, 31), method, config)
+    assert resumed.state.stages == undisturbed.state.stages
+    assert same_bits(resumed.weights, undisturbed.weights)
+
+
+def test_random_paths_resume_alike(tmp_path):
+    """In a search and out of it, raw weights evaluated in between, with drop-path."""
+    fields = ("growth.path=random", "recipe.drop_path=0.1", "recipe.eval_weights=raw", "growth.estimate_weights=raw")
+    config = tiny_config(*fields)
+    undisturbed = tiny_trainer(config).run()
+    resumed = run_interrupted(tmp_path / "checkpoint.pt", (5, 46), config=config)
+    assert resumed.state.stages == undisturbed.state.stages
+    assert resumed.state.curve == undisturbed.state.curve
     assert same_bits(resumed.weights, undisturbed.weights)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from autoprog_search.cost import count_steps
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from tests.tiny import levels, tiny_config, tiny_trainer
@@ -117,6 +119,28 @@ def test_every_operator_trains_through_a_schedule(operator):
     assert all(torch.isfinite(value).all() for value in result.weights.values())
 
 
+def test_on_random_paths_all_blocks_train_and_nothing_is_grown(monkeypatch):
+    config = tiny_config("growth.path=random", "recipe.epochs=3", "recipe.eval_weights=raw")
+    trainer = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2)))
+    monkeypatch.setattr(trainer.elastic, "grow", None)
+    take, paths = trainer._step, []
+
+    class Spy:
+        optimizer, teacher_flops = take.optimizer, take.teacher_flops
+
+        def __call__(self, images, labels, step, seed):
+            paths.append(trainer.elastic.active)
+            return take(images, labels, step, seed)
+
+    trainer._step = Spy()
+    result = trainer.run()
+    assert set(paths[:15]) == {(0, 3)}
+    assert set(paths[15:30]) == {(0, 1, 3), (0, 2, 3)}
+    assert set(paths[30:]) == {(0, 1, 2, 3)}
+    assert [(point["depth"], point["patches"]) for point in result.state.curve] == [(2, 4), (3, 9), (4, 16)]
+    assert trainer.elastic.active == (0, 1, 2, 3)
+
+
 def test_loss_that_is_not_finite_fails_the_run():
     config = tiny_config("recipe.lr=1e18", "recipe.warmup_share=0")
     with pytest.raises(RunFailedError, match=r"loss: not finite at step \d+ of 90 .*recipe.lr"):
@@ -142,6 +166,73 @@ def test_seconds_as_cost_need_a_profile():
     config = tiny_config("growth.score_cost=seconds")
     with pytest.raises(ConfigError, match="profile"):
         tiny_trainer(config).run()
+
+
+@pytest.mark.parametrize("weights", ["ema", "raw"])
+def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatch):
+    config = tiny_config(f"growth.estimate_weights={weights}", "growth.search_points=2", "space.stages=2")
+    trainer, judged = tiny_trainer(config), []
+    estimate = oneshot.network_losses
+
+    def spy(network, networks, batches):
+        judged.append(network)
+        return estimate(network, networks, batches)
+
+    monkeypatch.setattr(oneshot, "network_losses", spy)
+    trainer.run()
+    expected = trainer.elastic if weights == "raw" else trainer._estimation.module
+    assert len(judged) == 2
+    assert all(network is expected for network in judged)
+
+
+def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it_found():
+    config = tiny_config("growth.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4")
+    trainer = tiny_trainer(config, OneShotMethod(ScoreRule(**config.growth.score_settings())))
+    first = trainer.run().state.stages[0]
+    assert first.decreases == tuple(log(10) - loss for loss in first.losses)
+    assert [e.decrease for e in first.estimates] == list(first.decreases)
+    best = max(zip(first.decreases, first.costs, first.candidates, strict=True), key=lambda row: row[0] / row[1])
+    assert first.chosen == best[2]
+
+
+def test_later_stages_measure_from_their_own_beginning():
+    config = tiny_config("growth.score=loss_decrease_per_flop", "growth.force_growth=any")
+    trainer, noted = tiny_trainer(config, OneShotMethod(ScoreRule(w=9.0, score="loss_decrease_per_flop"))), []
+    begin = trainer._search.begin
+
+    def spy(state, network, lambda_k, previous):
+        flops = state.search_flops
+        begin(state, network, lambda_k, previous)
+        noted.append((previous, network.sub_network, state.reference_loss, state.search_flops - flops))
+
+    trainer._search.begin = spy
+    second = trainer.run().state.stages[1]
+    (_, _, guess, free), (previous, running, found, paid) = noted
+    assert (guess, free) == (log(10), 0)
+    assert previous == running == config.space.at(0, 0)
+    assert second.decreases == tuple(found - loss for loss in second.losses)
+    assert paid % trainer.elastic.cost.forward_flops(previous) == 0 < paid
+
+
+def test_a_slope_is_what_the_loss_fell_by_within_the_search():
+    config = tiny_config("growth.score=slope", "growth.search_points=2", "space.stages=2", "recipe.epochs=4")
+    trainer, means = tiny_trainer(config, OneShotMethod(ScoreRule(score="slope"))), []
+    estimate = trainer._search.estimate
+
+    def spy(state, network, lambda_k):
+        estimate(state, network, lambda_k)
+        means.append(state.search_means[-1])
+
+    trainer._search.estimate = spy
+    record = trainer.run().state.stages[0]
+    first, last = means
+    assert record.decreases == tuple(a - b for a, b in zip(first, last, strict=True))
+    assert record.losses == pytest.approx([(a + b) / 2 for a, b in zip(first, last, strict=True)])
+
+
+def test_a_slope_needs_two_points():
+    with pytest.raises(ConfigError, match=r"growth, search_points: slope .* 1 is too few; give 2"):
+        tiny_config("growth.score=slope", "growth.search_points=1")
 
 
 @pytest.mark.parametrize("target", [1.2, 1.5])

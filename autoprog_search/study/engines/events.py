@@ -31,4 +31,8 @@ def end_of(study: StoredStudy, job: Job) -> Event:
     trial = study.optuna_study(job.method, job.seed).trials[job.trial]
     if trial.state.name == "COMPLETE":
         return Event("done", job, message=f"val {trial.user_attrs['val_top1']:.2f} %")
+    if trial.state.name == "PRUNED":
+        share = trial.user_attrs["total_flops"] / trial.user_attrs["full_flops"]
+        accuracy = f"val {trial.user_attrs['val_top1']:.2f} %"
+        return Event("done", job, message=f"stopped early at {100 * share:.0f} % of full's cost, {accuracy}")
     return Event("fail", job, message=trial.user_attrs["error"])

@@ -26,7 +26,7 @@ from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.engines.table import answer_trials
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
-from autoprog_search.study.store import Job, StoredStudy, open_study
+from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
 POLL_SECONDS = 0.5
@@ -47,7 +47,7 @@ def run_study(
     if unfinished(study.trials()):
         _run_workers(study, workers, device, on_event)
     states = [trial.state.name for trial in study.trials().values()]
-    return all(state == "COMPLETE" for state in states)
+    return all(state in ENDED_WELL for state in states)
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
@@ -118,6 +118,7 @@ def work(
         return
     from autoprog_search.study.budget import budget
     from autoprog_search.study.engines.nni import Means, run_experiment
+    from autoprog_search.study.engines.population import run_population
     from autoprog_search.study.run_trial import check_study, run_trial
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device, use_threads
@@ -148,8 +149,9 @@ def work(
             time.sleep(POLL_SECONDS)
             continue
         try:
-            if method_named(job.method).strategy is not None:
-                run_experiment(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
+            if method_named(job.method).hosted:
+                host = run_population if method_named(job.method).population else run_experiment
+                host(study, job, Means(data, device, profile), tell=tell, should_stop=should_stop)
                 continue
             tell(Event("start", job))
             run_trial(

@@ -29,7 +29,7 @@ from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.locking import locked
 from autoprog_search.study.profile import shared_profile
-from autoprog_search.study.store import Job, StoredStudy, fail, open_study
+from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 from autoprog_search.training.randomness import derive
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class StudyRuns:
                 raise StudyError(f"{self.method} seed {self.seed}: no trial is free for the schedule {proposal}")
             stored.storage.set_trial_user_attr(found._trial_id, PROPOSED, proposal)
         if not found.state.is_finished():
-            _record(stored, found, to_parameters(levels))
+            record_parameters(stored, found, to_parameters(levels))
         return self._run(stored, found.number, FixedMethod([stored.config.space.at(*pair) for pair in levels]))
 
     def of_method(self, trial: int, method: Method) -> FinishedRun:
@@ -203,14 +203,8 @@ class _Recorded:
         choice = self.method.choose(context)
         levels = self.study.config.space.levels_of(choice.sub_network)
         named = {parameter_name(context.stage, axis): v for axis, v in zip(AXES, levels, strict=True)}
-        _record(self.study, self.trial, named)
+        record_parameters(self.study, self.trial, named)
         return choice
-
-
-def _record(study: StoredStudy, trial: FrozenTrial, parameters: dict[str, int]) -> None:
-    distributions = study.config.space.distributions()
-    for name, level in parameters.items():
-        study.storage.set_trial_param(trial._trial_id, name, float(level), distributions[name])
 
 
 def _open_means(study: StoredStudy, device_name: str, should_stop: Callable[[], bool]) -> Means:

@@ -1,0 +1,1 @@
+"""Documentation, and the command that redraws its figures and tables."""

@@ -1,0 +1,193 @@
+"""Redraw every figure and table of README.md and docs/*.md that quotes a study: `make docs-figures`.
+
+A page asks for one between two comments, and what stands between them is rewritten from the study's folder:
+
+    <!-- table: studies/digits compare -->          the folder of study.yaml and results.csv, a name in TABLES
+    <!-- end -->
+    <!-- figure: studies/digits pareto seconds -->  a name in report/figures.py, a cost (flops where none is given)
+    <!-- end -->
+
+Figures need kaleido and a Chrome (`pip install '.[png]'`), tables nothing; a test compares the pages' text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from autoprog_search.cost import CostKind
+from autoprog_search.errors import AutoProgError, ConfigError
+from autoprog_search.files import write_atomic
+from autoprog_search.report.figures import FIGURES, write_figure
+from autoprog_search.report.tables import ablation_rows, comparison_rows, markdown, target_rows
+from autoprog_search.study.ablations import ablations
+from autoprog_search.study.compare import compare, equal_epochs
+from autoprog_search.study.results import StudyTables, published_tables
+from autoprog_search.study.targets import DRAWS, MARGIN, cost_to_target
+
+ROOT = Path(__file__).parent.parent
+FIGURE_FOLDER = "docs/figures"
+BLOCK = re.compile(r"(<!-- (figure|table): ([^\n]*?) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
+COSTS: dict[str, CostKind] = {"flops": "flops", "seconds": "seconds"}
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A figure or table that a page asks for.
+
+    Attributes:
+        page: the page's file, for messages and for links from it.
+        root: the repository; `folder` is the study's, as the page names it from there.
+        name: in TABLES or FIGURES.
+    """
+
+    page: Path
+    root: Path
+    kind: str
+    folder: str
+    name: str
+    cost: CostKind
+
+    @property
+    def study(self) -> StudyTables:
+        """The study's tables."""
+        return _published(self.root / self.folder)
+
+    @property
+    def image(self) -> Path:
+        """Where the figure lies."""
+        return self.root / FIGURE_FOLDER / f"{self.study.config.name}_{self.name}_{self.cost}.png"
+
+    def link(self, path: Path) -> str:
+        """How the page links to a file."""
+        return Path(os.path.relpath(path, self.page.parent)).as_posix()
+
+
+# ── tables: rows, and a sentence that says how to read them ───────────────────────────────────────────────────────
+
+
+def _compare(study: StudyTables) -> tuple[str, str]:
+    config = study.config
+    trials = equal_epochs(study.trials, config.recipe.epochs)
+    shorter = " (full-short: fewer, to autoprog's cost)" if "full-short" in config.methods else ""
+    return markdown(comparison_rows(compare(trials, config.tolerance))), (
+        f"All methods at {config.recipe.epochs} epochs{shorter}. ±: standard error over seeds; differences are paired "
+        "by seed, with Student's t interval; costs and speed-ups include the search; spent: FLOPs of all trials that "
+        "finding the schedule took, over one run of full."
+    )
+
+
+def _targets(study: StudyTables) -> tuple[str, str]:
+    epochs = study.config.recipe.epochs
+    table = cost_to_target(study.trials, epochs)
+    targets = table[table["method"] == "full"].groupby("split")["target"].first()
+    return markdown(target_rows(table)), (
+        f"How many times cheaper than {epochs} epochs of full each method reaches full's accuracy minus {MARGIN:g} "
+        f"points ({targets['test']:.2f} % on the test split, {targets['validation']:.2f} % on validation), search "
+        f"included unless a column says without. Intervals: bootstrap over paired seeds, {DRAWS:,} draws; 0 as an end: "
+        "some draws do not reach it."
+    )
+
+
+def _ablations(study: StudyTables) -> tuple[str, str]:
+    epochs = study.config.recipe.epochs
+    return markdown(ablation_rows(ablations(study.trials, epochs))), (
+        f"All at {epochs} epochs. ±: standard error over seeds; differences are in validation accuracy, paired by "
+        "seed, with Student's t interval; FLOPs include the search."
+    )
+
+
+TABLES: dict[str, Callable[[StudyTables], tuple[str, str]]] = {
+    "compare": _compare,
+    "targets": _targets,
+    "ablations": _ablations,
+}
+
+# ── pages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """README and the pages of docs."""
+    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def quotes(page: Path, root: Path = ROOT) -> list[Quote]:
+    """What a page asks for, in its order.
+
+    Raises:
+        ConfigError: a comment that opens or ends nothing, or asks for what there is not.
+    """
+    text = page.read_text()
+    begun, ended = len(re.findall(r"<!-- (?:figure|table):", text)), text.count("<!-- end -->")
+    if not begun == ended == len(BLOCK.findall(text)):
+        raise ConfigError(f"{page}: {begun} comments begin a figure or table and {ended} end one; each needs both")
+    return [_quote(page, root, block) for block in BLOCK.finditer(text)]
+
+
+def rewritten(page: Path, root: Path = ROOT) -> str:
+    """The page's text with all that it quotes as the studies say it now."""
+    asked = iter(quotes(page, root))
+    return BLOCK.sub(lambda block: f"{block[1]}{quoted(next(asked))}\n{block[5]}", page.read_text())
+
+
+def quoted(quote: Quote) -> str:
+    """What stands between the two comments."""
+    if quote.kind == "table":
+        content, reading = TABLES[quote.name](quote.study)
+    else:
+        info = FIGURES[quote.name]
+        content, reading = f"![{info.title}, study {quote.study.config.name}]({quote.link(quote.image)})", info.caption
+    name, folder = quote.study.config.name, quote.root / quote.folder
+    return (
+        f"{content}\n\n<sub>{reading} Study `{name}`: [results]({quote.link(folder / 'results.csv')}) under "
+        f"[these settings]({quote.link(folder / 'study.yaml')}), written here by `make docs-figures`; to run it again: "
+        f"`autoprog-search --root again study create {name} --config {quote.folder}/study.yaml`, then "
+        f"`autoprog-search --root again study run {name}`.</sub>"
+    )
+
+
+def _quote(page: Path, root: Path, block: re.Match[str]) -> Quote:
+    match block[2], block[3].split():
+        case ("table", [folder, name]) if name in TABLES:
+            return Quote(page, root, "table", folder, name, "flops")
+        case ("figure", [folder, name]) if name in FIGURES:
+            return Quote(page, root, "figure", folder, name, "flops")
+        case ("figure", [folder, name, cost]) if name in FIGURES and cost in COSTS:
+            return Quote(page, root, "figure", folder, name, COSTS[cost])
+    known, more = (TABLES, "") if block[2] == "table" else (FIGURES, " [flops|seconds]")
+    raise ConfigError(f"{page}: {block[2]}: {block[3]!r} is not FOLDER NAME{more} with one of {', '.join(known)}")
+
+
+@lru_cache
+def _published(folder: Path) -> StudyTables:
+    return published_tables(folder)
+
+
+def main() -> None:
+    """Redraw the figures, rewrite the pages, say which files were written."""
+    try:
+        for page in pages():
+            for quote in quotes(page):
+                if quote.kind == "figure":
+                    write_figure(FIGURES[quote.name].draw(quote.study, quote.cost), quote.image)
+                    print(quote.image.relative_to(ROOT))
+            text = rewritten(page)
+            if text != page.read_text():
+                write_atomic(page, text.encode())
+                print(page.relative_to(ROOT))
+    except AutoProgError as error:
+        sys.exit(_failed(error))
+
+
+def _failed(error: AutoProgError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()
