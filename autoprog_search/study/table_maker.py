@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -17,7 +18,7 @@ from autoprog_search.files import write_atomic
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import Levels
+from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.study.tabular import CHOOSING, ESTIMATES, METADATA, RUNS, TableInfo, estimates_path
 from autoprog_search.training.randomness import derive
@@ -54,6 +55,10 @@ def make_table(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) 
         seeds=source.config.methods[GRID].seeds,
         stage_steps=stage_steps,
         sources={study.config.name: study.config.hash() for study in (source, *surveys)},
+        search_effects={
+            survey.config.growth.force_growth: _search_effect(space, runs, done)
+            for survey, done in zip(surveys, surveyed, strict=True)
+        },
     )
     order = {levels: place for place, levels in enumerate(space.enumerate())}
     rows = [_run_row(*key, runs[key]) for key in sorted(runs, key=lambda key: (key[0], order[key[1]]))]
@@ -121,6 +126,19 @@ def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, F
             f"have not finished; go on with: autoprog-search study run {name}"
         )
     return done
+
+
+def _search_effect(
+    space: GrowthSpace, runs: Mapping[tuple[int, Levels], FrozenTrial], done: Sequence[tuple[Job, FrozenTrial]]
+) -> tuple[float, float, int]:
+    """How much more accurate runs with searches are than their schedules without: mean, standard error, runs."""
+    differences = []
+    for job, trial in done:
+        pairs = zip(trial.user_attrs["depths"], trial.user_attrs["patches"], strict=True)
+        fixed = runs[job.seed, tuple(space.levels_of(SubNetwork(*pair)) for pair in pairs)]
+        differences.append(trial.user_attrs["val_top1"] - fixed.user_attrs["val_top1"])
+    error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
+    return fmean(differences), error, len(differences)
 
 
 def _stage_ends(curve: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -90,6 +90,8 @@ class TableInfo(BaseModel):
         seeds: 0, 1, ... of these every schedule was trained.
         stage_steps: optimiser steps of each stage.
         sources: the studies it was made of, with their configurations' hashes.
+        search_effects: by force_growth, what a lookup leaves out: points of validation accuracy of a run with its
+            searches minus those of its schedule without any, mean and standard error over so many runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,6 +104,7 @@ class TableInfo(BaseModel):
     seeds: int
     stage_steps: tuple[int, ...]
     sources: dict[str, str]
+    search_effects: dict[str, tuple[float, float, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
