@@ -1,7 +1,7 @@
 """Whether runs that were made again are the published ones: `python -m benchmarks.repeated PUBLISHED AGAIN`.
 
-Both are names of studies under `studies/`. On the CPU, with the same versions, every number of a run but its clock is to
-be the same to the last bit; on another processor sums may round differently.
+Both are names of studies under `studies/`. On the CPU, with the same versions, every number of a run but its clock is
+the same to the last bit; on another processor sums may round differently.
 """
 
 from __future__ import annotations

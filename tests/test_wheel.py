@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from autoprog_search.study.tabular import TABLES
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -41,4 +43,7 @@ def test_wheel_works_without_the_tree(tmp_path):
     assert "digits" in run("demo", "--help")
     assert (site / "autoprog_search/study/demo.yaml").exists()
     assert (site / "autoprog_search/methods/nni_node.js").exists()
+    tables = sorted(p.name for p in TABLES.glob("*.parquet"))
+    assert sorted(p.name for p in (site / "autoprog_search/study/tables").glob("*.parquet")) == tables
+    assert sum(p.stat().st_size for p in TABLES.glob("*.parquet")) < 5e6
     assert list((site / "autoprog_search/training/recipes").glob("*.yaml"))

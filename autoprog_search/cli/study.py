@@ -240,11 +240,10 @@ def regret(session: Session, name: str, fmt: Format) -> None:
     """
     from autoprog_search.report.tables import regret_rows
     from autoprog_search.study.regret import regret_table, scored
-    from autoprog_search.study.results import trials_frame
+    from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 
-    opened = open_study(session.root, name)
-    table = regret_table(scored(opened.config, trials_frame(opened)))
+    table = regret_table(scored(stored_tables(open_study(session.root, name))))
     finite = table.replace(float("inf"), float("nan"))  # JSON has no infinity
     echo_table(regret_rows(table) if fmt == "table" else plain_rows(finite), fmt)
 
@@ -256,7 +255,7 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw the Pareto front, cost to target, schedules, learning curves, one-shot estimates; on a table its regret."""
+    """Draw a study's Pareto front, cost to target, schedules, curves or estimates; on a table also its regret."""
     from autoprog_search.report.figures import write_figure
     from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study

@@ -94,7 +94,7 @@ def _regret(study: StudyTables, cost: CostKind) -> go.Figure:
 
     if cost != "flops":
         raise ConfigError(f"cost: regret is drawn against flops only, got {cost!r}; use flops")
-    return draw_regret(regret_curves(scored(study.config, study.trials)))
+    return draw_regret(regret_curves(scored(study)))
 
 
 def _heads(study: StudyTables) -> pd.DataFrame:

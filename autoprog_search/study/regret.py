@@ -21,7 +21,7 @@ from scipy import stats
 
 from autoprog_search.errors import StudyError
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.results import StudyTables
 from autoprog_search.study.tabular import GrowthTable, load_table
 
 REFERENCE = (1.1, -0.1)  # normalised cost and accuracy
@@ -76,7 +76,7 @@ def hypervolume(costs: np.ndarray, values: np.ndarray, reference: tuple[float, f
     return float(volume)
 
 
-def scored(config: StudyConfig, trials: pd.DataFrame) -> pd.DataFrame:
+def scored(study: StudyTables) -> pd.DataFrame:
     """The study's finished trials in the table's terms, in the order they ran.
 
     Returns:
@@ -86,12 +86,12 @@ def scored(config: StudyConfig, trials: pd.DataFrame) -> pd.DataFrame:
     Raises:
         StudyError: the study is on no table, or no trial has finished.
     """
-    if config.data.table is None:
-        raise StudyError(f"study {config.name!r} is on no table, so the truth about its schedules is not known")
-    done = trials[trials["state"] == "COMPLETE"]
+    if study.config.data.table is None:
+        raise StudyError(f"study {study.config.name!r} is on no table, so the truth about its schedules is not known")
+    done = study.trials[study.trials["state"] == "COMPLETE"]
     if done.empty:
-        raise StudyError(f"study {config.name!r} has no finished trial yet; run it first")
-    return _scored(done, load_table(config.data.table))
+        raise StudyError(f"study {study.config.name!r} has no finished trial yet; run it first")
+    return _scored(done, load_table(study.config.data.table))
 
 
 def _scored(done: pd.DataFrame, table: GrowthTable) -> pd.DataFrame:

@@ -113,8 +113,8 @@ class StoredStudy:
             for seed in self.config.seeds(method):
                 there = not on_table or self.optuna_name(method, seed) in known
                 trials = self.optuna_study(method, seed).get_trials(deepcopy=False) if there else []
-                trials += [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials))
-                stored.update((Job(method, seed, t), trial) for t, trial in enumerate(trials[: plan.trials]))
+                waiting = [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials) if on_table else 0)
+                stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
 
     def w_scale(self, method: str, trial: int) -> float:
@@ -128,7 +128,7 @@ class StoredStudy:
         return self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
 
     def lock_path(self, job: Job) -> Path:
-        """The lock that a worker holds while it runs the trial, or all of its method and seed that run as one."""
+        """The lock that a worker holds while it runs the trial, or whatever runs it and those beside it as one."""
         if method_named(job.method).hosted or self.config.data.table is not None:
             return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
         return self.trial_folder(job) / ".lock"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -15,8 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from autoprog_search.errors import StudyError
 from autoprog_search.files import write_atomic
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
+from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import Levels
+from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.study.tabular import CHOOSING, ESTIMATES, METADATA, RUNS, TableInfo, estimates_path
 from autoprog_search.training.randomness import derive
@@ -53,6 +55,10 @@ def make_table(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) 
         seeds=source.config.methods[GRID].seeds,
         stage_steps=stage_steps,
         sources={study.config.name: study.config.hash() for study in (source, *surveys)},
+        search_effects={
+            survey.config.growth.force_growth: _search_effect(space, runs, done)
+            for survey, done in zip(surveys, surveyed, strict=True)
+        },
     )
     order = {levels: place for place, levels in enumerate(space.enumerate())}
     rows = [_run_row(*key, runs[key]) for key in sorted(runs, key=lambda key: (key[0], order[key[1]]))]
@@ -89,6 +95,8 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
             raise StudyError(f"estimates: {theirs.name} and {ours.name} differ in {name}; make both of one study.yaml")
     if theirs.growth.score_cost != "flops":
         raise StudyError(f"estimates: {theirs.name} has growth.score_cost {theirs.growth.score_cost!r}; use 'flops'")
+    if SCORES[theirs.growth.score].decrease:
+        raise StudyError(f"estimates: {theirs.name} has growth.score {theirs.growth.score!r}; use 'loss_cost'")
 
 
 def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, FrozenTrial]]:
@@ -118,6 +126,19 @@ def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, F
             f"have not finished; go on with: autoprog-search study run {name}"
         )
     return done
+
+
+def _search_effect(
+    space: GrowthSpace, runs: Mapping[tuple[int, Levels], FrozenTrial], done: Sequence[tuple[Job, FrozenTrial]]
+) -> tuple[float, float, int]:
+    """How much more accurate runs with searches are than their schedules without: mean, standard error, runs."""
+    differences = []
+    for job, trial in done:
+        pairs = zip(trial.user_attrs["depths"], trial.user_attrs["patches"], strict=True)
+        fixed = runs[job.seed, tuple(space.levels_of(SubNetwork(*pair)) for pair in pairs)]
+        differences.append(trial.user_attrs["val_top1"] - fixed.user_attrs["val_top1"])
+    error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
+    return fmean(differences), error, len(differences)
 
 
 def _stage_ends(curve: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -164,7 +185,8 @@ def _estimate_rows(
     stage_steps: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     """A row a candidate of every search; the trials share the searches of the paths that they share."""
-    draw, seen = SUPERNET_DRAWS[survey.config.growth.supernet_draws].draw, set()
+    draw = SUPERNET_DRAWS[survey.config.growth.supernet_draws].draw
+    seen = set()
     for job, trial in trials:
         attributes = trial.user_attrs
         spent = _differences(_stage_ends(attributes["curve"]))

@@ -21,6 +21,7 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.methods.fixed import full
 from autoprog_search.methods.table import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth
+from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.training.randomness import derive
@@ -89,6 +90,8 @@ class TableInfo(BaseModel):
         seeds: 0, 1, ... of these every schedule was trained.
         stage_steps: optimiser steps of each stage.
         sources: the studies it was made of, with their configurations' hashes.
+        search_effects: by force_growth, what a lookup leaves out: points of validation accuracy of a run with its
+            searches minus those of its schedule without any, mean and standard error over so many runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,6 +104,7 @@ class TableInfo(BaseModel):
     seeds: int
     stage_steps: tuple[int, ...]
     sources: dict[str, str]
+    search_effects: dict[str, tuple[float, float, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,10 +282,10 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
     own = f"data: {config.data.name}"
     for name, plan in config.methods.items():
         method = method_named(name)
-        if method.strategy is not None or method.budget_of is not None or method.schedule_of is not None:
-            follows = method.budget_of or method.schedule_of
-            why = f"follows {follows}" if follows else "is hosted by NNI"
-            raise ConfigError(f"methods: {name} {why}; {own} answers methods that choose schedules on their own")
+        if follows := method.budget_of or method.schedule_of:
+            raise ConfigError(f"methods: {name} follows {follows}; {own} answers methods that choose on their own")
+        if method.hosted or method.stop:
+            raise ConfigError(f"methods: {name} steers its runs from outside; {own} holds runs that are left alone")
         program = method.program(config.space_of(name)) if method.program else None
         if plan.epochs or (program and (program.shares or program.augment or program.sched)):
             raise ConfigError(f"methods: {name} trains other stages than the space's; {own} holds no such run")
@@ -294,6 +298,8 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
             _check_same(
                 f"{own} was trained with {field}", given, stored, CHOOSING if field == "growth" else frozenset()
             )
+        if method.searches_inside and SCORES[growth.score].decrease:
+            raise ConfigError(f"growth.score: {growth.score} takes how fast losses fall; {own} holds the losses alone")
         if method.searches_inside and not {growth.force_growth, "none"} & {key[0] for key in table.searches}:
             raise ConfigError(
                 f"methods: {name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'; "

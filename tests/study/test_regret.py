@@ -28,7 +28,7 @@ from autoprog_search.study.regret import (
     regret_table,
     scored,
 )
-from autoprog_search.study.results import stored_tables, trials_frame
+from autoprog_search.study.results import stored_tables
 from autoprog_search.study.store import create_study
 from autoprog_search.study.tabular import GrowthTable, load_table
 from tests.tables import SPACE, cost, write_artificial
@@ -162,6 +162,5 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
 
 
 def test_a_study_on_no_table_is_refused(tmp_path):
-    study = create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}"))
     with pytest.raises(StudyError, match="'tiny' is on no table"):
-        scored(study.config, trials_frame(study))
+        scored(stored_tables(create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}"))))

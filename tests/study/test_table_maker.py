@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoprog_search.errors import StudyError
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.config import StudyConfig, make_config
 from autoprog_search.study.engines.local import work
 from autoprog_search.study.store import Job, StoredStudy, create_study
@@ -69,6 +70,21 @@ def test_it_holds_every_schedule_as_it_ran(table, source):
         assert row["epoch_val_loss"] == [point["val_loss"] for point in stored["curve"]]
     assert table.full_flops == stored["full_flops"]
     assert table.info.sources.keys() == {"source", "survey"}
+
+
+def test_it_says_what_searching_changed(table, survey):
+    space = table.info.space
+    differences = []
+    for job, trial in survey.trials().items():
+        chosen = [
+            SubNetwork(*pair) for pair in zip(trial.user_attrs["depths"], trial.user_attrs["patches"], strict=True)
+        ]
+        fixed = table.runs[job.seed, tuple(map(space.levels_of, chosen))]
+        differences.append(trial.user_attrs["val_top1"] - fixed["val_top1"])
+    mean, error, runs = table.info.search_effects["none"]
+    assert runs == 2
+    assert mean == pytest.approx(sum(differences) / 2)
+    assert error == pytest.approx(abs(differences[0] - differences[1]) / 2)
 
 
 def test_autoprog_on_the_table_is_autoprogs_own_run_but_for_the_accuracy(table, source, root):

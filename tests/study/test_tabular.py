@@ -16,12 +16,13 @@ from autoprog_search.errors import ConfigError, DataError
 from autoprog_search.methods.optuna import AutoProgSampler
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.study import regret
 from autoprog_search.study.config import StudyConfig, config_from_file, make_config
 from autoprog_search.study.engines.events import Event
 from autoprog_search.study.engines.local import work
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import DIRECTIONS, Job, StoredStudy, create_study
-from autoprog_search.study.tabular import GrowthTable, load_table
+from autoprog_search.study.tabular import ESTIMATES, RUNS, GrowthTable, load_table
 from autoprog_search.training.data import load_data
 from autoprog_search.training.recipe import DataConfig, Recipe
 from tests.tables import SEARCHED, SPACE, STEPS, cost, rising, step_cost, write_artificial
@@ -85,6 +86,32 @@ def test_seeds_that_the_table_has_are_its_own_others_are_drawn_for_every_method_
     drawn = [table.seed_of(seed, trial, 29) for seed in range(30) for trial in range(4)]
     assert set(drawn) == {0, 1}
     assert 40 < sum(drawn) < 80  # of 120
+
+
+def test_the_docs_list_every_field():
+    page = (Path(__file__).parents[2] / "docs/table.md").read_text()
+    for columns in (RUNS, ESTIMATES, regret.COLUMNS):
+        assert "\n".join(f"| `{name}` | {text} |" for name, text in columns.items()) in page
+
+
+def test_the_command_line_shows_it(file, tmp_path):
+    shown = cli_here("table", "show", file, "-f", "json", cwd=tmp_path)
+    rows = json.loads(shown.stdout)
+    assert len(rows) == 9
+    assert rows[0] == {
+        "depths": "2 2 4",
+        "resolutions": "8 8 16",
+        "flops": 1440,
+        "speedup": 1.778,
+        "val_top1": 91.94,
+        "top1": 90.94,
+    }
+    assert cli_here("table", "list", cwd=tmp_path).returncode == 0
+    wrong = cli_here("table", "make", "x", "-o", "x.csv", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr) == (
+        2,
+        "error: output: 'x.csv' ends in '.csv'; a table is written as .parquet\n",
+    )
 
 
 def test_what_is_no_table_is_named(tmp_path):
@@ -180,6 +207,9 @@ def test_who_answers_and_what_was_left_by_a_kill_changes_nothing(file, tmp_path)
 
 WRONG = {
     "another number of epochs": (("autoprog", "full-short"), (), "full-short follows autoprog"),
+    "stopped early": (("asha",), (), "asha steers its runs from outside"),
+    "a population": (("pbt",), (), "pbt steers its runs from outside"),
+    "a score of slopes": (("autoprog",), ("growth.score=loss_decrease_per_flop",), "holds the losses alone"),
     "other stages": (("one-layer",), (), "one-layer trains other stages"),
     "a sweep": (("full",), ("methods.full.epochs=[3]", "methods.full.trials=1"), "full trains other stages"),
     "a variant's settings": (("full",), ("methods.full.growth={operator: split}",), "trained with growth.operator"),
