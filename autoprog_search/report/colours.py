@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprog_search.methods.table import METHODS
+from autoprog_search.methods.table import METHODS, VARIANT
 
 FULL = "#4D4D4D"  # the reference of every comparison, so not one colour among others
 # Okabe and Ito's colour-blind-safe palette without its yellow, which cannot be seen on white.
@@ -14,14 +14,21 @@ _ORDER = tuple(dict.fromkeys((*_MOST, *(name for name in METHODS if name != "ful
 
 
 def colour_of(method: str) -> str:
-    """A method's colour, the most frequent first, then by its place in METHODS; black for a name that is not there."""
-    if method == "full":
+    """A method's colour, the most frequent first, then by its place in METHODS; black for a name that is not there.
+
+    A variant has its method's.
+    """
+    base = method.split(VARIANT)[0]
+    if base == "full":
         return FULL
-    return PALETTE[_ORDER.index(method) % len(PALETTE)] if method in _ORDER else "#000000"
+    return PALETTE[_ORDER.index(base) % len(PALETTE)] if base in _ORDER else "#000000"
 
 
 def symbol_of(method: str) -> str:
-    """A method's marker, so that no reader needs the colours; with the colour no two methods share it."""
+    """A method's marker, so that no reader needs the colours; with the colour no two methods share it.
+
+    Variants are crosses.
+    """
     if method == "full":
         return "star"
     if method not in _ORDER:

@@ -17,6 +17,9 @@ from autoprog_search.study.targets import MARGIN, met, non_decreasing, standing,
 TICKS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10)
 
 
+WINDOW = 3.0  # points below the target: what is further away would squeeze the rest
+
+
 @dataclass(frozen=True)
 class TargetCurve:
     """A method's sweep, cheapest first.
@@ -126,4 +129,7 @@ def draw_target_curves(curves: list[TargetCurve], unit: str) -> go.Figure:
         ticktext=[f"{tick:g}" for tick in TICKS],
     )
     figure.update_yaxes(title="test top-1, %")
+    tops = np.concatenate([c.top1 for c in curves])
+    if target is not None and tops.min() < target - WINDOW:
+        figure.update_yaxes(range=[target - WINDOW, max(target, tops.max()) + 0.5])
     return styled(figure, height=520, hovermode="closest")

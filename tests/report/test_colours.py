@@ -12,3 +12,4 @@ def test_methods_differ_and_full_is_grey():
     assert len({(colour_of(m), dash_of(m)) for m in METHODS}) == len(METHODS)
     assert colour_of("full") == FULL
     assert colour_of("a method of tomorrow") == "#000000"
+    assert (colour_of("linear+x"), symbol_of("linear+x")) == (colour_of("linear"), "x")
