@@ -12,7 +12,7 @@ from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page import report_page
 from autoprog_search.study.compare import compare
 from autoprog_search.study.engines.local import run_study, work
-from autoprog_search.study.results import curves_frame, headline, trials_frame
+from autoprog_search.study.results import curves_frame, headline, stored_tables, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, create_study
 from tests.tiny import cli_here, tiny_config, without_measuring
 
@@ -78,7 +78,7 @@ def test_whoever_reads_a_study_understands_it(undisturbed):
     assert cli_here("study", "run", "tiny", cwd=folder).returncode == 0
     assert f"{TRIALS}/{TRIALS}" in cli_here("study", "list", cwd=folder).stdout
     assert "PRUNED" in cli_here("study", "show", "tiny", cwd=folder).stdout
-    assert f"{pruned} stopped early" in report_page(study)
+    assert f"{pruned} stopped early" in report_page(stored_tables(study))
     assert reading_notes(trials_frame(study), 0.5)[0].startswith(f"Trials stopped early: {pruned} of {TRIALS} (asha")
     checkpoints = list(study.folder.glob("trials/*/checkpoint.pt"))
     assert checkpoints == []

@@ -85,16 +85,17 @@ def test_the_whole_population_is_charged_a_run_for_its_lineage(undisturbed):
     study, _ = undisturbed
     trainer = tiny_trainer(CONFIG, levels(CONFIG, (0, 0), (1, 1), (2, 2)))
     space, steps = CONFIG.space, trainer.spec.stage_steps
+    batch, cost = CONFIG.recipe.batch_size, trainer.elastic.cost
     frame = trials_frame(study)
     own, total = [0] * MEMBERS, [0] * MEMBERS
     for stage in (1, 2, 3):
         for number, turn in turns(study, FIRST, stage).items():
-            own[number] += steps[stage - 1] * trainer._step_flops(space.at(*turn.levels[stage - 1]))
+            own[number] += steps[stage - 1] * cost.step_flops(space.at(*turn.levels[stage - 1]), batch)
     for number, row in enumerate(frame.itertuples()):
         ran = zip(json.loads(row.depths), json.loads(row.patches), strict=True)
         stages = zip(steps, ran, strict=True)
         sub_networks = {(s.depth, s.patches): s for s in space.sub_networks}
-        total[number] = sum(count * trainer._step_flops(sub_networks[pair]) for count, pair in stages)
+        total[number] = sum(count * cost.step_flops(sub_networks[pair], batch) for count, pair in stages)
     assert frame["own_flops"].tolist() == own
     assert frame["total_flops"].tolist() == total
     assert own != total  # the control: the member that copied gave up a stage of its own
