@@ -67,6 +67,7 @@ class Trainer:
         self.spec, self.data, self.method, self.device = spec, data, method, device
         self._checkpoint, self._on_progress, self._should_stop = checkpoint, on_progress, should_stop
         recipe, growth, space = spec.recipe, spec.growth, spec.space
+        self._stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False
         self._ends = np.cumsum(spec.stage_steps).tolist()
         self._total = self._ends[-1]
         self._epoch_steps = data.train_size // recipe.batch_size

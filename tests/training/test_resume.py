@@ -174,7 +174,6 @@ def test_an_epoch_that_ends_inside_a_search_does_not_change_who_trains_next():
 
     trainer._step = Spy()
     trainer.state.phase, smallest = "search", config.space.at(0, 0)
-    trainer._stops = lambda curve: False
     trainer._session_start = trainer._last_save = trainer._last_progress = trainer._wall_before = 0.0
     trainer._session_step, trainer._save_seconds = 0, 0.0
     trainer._train_steps(18, lambda step: smallest, config.space.full)
