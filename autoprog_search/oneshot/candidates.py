@@ -41,6 +41,12 @@ def candidates(
     return forced or grown or found
 
 
+def reachable(space: GrowthSpace, current: SubNetwork | None) -> tuple[SubNetwork, ...]:
+    """All that a method may choose without a search: every sub-network of the space that does not shrink."""
+    least = current or SubNetwork(1, 1)
+    return tuple(s for s in space.sub_networks if s.depth >= least.depth and s.patches >= least.patches)
+
+
 def paths(space: GrowthSpace, stages: int, force_growth: ForceGrowth = "none") -> tuple[tuple[SubNetwork, ...], ...]:
     """Every way of choosing a candidate at each of the first `stages` stages, smallest choices first."""
     found: list[tuple[SubNetwork, ...]] = [()]

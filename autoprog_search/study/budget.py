@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from optuna.trial import FrozenTrial
@@ -43,12 +44,14 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
     A search's schedule is not: AutoProg (and full-short, which takes its budget) is taken to cost what `linear` does,
     a TPE trial what the mean of 200 uniform schedules does.
     """
-    config, rng = study.config, Random(0)
+    config = study.config
 
     def full_seconds(epochs: float) -> float:
         return epochs * (train_size // config.recipe.batch_size) * profile.seconds[config.space.full]
 
-    def mean_draw(space: GrowthSpace) -> float:
+    @cache  # once a method, not once a trial
+    def mean_draw(method: str) -> float:
+        space, rng = config.space_of(method), Random(0)
         return sum(mean_cost(space, through(space, space.sample(rng)), profile) for _ in range(200)) / 200
 
     parts = []
@@ -56,7 +59,7 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
         if not trial.state.is_finished():
             space = config.space_of(job.method)
             program = _expected(space, job, trial)
-            cost = mean_draw(space) if program is None else mean_cost(space, program, profile)
+            cost = mean_draw(job.method) if program is None else mean_cost(space, program, profile)
             parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))
     return Budget(len(parts), sum(parts), sum(parts) / full_seconds(config.recipe.epochs))
 

@@ -96,8 +96,7 @@ def cost_to_target(trials: pd.DataFrame, epochs: float, margin: float = MARGIN) 
         ],
         columns=list(COLUMNS),
     )
-    place = {method: i for i, method in enumerate(trials["method"].unique())}
-    return table.sort_values("method", key=lambda names: names.map(place), kind="stable", ignore_index=True)
+    return _as_in(trials, table)
 
 
 def standing(trials: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
@@ -108,8 +107,13 @@ def standing(trials: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     """
     lengths = [headline(group, margin) for _, group in trials.groupby("scheduled_epochs")]
     heads = pd.concat(lengths) if lengths else headline(trials, margin)
+    return _as_in(trials, heads)
+
+
+def _as_in(trials: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a `method`, in the order of the methods in the trials table."""
     place = {method: i for i, method in enumerate(trials["method"].unique())}
-    return heads.sort_values("method", key=lambda names: names.map(place), kind="stable", ignore_index=True)
+    return rows.sort_values("method", key=lambda names: names.map(place), kind="stable", ignore_index=True)
 
 
 def sweeps(heads: pd.DataFrame, epochs: float, split: str = "test", cost: str = "flops") -> list[Sweep]:

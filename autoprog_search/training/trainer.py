@@ -19,6 +19,7 @@ from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import operator_named
 from autoprog_search.oneshot import estimate as oneshot
+from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
@@ -140,7 +141,7 @@ class Trainer:
             self._enter(Choice(self.elastic.full))
             return
         searches = self.method.needs_estimates(state.stage)
-        allowed = self._candidates() if searches else self._reachable()
+        allowed = self._candidates() if searches else reachable(self.spec.space, self._previous())
         if searches and len(allowed) > 1:
             self._search.begin(state, self._judged(), allowed, self._previous())
             self._grow(oneshot.supernet_of(allowed))
@@ -193,11 +194,6 @@ class Trainer:
 
     def _candidates(self) -> tuple[SubNetwork, ...]:
         return self._search.candidates(self.state.stage, self._previous())
-
-    def _reachable(self) -> tuple[SubNetwork, ...]:
-        """All that a method may choose without a search: every sub-network that does not shrink."""
-        least = self._previous() or SubNetwork(1, 1)
-        return tuple(s for s in self.spec.space.sub_networks if s.depth >= least.depth and s.patches >= least.patches)
 
     def _previous(self) -> SubNetwork | None:
         stages = self.state.stages[: self.state.stage - 1]

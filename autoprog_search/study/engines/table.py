@@ -17,7 +17,7 @@ from optuna.storages import InMemoryStorage
 
 from autoprog_search.choosing import Method, StageContext
 from autoprog_search.methods.table import method_named
-from autoprog_search.oneshot.candidates import ForceGrowth, candidates
+from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
 from autoprog_search.study.engines.events import Event
@@ -137,8 +137,7 @@ def _play(
     searches: list[Search | None] = []
     for stage in range(1, space.stages):
         previous = chosen[-1] if chosen else None
-        least = previous or SubNetwork(1, 1)
-        allowed = tuple(s for s in space.sub_networks if s.depth >= least.depth and s.patches >= least.patches)
+        allowed = reachable(space, previous)
         search = None
         if method.needs_estimates(stage):
             allowed = candidates(space, stage, previous, force_growth)
