@@ -241,8 +241,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
             raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {most} {what}")
         if plan.epochs and (info.many_trials or info.sequential or info.budget_of):
             raise ConfigError(f"methods, {name}, epochs: one schedule can be trained at several lengths, no search")
-        if plan.space and info.strategy is not None:
-            raise ConfigError(f"methods, {name}, space: NNI's methods search the study's own space")
+        if plan.space and info.hosted:
+            raise ConfigError(f"methods, {name}, space: its trials run together, on the study's own space")
         if info.population and plan.trials < 2:
             raise ConfigError(f"methods, {name}, trials: {plan.trials} is no population; give it 2 or more")
         needed = info.budget_of or info.schedule_of
@@ -252,7 +252,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
             config.methods[info.schedule_of].epochs or config.recipe.epochs
         ):
             raise ConfigError(f"methods, {name}, epochs: {list(plan.epochs)} are not those of {info.schedule_of}")
-        if config.space_of(name).equal_compute and info.program is None and info.draw is None:
+        if config.space_of(name).equal_compute and (info.hosted or (info.program is None and info.draw is None)):
             raise ConfigError(
                 f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
             )
