@@ -70,7 +70,7 @@ def main() -> None:
         def __call__(self, images: torch.Tensor, labels: torch.Tensor, step: int, seed: int) -> torch.Tensor:
             def take_ours() -> torch.Tensor:
                 loss = self.own(images, labels, step, seed)
-                trainer._momentum.update(trainer.elastic, step + 1)
+                trainer.networks.update(step + 1, estimation=False)
                 return loss
 
             def take_timms() -> None:

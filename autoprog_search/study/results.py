@@ -42,6 +42,9 @@ COLUMNS = (
     Column("resolutions", "px", "image side of each stage"),
     Column("stage_epochs", "epochs", "length of each stage"),
     Column("val_top1", "%", "validation accuracy of the recipe's eval_weights; drives every choice between trials"),
+    Column(
+        "growth_top1", "", "per stage, val_top1 just before and just after its growth, %; null where nothing grew"
+    ),
     Column("top1", "%", "test accuracy of the recipe's eval_weights; only reported"),
     Column("top5", "%", "test top-5 accuracy"),
     Column("ema_top1", "%", "test accuracy of the EMA weights"),
@@ -66,7 +69,7 @@ COLUMNS = (
     Column("versions", "", "of autoprog-search, torch, timm and Optuna"),
     Column("config_hash", "", "of the configuration that decides the results"),
 )
-LISTS = ("depths", "patches", "resolutions", "stage_epochs", "loader_seconds", "stage_seconds")
+LISTS = ("depths", "patches", "resolutions", "stage_epochs", "growth_top1", "loader_seconds", "stage_seconds")
 
 
 def trials_frame(study: StoredStudy) -> pd.DataFrame:

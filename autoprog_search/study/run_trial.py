@@ -262,6 +262,7 @@ def cost_row(
         "stage_seconds": state.stage_seconds,
         "wall_seconds": state.wall_seconds,
         "epochs": state.step / epoch_steps,
+        "growth_top1": state.growth_top1,
         "curve": state.curve,
         "stages": [record.to_dict() for record in state.stages],
         "versions": versions(),

@@ -61,6 +61,8 @@ class RunState:
         steps: optimiser steps per sub-network that was trained, supernet steps under the candidate drawn.
         loss_sum, loss_count: training loss since the epoch began.
         curve: a row an epoch.
+        growth_top1: of each stage that opened, validation accuracy just before and just after its growth (into the
+            supernet, where a search follows); None where nothing grew.
         search_flops, search_seconds: spent on estimates; wall_seconds: on everything, over all interruptions.
         stage_seconds, loader_seconds: of each stage's training steps so far, and what of it was waiting for images.
     """
@@ -77,6 +79,7 @@ class RunState:
     loss_sum: float = 0.0
     loss_count: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
+    growth_top1: list[tuple[float, float] | None] = field(default_factory=list)
     search_flops: int = 0
     search_seconds: float = 0.0
     wall_seconds: float = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,16 +17,16 @@ import torch
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
-from autoprog_search.growth.operators import operator_named
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
 from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
-from autoprog_search.training.evaluate import evaluate
+from autoprog_search.training.evaluate import Metrics, evaluate
 from autoprog_search.training.interrupt import Interrupted, StoppedEarly
-from autoprog_search.training.optim import build_ema, scale_rates
+from autoprog_search.training.networks import Networks
+from autoprog_search.training.optim import scale_rates
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.regularisation import FULL, Strength, strength_at
@@ -95,11 +95,9 @@ class Trainer:
             device=device,
             rates_by_block=growth.optimizer_state == "rewarm",
         )
-        self._momentum = build_ema(self.elastic, growth.momentum_ema, self._total)
-        self._estimation = build_ema(self.elastic, growth.estimation_ema, self._total)
+        self.networks = Networks(self.elastic, growth, self._total)
         self.state = RunState()
         self._loss_parts: list[torch.Tensor] = []
-        self._fades = operator_named(growth.operator).fades
         self._ease_in = EaseIn(spec.stage_steps, growth.ease_in_share)
         self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
         self._restore()
@@ -143,7 +141,7 @@ class Trainer:
         searches = self.method.needs_estimates(state.stage)
         allowed = self._candidates() if searches else reachable(self.spec.space, self._previous())
         if searches and len(allowed) > 1:
-            self._search.begin(state, self._judged(), allowed, self._previous())
+            self._search.begin(state, self.networks.judged, allowed, self._previous())
             self._grow(oneshot.supernet_of(allowed))
             state.phase = "search"
             self._save()
@@ -166,7 +164,7 @@ class Trainer:
 
     def _estimate(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         self._gather_loss()  # a supernet that diverged fails here, not in the score
-        self._search.estimate(self.state, self._judged(), lambda_k)
+        self._search.estimate(self.state, self.networks.judged, lambda_k)
         self._save()
 
     def _enter(self, choice: Choice, record: StageRecord | None = None) -> None:
@@ -174,7 +172,7 @@ class Trainer:
         state, chosen = self.state, choice.sub_network
         if record is not None:  # recycling: weights, EMAs and optimiser state are the supernet's; nothing is grown
             assert chosen in record.candidates, "a method chose what was no candidate"
-            self._activate(chosen)
+            self.networks.activate(chosen)
         else:
             self._grow(chosen)
         record = record or StageRecord(chosen)
@@ -218,31 +216,26 @@ class Trainer:
         return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
     def _grow(self, to: SubNetwork) -> None:
-        # Section 3: the first stage starts from the full model's fresh initialisation. On random paths no block is new.
-        if self.state.stage == 1 or self.spec.growth.path == "random":
-            self._activate(to)
+        """Grow from the stage before's sub-network; note what that did to the validation accuracy."""
+        # Section 3: the first stage starts from the full model's fresh initialisation.
+        if self.state.stage == 1:
+            self.networks.activate(to)
+            self.state.growth_top1.append(None)
             return
-        torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
-        self.elastic.grow(
-            to,
-            optimizer=self._step.optimizer,
-            state_rule="copy" if self.spec.growth.optimizer_state == "copy" else "reset",
-            momentum=self._momentum.module,
-            emas=[self._estimation.module],
-        )
-
-    def _activate(self, sub_network: SubNetwork) -> None:
-        for network in self._networks():
-            network.activate(sub_network)
-
-    def _networks(self) -> tuple[ElasticModel, ...]:
-        return self.elastic, self._momentum.module, self._estimation.module
+        self.networks.activate(self.elastic.sub_network)  # on random paths another may have run last
+        before = self._evaluate("val").top1
+        grows = to != self.elastic.sub_network
+        if self.spec.growth.path == "random":  # all blocks train all along: none is new
+            self.networks.activate(to)
+        else:
+            torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
+            self.networks.grow(to, self._step.optimizer)
+        self.state.growth_top1.append((before, self._evaluate("val").top1) if grows else None)
 
     def _fade(self) -> None:
         """Let the stage's new blocks count as far as they have faded in by now, in the EMAs too."""
-        if self._fades and (new := self._new_blocks()):
-            for network in self._networks():
-                network.fade(new, self._ease_in.done(self.state.stage, self.state.step))
+        if self.networks.fades and (new := self._new_blocks()):
+            self.networks.fade(new, self._ease_in.done(self.state.stage, self.state.step))
 
     def _rewarm(self) -> None:
         """Let the stage's new blocks train at the learning rate that they have warmed up to at this step."""
@@ -302,9 +295,7 @@ class Trainer:
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
             self._fade()
-            self._momentum.update(self.elastic, state.step)
-            if self._search_ahead:
-                self._estimation.update(self.elastic, state.step)
+            self.networks.update(state.step, estimation=self._search_ahead)
             state.count_seconds(time.perf_counter() - began, waited)
             epoch_ends = state.step % self._epoch_steps == 0 or state.step == self._total
             if epoch_ends:
@@ -361,7 +352,7 @@ class Trainer:
         state, ran = self.state, self.elastic.sub_network
         network = self._reported()
         network.activate(ran)
-        val = evaluate(network, self.data.eval_batches("val", 2 * self.spec.recipe.batch_size, network.resolution))
+        val = self._evaluate("val")
         if state.phase == "search":
             network.activate(oneshot.supernet_of(self._candidates()))
         state.curve.append(
@@ -379,16 +370,13 @@ class Trainer:
         )
         state.loss_sum, state.loss_count = 0.0, 0
 
-    def _judged(self) -> ElasticModel:
-        """Whose weights the one-shot estimates use."""
-        network = self._estimation.module if self.spec.growth.estimate_weights == "ema" else self.elastic
-        assert isinstance(network, ElasticModel)
-        return network
-
     def _reported(self) -> ElasticModel:
-        network = self._momentum.module if self.spec.recipe.eval_weights == "ema" else self.elastic
-        assert isinstance(network, ElasticModel)
-        return network
+        return self.networks.momentum if self.spec.recipe.eval_weights == "ema" else self.elastic
+
+    def _evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
+        """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
+        network = network or self._reported()
+        return evaluate(network, self.data.eval_batches(split, 2 * self.spec.recipe.batch_size, network.resolution))
 
     # ── result, progress, checkpoint ────────────────────────────────────────────────────────────────────────────
 
@@ -403,11 +391,9 @@ class Trainer:
         return self._cost.step_flops(self.elastic.full, batch_size) + batch_size * self._step.teacher_flops
 
     def _result(self) -> RunResult:
-        batch_size, resolution = 2 * self.spec.recipe.batch_size, self.elastic.resolution
-        network, ema = self._reported(), self._momentum.module
-        val = evaluate(network, self.data.eval_batches("val", batch_size, resolution))
-        test = evaluate(network, self.data.eval_batches("test", batch_size, resolution))
-        test_ema = test if network is ema else evaluate(ema, self.data.eval_batches("test", batch_size, resolution))
+        network, ema = self._reported(), self.networks.momentum
+        val, test = self._evaluate("val"), self._evaluate("test")
+        test_ema = test if network is ema else self._evaluate("test", ema)
         self._tick()
         return RunResult(
             self.state, val, test, test_ema, self.train_flops(), self.full_step_flops(), network.model.state_dict()
@@ -444,9 +430,7 @@ class Trainer:
             {
                 "run": self.spec.identity(),
                 "state": self.state.to_dict(),
-                "model": self.elastic.model.state_dict(),
-                "momentum": self._momentum.module.model.state_dict(),
-                "estimation": self._estimation.module.model.state_dict(),
+                **self.networks.to_dict(),
                 "optimizer": self._step.optimizer.state_dict(),
             },
         )
@@ -461,12 +445,10 @@ class Trainer:
                 f"{self._checkpoint} is of a run with other settings; delete it, or choose another folder"
             )
         self.state = RunState.from_dict(saved["state"])
-        self.elastic.model.load_state_dict(saved["model"])
-        self._momentum.module.model.load_state_dict(saved["momentum"])
-        self._estimation.module.model.load_state_dict(saved["estimation"])
+        self.networks.load(saved)
         self._step.optimizer.load_state_dict(saved["optimizer"])
         if self.state.phase == "search":  # the step draws its own candidate; EMAs stand at the supernet
-            self._activate(oneshot.supernet_of(self._candidates()))
+            self.networks.activate(oneshot.supernet_of(self._candidates()))
         else:
-            self._activate(self.state.stages[-1].chosen)
+            self.networks.activate(self.state.stages[-1].chosen)
         self._fade()

@@ -33,7 +33,7 @@ def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():
 
     def spy():
         follow()
-        seen[trainer.state.step] = [network.model.blocks.faded for network in trainer._networks()]
+        seen[trainer.state.step] = [network.model.blocks.faded for network in trainer.networks]
 
     trainer._fade = spy
     result = trainer.run()

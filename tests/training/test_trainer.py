@@ -30,6 +30,17 @@ def test_linear_schedule_runs_stage_by_stage():
     assert trainer.elastic.sub_network == CONFIG.space.full
 
 
+@pytest.mark.parametrize("operator", ["zero_init", "rand_init"])
+def test_accuracy_just_before_and_after_a_growth_is_noted(operator):
+    config = tiny_config(f"growth.operator={operator}", "recipe.epochs=6")
+    result = tiny_trainer(config, levels(config, (0, 2), (0, 2), (2, 2))).run()
+    first, stayed, grown = result.state.growth_top1
+    before_growth = [point["val_top1"] for point in result.state.curve if point["stage"] == 2][-1]
+    assert first is stayed is None
+    assert grown[0] == before_growth  # the stage ended with an epoch
+    assert (grown[0] == grown[1]) == (operator == "zero_init")  # which changes no output
+
+
 def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
     method = levels(CONFIG, (0, 1), (2, 1), (2, 2))
     trainer = tiny_trainer(CONFIG, method)
@@ -180,7 +191,7 @@ def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatc
 
     monkeypatch.setattr(oneshot, "network_losses", spy)
     trainer.run()
-    expected = trainer.elastic if weights == "raw" else trainer._estimation.module
+    expected = trainer.elastic if weights == "raw" else trainer.networks.estimation
     assert len(judged) == 2
     assert all(network is expected for network in judged)
 
