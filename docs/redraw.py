@@ -24,11 +24,13 @@ from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.files import write_atomic
 from autoprog_search.report.figures import FIGURES, write_figure
-from autoprog_search.report.tables import ablation_rows, comparison_rows, markdown, target_rows
+from autoprog_search.report.tables import ablation_rows, comparison_rows, markdown, target_rows, validity_rows
 from autoprog_search.study.ablations import ablations
 from autoprog_search.study.compare import compare
 from autoprog_search.study.results import StudyTables, published_tables
+from autoprog_search.study.tabular import table_like
 from autoprog_search.study.targets import DRAWS, MARGIN, cost_to_target
+from autoprog_search.study.validity import validity
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"
@@ -101,10 +103,20 @@ def _ablations(study: StudyTables) -> tuple[str, str]:
     )
 
 
+def _validity(study: StudyTables) -> tuple[str, str]:
+    table = table_like(study.config)
+    return markdown(validity_rows(validity(table, study.estimates))), (
+        f"Against what the candidates came to when trained, from the table `{table.name}`: mean over its seeds but the "
+        "search's own. ±: standard error over seeds. `survey+...` are other ways to estimate, from this study; all "
+        f"other rows are the table's alone (`autoprog-search table validity {table.name}`)."
+    )
+
+
 TABLES: dict[str, Callable[[StudyTables], tuple[str, str]]] = {
     "compare": _compare,
     "targets": _targets,
     "ablations": _ablations,
+    "validity": _validity,
 }
 
 # ── pages ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -97,6 +97,29 @@ def show(name: str, fmt: Format) -> None:
             f"estimates under growth.force_growth {force_growth}; searching changed the validation accuracy by "
             f"{mean:+.2f} ± {error:.2f} points (mean and standard error of {runs} runs), which a lookup leaves out"
         )
+
+
+@table.command("validity")
+@click.argument("name")
+@click.option("--estimates", metavar="STUDY", help="A study of `survey` variants, each of them one more proxy.")
+@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def show_validity(session: Session, name: str, estimates: str | None, fmt: Format) -> None:
+    """How well one-shot estimates, and simpler proxies, rank a search's candidates. NAME may be a .parquet file.
+
+    Against the accuracy that training them came to, at the end of the stage and of the run: Kendall's tau, and regret,
+    what the choice that a proxy would make gives away.
+    """
+    from autoprog_search.report.tables import validity_rows
+    from autoprog_search.study.results import estimates_frame
+    from autoprog_search.study.store import open_study
+    from autoprog_search.study.tabular import load_table
+    from autoprog_search.study.validity import validity
+
+    loaded = load_table(name)
+    frame = validity(loaded, estimates_frame(open_study(session.root, estimates)) if estimates else None)
+    rows: list[Any] = validity_rows(frame) if fmt == "table" else frame.to_dict("records")
+    echo_table(rows, fmt, title=f"{loaded.name}: what ranks a search's candidates, mean ± standard error over seeds")
 
 
 def _surveyed(loaded: GrowthTable) -> list[str]:

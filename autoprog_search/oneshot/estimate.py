@@ -19,11 +19,13 @@ def supernet_of(candidates: Sequence[SubNetwork]) -> SubNetwork:
 
 
 def search_steps(stage: int, stage_steps: int, candidate_count: int, search_share: float) -> int:
-    """How many of a stage's optimiser steps train the supernet: its share, at least two a candidate.
+    """How many of a stage's optimiser steps train the supernet: its share, at least two a candidate; of 0, none.
 
     Raises:
         ConfigError: the search would leave no step to train what it chose.
     """
+    if search_share == 0:
+        return 0
     steps = max(round(search_share * stage_steps), 2 * candidate_count)
     if steps >= stage_steps:
         raise ConfigError(

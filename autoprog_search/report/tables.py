@@ -123,6 +123,22 @@ def regret_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
+def validity_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a (stage, proxy) of `study.validity.validity`'s table, as text."""
+    return [
+        {
+            "proxy": str(row["proxy"]),
+            "stage": str(row["stage"]),
+            "searches": str(row["searches"]),
+            "tau, end of stage": _with_error(row["tau_stage"], row["tau_stage_se"]),
+            "tau, end of run": _with_error(row["tau_end"], row["tau_end_se"]),
+            "regret, end of stage, points": _with_error(row["regret_stage"], row["regret_stage_se"]),
+            "regret, end of run, points": _with_error(row["regret_end"], row["regret_end_se"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
 def _until(median: float, never: float) -> str:
     """For example `4.10× (never: 20 %)`."""
     if math.isnan(median):

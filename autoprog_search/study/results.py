@@ -42,9 +42,7 @@ COLUMNS = (
     Column("resolutions", "px", "image side of each stage"),
     Column("stage_epochs", "epochs", "length of each stage"),
     Column("val_top1", "%", "validation accuracy of the recipe's eval_weights; drives every choice between trials"),
-    Column(
-        "growth_top1", "", "per stage, val_top1 just before and just after its growth, %; null where nothing grew"
-    ),
+    Column("growth_top1", "", "per stage, val_top1 just before and just after its growth, %; null where nothing grew"),
     Column("top1", "%", "test accuracy of the recipe's eval_weights; only reported"),
     Column("top5", "%", "test top-5 accuracy"),
     Column("ema_top1", "%", "test accuracy of the EMA weights"),
@@ -113,8 +111,9 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
     rows = []
     for job, trial in study.trials().items():
         for k, stage in enumerate(trial.user_attrs.get("stages", ()), start=1):
-            parts = zip(stage["candidates"], stage["losses"], stage["loss_ses"], stage["costs"], strict=True)
-            for candidate, loss, loss_se, cost in parts:
+            decreases = stage.get("decreases") or [None] * len(stage["candidates"])
+            parts = zip(stage["candidates"], stage["losses"], stage["loss_ses"], decreases, stage["costs"], strict=True)
+            for candidate, loss, loss_se, decrease, cost in parts:
                 rows.append(
                     {
                         "study": study.config.name,
@@ -126,6 +125,7 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
                         "patches": candidate[1],
                         "loss": loss,
                         "loss_se": loss_se,
+                        "decrease": decrease,
                         "cost": cost,
                         "w": stage["w"],
                         "margin": stage["margin"],

@@ -224,6 +224,19 @@ def load_table(name_or_file: str) -> GrowthTable:
         raise ConfigError(f"data: {path} cannot be read: {' '.join(str(error).split())}") from None
 
 
+def table_like(config: StudyConfig) -> GrowthTable:
+    """The package's table of the runs that a study makes.
+
+    Raises:
+        ConfigError: there is none of this space, recipe and data.
+    """
+    for name in table_names():
+        table = load_table(name)
+        if all(getattr(table.info, group) == getattr(config, group) for group in ("space", "recipe", "data")):
+            return table
+    raise ConfigError(f"study {config.name!r}: no table ({', '.join(table_names())}) has its space, recipe and data")
+
+
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> GrowthTable:
     runs = _columns(path, RUNS)

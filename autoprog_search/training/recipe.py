@@ -149,7 +149,8 @@ class GrowthSettings(BaseModel):
             longer than their stage. Default: as long as the search of one of four equal stages.
         optimizer_state: of a new block: dropped (`reset`); copied from its donor; or dropped, and its learning rate
             warmed up from 0 again (`rewarm`). The others' is left alone: their optimiser state is as good as ever.
-        search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken.
+        search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken. 0: none are,
+            candidates are judged as they were grown.
         supernet_draws: which candidate trains at each of them: all in turn, in a new order every time (`shuffled`); or
             the largest, the smallest, one of the others (`sandwich`).
         search_points: evaluations of all candidates, spread over the search's second half and averaged.
@@ -177,7 +178,7 @@ class GrowthSettings(BaseModel):
     path: Literal["chain", "random"] = "chain"
     ease_in_share: float = Field(default=0.02, gt=0, le=1)
     optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
-    search_share: float = Field(default=0.08, gt=0, lt=1)
+    search_share: float = Field(default=0.08, ge=0, lt=1)
     supernet_draws: Literal["shuffled", "sandwich"] = "shuffled"
     search_points: int = Field(default=1, ge=1)
     estimate_share: float = Field(default=0.03, gt=0, le=1)
@@ -207,6 +208,8 @@ class GrowthSettings(BaseModel):
                 f"growth, search_points: {self.score} compares the first evaluation of a search with its last, "
                 f"{self.search_points} is too few; give 2 or more"
             )
+        if compares and self.search_share == 0:
+            raise ConfigError(f"growth, search_share: {self.score} compares losses within a search, so it cannot be 0")
         return self
 
     @field_validator("adareg", mode="before")

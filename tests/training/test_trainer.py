@@ -241,6 +241,21 @@ def test_a_slope_is_what_the_loss_fell_by_within_the_search():
     assert record.losses == pytest.approx([(a + b) / 2 for a, b in zip(first, last, strict=True)])
 
 
+def test_candidates_can_be_judged_as_they_were_grown():
+    config = tiny_config("growth.search_share=0", "growth.force_growth=any", "growth.search_points=3")
+    result = tiny_trainer(config).run()
+    assert [record.searched_steps for record in result.state.stages] == [0, 0, 0]
+    first, second, _ = result.state.stages
+    assert len(first.losses) == 9
+    assert first.losses == pytest.approx([log(10)] * 9)  # timm's classifiers start at zero
+    assert min(second.losses) < log(10)
+    assert result.state.search_flops > 0
+    counts = [sum(n for s, n in result.state.steps.items() if s == record.chosen) for record in result.state.stages]
+    assert sum(counts) >= 90  # every step trained what had been chosen
+    with pytest.raises(ConfigError, match=r"search_share: slope .* cannot be 0"):
+        tiny_config("growth.search_share=0", "growth.score=slope", "growth.search_points=2")
+
+
 def test_a_slope_needs_two_points():
     with pytest.raises(ConfigError, match=r"growth, search_points: slope .* 1 is too few; give 2"):
         tiny_config("growth.score=slope", "growth.search_points=1")
