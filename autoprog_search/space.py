@@ -28,6 +28,8 @@ Levels = tuple[tuple[int, int], ...]
 """(depth level, patches level) per stage."""
 
 AXES = ("depth", "patches")
+LENGTHS = "stage_lengths_level"
+"""Name of the choice of stage lengths in Optuna."""
 
 PRESETS = Path(__file__).parent / "search_spaces"
 if not PRESETS.is_dir():  # a source checkout: the folder lies beside the package, in a wheel inside it
@@ -47,6 +49,8 @@ class GrowthSpace(BaseModel):
         depth, resolution, patch_size: the full network's blocks, image side and patch side in pixels.
         resolution_step: fractions of the resolution are rounded to multiples of this many pixels.
         stages: number of stages K, equally long unless `stage_lengths` (shares that sum to 1) are given.
+        stage_length_choices: further stage lengths, beside the space's own, among which Optuna's samplers and uniform
+            draws choose, one a trial. All other methods train the space's own.
         equal_compute: each stage is to cost the K-th part of what training the full network costs: what growing saves
             is spent on more epochs, early ones. For schedules that are known before they run.
         recipe: name of the recipe that a study on this space uses unless told otherwise.
@@ -66,6 +70,7 @@ class GrowthSpace(BaseModel):
     patches: tuple[int, ...] = ()
     stages: int = Field(default=4, ge=1)
     stage_lengths: tuple[float, ...] = ()
+    stage_length_choices: tuple[tuple[float, ...], ...] = ()
     equal_compute: bool = False
     recipe: str = "imagenet_deit_100ep"
 
@@ -105,13 +110,13 @@ class GrowthSpace(BaseModel):
                 raise SpaceError(f"{axis}: {levels[-1]} is above {self.model}'s {full}")
             if levels[-1] != full:
                 raise SpaceError(f"{axis}: the last level is {levels[-1]}, it must be the full size {full}")
-        if self.equal_compute and self.stage_lengths:
-            raise SpaceError("equal_compute: it says how long stages are, so stage_lengths cannot")
+        if self.equal_compute and (self.stage_lengths or self.stage_length_choices):
+            given = "stage_lengths" if self.stage_lengths else "stage_length_choices"
+            raise SpaceError(f"equal_compute: it says how long stages are, so {given} cannot")
         if self.stage_lengths:
-            if len(self.stage_lengths) != self.stages:
-                raise SpaceError(f"stage_lengths: got {len(self.stage_lengths)} for {self.stages} stages")
-            if not (min(self.stage_lengths) > 0 and abs(sum(self.stage_lengths) - 1) <= 1e-6):  # so that NaN is refused
-                raise SpaceError(f"stage_lengths: {list(self.stage_lengths)} are not shares above 0 that sum to 1")
+            _check_lengths("stage_lengths", self.stage_lengths, self.stages)
+        for lengths in self.stage_length_choices:
+            _check_lengths("stage_length_choices", lengths, self.stages)
         return self
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,6 +185,21 @@ class GrowthSpace(BaseModel):
             raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {list(self.patches)}")
         return self.depths.index(sub_network.depth), self.patches.index(sub_network.patches)
 
+    # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def lengths_parameters(self) -> tuple[dict[str, int], ...]:
+        """Every choice of stage lengths as a named integer, 0 the space's own; no name where there is no choice."""
+        if not self.stage_length_choices:
+            return ({},)
+        return tuple({LENGTHS: level} for level in range(1 + len(self.stage_length_choices)))
+
+    def at_lengths(self, parameters: Mapping[str, Any]) -> GrowthSpace:
+        """This space with the stage lengths that the named integers mean (its own by default), and no choice."""
+        if not self.stage_length_choices:
+            return self
+        lengths = (self.stage_lengths, *self.stage_length_choices)[int(parameters.get(LENGTHS, 0))]
+        return self.model_copy(update={"stage_lengths": lengths, "stage_length_choices": ()})
+
     # ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def stage_epochs(self, epochs: int) -> tuple[int, ...]:
@@ -202,7 +222,7 @@ class GrowthSpace(BaseModel):
         return GrowthSchedule.of(self.stage_epochs(epochs), [self.at(i, j) for i, j in levels])
 
     def count(self) -> int:
-        """How many monotone schedules there are; the last stage is fixed."""
+        """How many monotone schedules there are, of the same stage lengths; the last stage is fixed."""
         free = self.stages - 1
         return comb(len(self.depths) + free - 1, free) * comb(len(self.patches) + free - 1, free)
 
@@ -268,6 +288,13 @@ def to_parameters(levels: Levels) -> dict[str, int]:
     """A schedule as named integers, the free stages' levels: what Optuna and NNI search."""
     free = enumerate(levels[:-1], start=1)
     return {parameter_name(k, axis): v for k, pair in free for axis, v in zip(AXES, pair, strict=True)}
+
+
+def _check_lengths(name: str, lengths: Sequence[float], stages: int) -> None:
+    if len(lengths) != stages:
+        raise SpaceError(f"{name}: got {len(lengths)} for {stages} stages")
+    if not (min(lengths) > 0 and abs(sum(lengths) - 1) <= 1e-6):  # so that NaN is refused
+        raise SpaceError(f"{name}: {list(lengths)} are not shares above 0 that sum to 1")
 
 
 def _one_of(data: dict[str, Any], *names: str) -> None:

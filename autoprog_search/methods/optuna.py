@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import parameter_name
+from autoprog_search.space import LENGTHS, GrowthSpace, parameter_name
 
 PARAMETER = re.compile(r"stage(\d+)_(depth|patches)_level")
 
@@ -170,6 +170,12 @@ class OptunaMethod:
         """Only AutoProg looks at estimates."""
         return isinstance(self._trial.study.sampler, AutoProgSampler)
 
+    def with_lengths(self, space: GrowthSpace) -> GrowthSpace:
+        """Suggest the run's stage lengths, where the space has a choice; before the first stage."""
+        if not space.stage_length_choices:
+            return space
+        return space.at_lengths({LENGTHS: self._suggest(LENGTHS, 0, len(space.stage_length_choices))})
+
     def choose(self, context: StageContext) -> Choice:
         """Suggest the stage's two levels."""
         before = context.previous
@@ -184,10 +190,12 @@ class OptunaMethod:
             ("depth", len(context.depths), lows[0]),
             ("patches", len(context.patches), lows[1]),
         ):
-            name = parameter_name(context.stage, axis)
-            if self._sampler_for is not None:
-                self._trial.study.sampler = self._sampler_for(name)
-            level = self._trial.suggest_int(name, low if self._ranges == "dynamic" else 0, count - 1)
-            levels.append(max(level, low))
+            lowest = low if self._ranges == "dynamic" else 0
+            levels.append(max(self._suggest(parameter_name(context.stage, axis), lowest, count - 1), low))
         chosen = SubNetwork(context.depths[levels[0]], context.patches[levels[1]])
         return explained if explained is not None and explained.sub_network == chosen else Choice(chosen)
+
+    def _suggest(self, name: str, low: int, high: int) -> int:
+        if self._sampler_for is not None:
+            self._trial.study.sampler = self._sampler_for(name)
+        return self._trial.suggest_int(name, low, high)

@@ -21,7 +21,7 @@ from autoprog_search.methods.fixed import (
 )
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace, Levels
+from autoprog_search.space import GrowthSpace, to_parameters
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
@@ -43,7 +43,7 @@ class MethodInfo:
     Attributes:
         description: one line for `--help` and the report.
         program: the fixed schedule, for methods that have one.
-        draw: says a trial's schedule before any trial runs, from its number and random numbers by a trial's number.
+        draw: says a trial's parameters before any trial runs, from its number and random numbers by a trial's number.
         sampler: import path of the Optuna sampler that answers.
         strategy: import path of the NNI strategy that proposes; NNI hosts its trials.
         stop: import path of what ends a trial early, from the trials before it (`methods.asha.stops`).
@@ -63,7 +63,7 @@ class MethodInfo:
 
     description: str
     program: Callable[[GrowthSpace], Program] | None = None
-    draw: Callable[[GrowthSpace, int, Callable[[int], Random]], Levels] | None = None
+    draw: Callable[[GrowthSpace, int, Callable[[int], Random]], dict[str, int]] | None = None
     sampler: str | None = None
     strategy: str | None = None
     stop: str | None = None
@@ -88,7 +88,12 @@ class MethodInfo:
         """How many trials there are at most, where none is repeated."""
         if self.paths is not None:
             return len(self.paths_of(space, force_growth))
-        return space.count() if self.distinct else None
+        return space.count() * len(space.lengths_parameters()) if self.distinct else None
+
+    @property
+    def chooses_lengths(self) -> bool:
+        """Whether it chooses among several stage lengths, if the space has them."""
+        return not (self.hosted or self.searches_inside) and bool(self.draw or self.sampler)
 
     @property
     def hosted(self) -> bool:
@@ -130,9 +135,17 @@ def _named(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def grid(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> Levels:
+def uniform(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
+    """A schedule drawn uniformly over all of them, and stage lengths likewise."""
+    random = rng(number)
+    return {**to_parameters(space.sample(random)), **random.choice(space.lengths_parameters())}
+
+
+def grid(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
     """The schedule with that number in an order of all of them that is shuffled once a (study, seed)."""
-    schedules = list(space.enumerate())
+    schedules = [
+        {**to_parameters(levels), **lengths} for lengths in space.lengths_parameters() for levels in space.enumerate()
+    ]
     rng(-1).shuffle(schedules)
     return schedules[number]
 
@@ -180,7 +193,7 @@ METHODS: dict[str, MethodInfo] = {
     ),
     "random": MethodInfo(
         "schedules drawn uniformly over all monotone ones",
-        draw=lambda space, number, rng: space.sample(rng(number)),
+        draw=uniform,
         many_trials=True,
     ),
     "tpe": MethodInfo(
@@ -209,7 +222,7 @@ METHODS: dict[str, MethodInfo] = {
     ),
     "asha": MethodInfo(
         "uniform draws, stopped early by accuracy at rungs of cost spent (Li et al., MLSys 2020)",
-        draw=lambda space, number, rng: space.sample(rng(number)),
+        draw=uniform,
         stop="autoprog_search.methods.asha:stops",
         many_trials=True,
         sequential=True,

@@ -57,7 +57,7 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
     parts = []
     for job, trial in study.trials().items():
         if not trial.state.is_finished():
-            space = config.space_of(job.method)
+            space = config.space_of(job.method).at_lengths(trial.system_attrs.get("fixed_params", {}))
             program = _expected(space, job, trial)
             cost = mean_draw(job.method) if program is None else mean_cost(space, program, profile)
             parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))

@@ -128,6 +128,10 @@ class StudyConfig(BaseModel):
         Raises:
             ConfigError: the plan's own fields are wrong.
         """
+        space = self._own_space(method)
+        return space if method_named(method).chooses_lengths else space.at_lengths({})
+
+    def _own_space(self, method: str) -> GrowthSpace:
         if not (own := self.methods[method].space):
             return self.space
         same = self.space.model_dump()
@@ -260,7 +264,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
         operator_named(growth.operator)
         ScoreRule(score=growth.score)
         for trial in range(len(plan.epochs) or 1):
-            config.space_of(name).stage_epochs(config.epochs(name, trial))
+            for lengths in config.space_of(name).lengths_parameters():
+                config.space_of(name).at_lengths(lengths).stage_epochs(config.epochs(name, trial))
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config

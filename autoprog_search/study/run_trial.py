@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from autoprog_search.choosing import Method
 from autoprog_search.errors import RunFailedError
 from autoprog_search.methods.fixed import FixedMethod, Program, through
+from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.table import method_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
@@ -177,6 +178,9 @@ def plan(
         method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
     else:
         method = method_of(study, job, trial)
+        if isinstance(method, OptunaMethod):
+            space = method.with_lengths(space)
+            stage_steps = planned_steps(space, recipe, data.train_size)
         if space.equal_compute:  # of a schedule that was drawn when the study was created
             stored = trial.study.get_trials(deepcopy=False)[job.trial]
             drawn = through(space, space.from_parameters(stored.system_attrs["fixed_params"]))

@@ -25,7 +25,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
-from autoprog_search.space import to_parameters
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
@@ -209,7 +208,7 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> Non
     for number in range(len(stored.get_trials(deepcopy=False)), count):
         params: dict[str, int] = {}
         if info.draw is not None:
-            params = to_parameters(info.draw(space, number, rng))
+            params = info.draw(space, number, rng)
         attributes = {"w_scale": study.w_scale(method, number)}
         stored.enqueue_trial(params, user_attrs=attributes)
 
