@@ -34,7 +34,7 @@ def build(info: MethodInfo, space: GrowthSpace) -> Method:
         return SurveyMethod(info.paths_of(space, "any")[-1])
     study = optuna.create_study(directions=["minimize", "maximize"])
     if info.draw is not None:
-        study.enqueue_trial(to_parameters(info.draw(space, 0, Random)))
+        study.enqueue_trial(info.draw(space, 0, Random))
         return OptunaMethod(study.ask())
 
     def method() -> OptunaMethod:
