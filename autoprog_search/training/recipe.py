@@ -190,7 +190,7 @@ class GrowthSettings(BaseModel):
     score_cost: Literal["flops", "seconds"] = "flops"
     w: float | None = Field(default=None, ge=0)
     w_default: float = Field(default=0.0, ge=0)
-    tie_se: float = Field(default=0.0, ge=0)
+    tie_se: float = Field(default=1.0, ge=0)
     target_speedup: float | None = Field(default=None, ge=1)
     estimation_ema: float = Field(default=0.004, gt=0, le=1)
     momentum_ema: float = Field(default=0.02, gt=0, le=1)
