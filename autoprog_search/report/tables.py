@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -98,7 +99,10 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
                 row["difference"], row["difference_low"], row["difference_high"]
             ),
             "test top-1, %": _with_error(row["top1"], row["top1_se"]),
-            "FLOPs": flops_text(row["total_flops"]),
+            "before → after each growth, %": ", ".join(
+                f"{before:.0f} → {after:.0f}" for before, after in json.loads(row["growth_top1"])
+            )
+            or MISSING,
             "speed-up, FLOPs": times_text(row["speedup_flops"]),
         }
         for row in table.to_dict("records")

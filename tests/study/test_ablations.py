@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
 from autoprog_search.errors import StudyError
+from autoprog_search.report.tables import ablation_rows
 from autoprog_search.study.ablations import COLUMNS, ablations
 from autoprog_search.study.compare import mean_interval
 from autoprog_search.study.results import COLUMNS as TRIALS
@@ -50,6 +53,20 @@ def test_differences_are_paired_on_the_validation_split():
     assert plain["top1"] == pytest.approx(sum(PLAIN) / 3)
     assert plain["top1_se"] == pytest.approx(pd.Series(PLAIN).sem())
     assert rows.loc[["full", "linear"], "difference"].isna().all()
+
+
+def test_what_growing_did_is_averaged_over_the_seeds():
+    frame = table()
+    frame["growth_top1"] = None
+    of = frame["method"] == "linear+zero_init"
+    frame.loc[of, "growth_top1"] = [
+        f"[null, [{70 + seed}, {40 + seed}], {'null' if seed else '[80, 60]'}]" for seed in range(of.sum())
+    ]
+    rows = ablations(frame, EPOCHS).set_index("method")["growth_top1"]
+    assert json.loads(rows["linear+zero_init"]) == [[71.5, 41.5]]  # the last stage did not grow in every run
+    assert json.loads(rows["linear"]) == []
+    shown = ablation_rows(ablations(frame, EPOCHS))[1]
+    assert shown["before → after each growth, %"] == "72 → 42"
 
 
 def test_a_variant_whose_plain_method_is_not_there():
