@@ -41,6 +41,7 @@ def test_wheel_works_without_the_tree(tmp_path):
         p.stem for p in sorted((ROOT / "search_spaces").glob("*.yaml"))
     ]
     assert "digits" in run("demo", "--help")
+    assert '"schedules": 36' in run("table", "list", "--format", "json")
     assert (site / "autoprog_search/study/demo.yaml").exists()
     assert (site / "autoprog_search/methods/nni_node.js").exists()
     tables = sorted(p.name for p in TABLES.glob("*.parquet"))

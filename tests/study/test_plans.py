@@ -11,7 +11,7 @@ from autoprog_search.study.config import check_config
 from autoprog_search.study.engines.local import work
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import create_study
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, without_measuring
 
 METHODS = """{
   full: {seeds: 1, epochs: [6, 3]},
@@ -26,7 +26,7 @@ METHODS = """{
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
     config = check_config(tiny_config(f"methods={METHODS}", "first_seed=7"))
-    study = create_study(tmp_path_factory.mktemp("plans"), config)
+    study = without_measuring(create_study(tmp_path_factory.mktemp("plans"), config))
     work(study, "cpu", 0, lambda event: None, lambda: False)
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}

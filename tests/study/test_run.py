@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -20,11 +21,12 @@ from tests.tiny import CPU, TINY, cli, cli_here, command, environment, tiny_data
 SLOWER = ("--set", "space.model_args.embed_dim=64")
 
 
-def create(folder, *options: str, measured: bool = False) -> None:
+def create(folder, *options: str, profile_of=None) -> None:
+    """Create the study; with another one's step times, which take long to measure, and which no two studies share."""
     done = cli_here("study", "create", "tiny", "--config", TINY, *SLOWER, *options, cwd=folder)
     assert done.returncode == 0, done.stderr
-    if not measured:  # only seconds depend on it, which no two studies share anyhow
-        without_measuring(open_study(folder / "studies", "tiny"))
+    if profile_of is not None:
+        shutil.copy(profile_of / "studies/tiny/profile.json", folder / "studies/tiny")
 
 
 def start(folder, workers: int) -> subprocess.Popen:
@@ -59,7 +61,7 @@ def kill(process: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    create(folder, measured=True)
+    create(folder)
     finish(folder)
     return folder
 
@@ -145,7 +147,7 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
 
 
 def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
-    create(tmp_path)
+    create(tmp_path, profile_of=undisturbed)
     moments = random.Random(20261125)
     process = start(tmp_path, workers=2)
     time.sleep(moments.uniform(5, 12))  # start-up takes some seconds of it
@@ -155,7 +157,7 @@ def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
 
 
 def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_path):
-    create(tmp_path, "--set", "methods={autoprog: {seeds: 1}}")
+    create(tmp_path, "--set", "methods={autoprog: {seeds: 1}}", profile_of=undisturbed)
     process = start(tmp_path, workers=1)
     checkpoint = tmp_path / "studies/tiny/trials/autoprog-s0-t0/checkpoint.pt"
     deadline = time.monotonic() + 120
@@ -177,7 +179,7 @@ def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_
 
 
 def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
-    create(tmp_path)
+    create(tmp_path, profile_of=undisturbed)
     processes = [start(tmp_path, workers=1) for _ in range(2)]
     errors = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
@@ -188,6 +190,7 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
     create(tmp_path)
+    without_measuring(open_study(tmp_path / "studies", "tiny"))
     process = start(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
     while not list(checkpoints.glob("*/checkpoint.pt")):
@@ -204,7 +207,8 @@ def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
 def test_failed_trial_is_reported_and_not_run_again(tmp_path):
     methods = "methods={full: {seeds: 1}}"
     wrong = ("--set", "recipe.lr=1e18", "--set", "recipe.warmup_share=0", "--set", methods)
-    assert cli("study", "create", "tiny", "--config", TINY, *wrong, cwd=tmp_path).returncode == 0
+    assert cli_here("study", "create", "tiny", "--config", TINY, *wrong, cwd=tmp_path).returncode == 0
+    without_measuring(open_study(tmp_path / "studies", "tiny"))
     done = cli("study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 1
     assert "loss: not finite" in done.stderr
