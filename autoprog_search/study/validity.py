@@ -34,7 +34,7 @@ COLUMNS = {
     "regret_end": "the same at the end of the run",
     "regret_end_se": "its standard error, points",
 }
-LOSS, COST, TRAINED, RANDOM = "one-shot loss", "cost alone (the dearest)", "the stage, trained (loss)", "at random"
+LOSS, COST, TRAINED, RANDOM = "one-shot loss", "cost alone (the dearest)", "loss after the stage, trained alone", "at random"
 
 
 @dataclass(frozen=True, slots=True)
