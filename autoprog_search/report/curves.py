@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import ConfigError
-from autoprog_search.report.colours import colour_of
+from autoprog_search.report.colours import colour_of, dash_of
 from autoprog_search.report.layout import styled
 from autoprog_search.report.units import flops_text, unit_for
 
@@ -63,7 +63,7 @@ def draw_curves(curves: list[Curve]) -> go.Figure:
             x=c.flops / unit.factor,
             y=c.val_top1,
             mode="lines",
-            line={"color": colour_of(c.method), "width": 1.5},
+            line={"color": colour_of(c.method), "width": 1.5, "dash": dash_of(c.method)},
             name=c.method,
             legendgroup=c.method,
             showlegend=c.method not in seen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from autoprog_search.report.colours import colour_of, symbol_of
+from autoprog_search.report.colours import colour_of, dash_of, symbol_of
 from autoprog_search.report.layout import styled
 from autoprog_search.study.regret import RegretCurves
 
@@ -34,7 +34,7 @@ def draw_regret(curves: RegretCurves) -> go.Figure:
             x=x,
             y=y,
             mode="lines",
-            line={"color": colour, "width": 2, "shape": "hv"},
+            line={"color": colour, "width": 2, "shape": "hv", "dash": dash_of(method)},
             name=method,
             legendgroup=method,
             hovertemplate=f"<b>{method}</b> after %{{x:.2f}} full runs: regret %{{y:.3f}}<extra></extra>",
