@@ -34,7 +34,8 @@ COLUMNS = {
     "regret_end": "the same at the end of the run",
     "regret_end_se": "its standard error, points",
 }
-LOSS, COST, TRAINED, RANDOM = "one-shot loss", "cost alone (the dearest)", "loss after the stage, trained alone", "at random"
+LOSS, COST, RANDOM = "one-shot loss", "cost alone (the dearest)", "at random"
+TRAINED = "loss after the stage, trained alone"
 
 
 @dataclass(frozen=True, slots=True)
