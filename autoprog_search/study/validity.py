@@ -107,6 +107,21 @@ def validity(table: GrowthTable, surveyed: pd.DataFrame | None = None) -> pd.Dat
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values("stage", kind="stable", ignore_index=True)
 
 
+def axis_shares(table: GrowthTable) -> tuple[float, float]:
+    """What the paths in depth and in patches each explain of the schedules' test accuracies (means over the seeds).
+
+    Returns:
+        Shares of their variance between groups of one path (eta squared), 0 to 1.
+    """
+    schedules = list(table.info.space.enumerate())
+    top1 = pd.Series([fmean(table.runs[seed, s]["top1"] for seed in range(table.info.seeds)) for s in schedules])
+    shares = []
+    for axis in range(2):
+        path = np.array(["-".join(str(pair[axis]) for pair in s) for s in schedules])
+        shares.append(float(top1.groupby(path).transform("mean").var(ddof=0) / top1.var(ddof=0)))
+    return shares[0], shares[1]
+
+
 def _of_table(table: GrowthTable, truth: Truth) -> Iterator[Ranking]:
     for (force_growth, seed, walk), search in table.searches.items():
         if force_growth != "none":

@@ -11,7 +11,7 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.report.tables import validity_rows
 from autoprog_search.space import Levels
 from autoprog_search.study.tabular import GrowthTable, load_table, table_like
-from autoprog_search.study.validity import COLUMNS, COST, LOSS, RANDOM, TRAINED, validity
+from autoprog_search.study.validity import COLUMNS, COST, LOSS, RANDOM, TRAINED, axis_shares, validity
 from tests.tables import SPACE, write_artificial
 from tests.tiny import cli_here, tiny_config
 
@@ -71,6 +71,13 @@ def test_later_stages_are_judged_along_every_path(table):
     assert of(frame, LOSS, 2)["searches"] == 3 * 3  # from small, wide and deep; the full network has one way to go on
     assert of(frame, TRAINED, 2)["regret_stage"] == 0
     assert of(frame, LOSS, 2)["regret_stage"] == 0
+
+
+def test_what_each_axis_explains(table):
+    """Accuracies are the sum of a part by depth, over (0, 1, 2) in 4 paths' 3, and a part half as large by patches."""
+    depth, patches = axis_shares(table)
+    assert depth + patches == pytest.approx(1)
+    assert depth == pytest.approx(4 * patches)
 
 
 def test_a_search_is_not_judged_by_its_own_seed(table):
