@@ -103,6 +103,7 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
                 f"{before:.0f} → {after:.0f}" for before, after in json.loads(row["growth_top1"])
             )
             or MISSING,
+            "FLOPs": flops_text(row["total_flops"]),
             "speed-up, FLOPs": times_text(row["speedup_flops"]),
         }
         for row in table.to_dict("records")

@@ -239,7 +239,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
     for name, plan in config.methods.items():
         info = method_named(name)
         info.check_installed()
-        most = info.most_trials(config.space_of(name), config.growth_of(name).force_growth)
+        space, growth = config.space_of(name), config.growth_of(name)
+        most = info.most_trials(space, growth.force_growth)
         if most is not None and plan.trials > most:
             what = "ways to go" if info.paths else "schedules"
             raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {most} {what}")
@@ -256,16 +257,15 @@ def check_config(config: StudyConfig) -> StudyConfig:
             config.methods[info.schedule_of].epochs or config.recipe.epochs
         ):
             raise ConfigError(f"methods, {name}, epochs: {list(plan.epochs)} are not those of {info.schedule_of}")
-        if config.space_of(name).equal_compute and (info.hosted or (info.program is None and info.draw is None)):
+        if space.equal_compute and (info.hosted or (info.program is None and info.draw is None)):
             raise ConfigError(
                 f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
             )
-        growth = config.growth_of(name)
         operator_named(growth.operator)
         ScoreRule(score=growth.score)
         for trial in range(len(plan.epochs) or 1):
-            for lengths in config.space_of(name).lengths_parameters():
-                config.space_of(name).at_lengths(lengths).stage_epochs(config.epochs(name, trial))
+            for lengths in space.lengths_parameters():
+                space.at_lengths(lengths).stage_epochs(config.epochs(name, trial))
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config

@@ -98,12 +98,8 @@ def validity(table: GrowthTable, surveyed: pd.DataFrame | None = None) -> pd.Dat
     rows = []
     for (stage, proxy), group in judged.groupby(["stage", "proxy"], sort=False):
         by_seed = group.groupby("seed")[["tau_stage", "tau_end", "regret_stage", "regret_end"]].mean()
-        measured: dict[str, float] = {}
-        for name in map(str, by_seed):
-            values = by_seed[name].dropna()
-            measured[name] = values.mean()
-            measured[f"{name}_se"] = values.std(ddof=1) / np.sqrt(len(values))
-        rows.append({"stage": stage, "proxy": proxy, "searches": len(group), **measured})
+        measured = pd.concat([by_seed.mean(), by_seed.sem().add_suffix("_se")])
+        rows.append({"stage": stage, "proxy": proxy, "searches": len(group), **measured.to_dict()})
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values("stage", kind="stable", ignore_index=True)
 
 

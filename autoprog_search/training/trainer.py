@@ -223,14 +223,14 @@ class Trainer:
             self.state.growth_top1.append(None)
             return
         self.networks.activate(self.elastic.sub_network)  # on random paths another may have run last
-        before = self._evaluate("val").top1
         grows = to != self.elastic.sub_network
+        before = self._evaluate("val").top1 if grows else None
         if self.spec.growth.path == "random":  # all blocks train all along: none is new
             self.networks.activate(to)
         else:
             torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
             self.networks.grow(to, self._step.optimizer)
-        self.state.growth_top1.append((before, self._evaluate("val").top1) if grows else None)
+        self.state.growth_top1.append(None if before is None else (before, self._evaluate("val").top1))
 
     def _fade(self) -> None:
         """Let the stage's new blocks count as far as they have faded in by now, in the EMAs too."""

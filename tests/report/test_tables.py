@@ -95,6 +95,7 @@ def test_ablations_in_words():
     assert variant["validation top-1, %"] == "95.00 ± 0.00"
     assert variant[difference].startswith("-")
     assert variant["speed-up, FLOPs"] == "2.00×"
+    assert variant["FLOPs"] == "400 GFLOPs"
     assert variant["before → after each growth, %"] == "–"
 
 

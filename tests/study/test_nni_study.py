@@ -24,7 +24,7 @@ from tests.tiny import TINY, cli, cli_here, command, environment, tiny_config, w
 
 SLOWER = ("--set", "space.model_args.embed_dim=64")  # so that a run takes seconds, and can be killed
 LOCAL = ("nni:random", "nni:evolution", "nni:autoprog", "autoprog", "tpe")
-TRIALS = 2
+TRIALS = 3
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
 
 
@@ -166,7 +166,7 @@ def test_autoprog_in_nni_chooses_and_trains_as_in_optuna(killed):
     frame = table(killed["folder"])
     optuna, nni = rows(frame, "autoprog"), rows(frame, "nni:autoprog")
     pd.testing.assert_frame_equal(nni.iloc[:1], optuna)
-    assert nni["w_scale"].tolist() == [1, 2]
+    assert nni["w_scale"].tolist() == [1, 2, 0.5]
     estimates = estimates_frame(open_study(killed["folder"] / "studies", "tiny"))
     first = estimates[estimates["trial"] == 0]
     pd.testing.assert_frame_equal(rows(first, "nni:autoprog"), rows(first, "autoprog"))
@@ -205,7 +205,7 @@ def test_compare_shows_them_beside_optunas_methods(killed):
     done = cli_here("study", "compare", "tiny", "-f", "csv", cwd=killed["folder"])
     lines = [line.split(",") for line in done.stdout.splitlines()]
     trials = {line[1]: line[lines[0].index("trials")] for line in lines[1:]}
-    assert trials == {name: str(TRIALS) if name.startswith("nni:") else "1" for name in LOCAL}
+    assert trials == {name: "3" if name.startswith("nni:") else "1" for name in LOCAL}
     page = cli_here("study", "report", "tiny", cwd=killed["folder"])
     assert page.returncode == 0, page.stderr
 
@@ -214,7 +214,7 @@ def test_compare_shows_them_beside_optunas_methods(killed):
 def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed, tmp_path):
     create(tmp_path, ("nni:random",), "--set", "nni.engine=sequential")
     process = start(tmp_path)
-    lines = read_until(process, "start  nni:random seed 0 trial 1")
+    lines = read_until(process, "start  nni:random seed 0 trial 2")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

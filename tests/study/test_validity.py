@@ -74,7 +74,7 @@ def test_later_stages_are_judged_along_every_path(table):
 
 
 def test_what_each_axis_explains(table):
-    """Accuracies are the sum of a part by depth, over (0, 1, 2) in 4 paths' 3, and a part half as large by patches."""
+    """Accuracies are a part by depth plus one by patches of half its size, so of a quarter of its variance."""
     depth, patches = axis_shares(table)
     assert depth + patches == pytest.approx(1)
     assert depth == pytest.approx(4 * patches)
