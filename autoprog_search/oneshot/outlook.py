@@ -24,6 +24,7 @@ class Outlook:
         step_cost: of one training step.
         estimate_cost: of evaluating a stage's candidates, as often as its search does.
         draws: which candidates train in a search.
+        operators: how many a search tries once anything grows, one after the other.
     """
 
     space: GrowthSpace
@@ -33,6 +34,7 @@ class Outlook:
     search_share: float
     force_growth: ForceGrowth
     draws: DrawRule = SUPERNET_DRAWS["shuffled"]
+    operators: int = 1
 
     @cached_property
     def full_cost(self) -> float:
@@ -76,6 +78,7 @@ class Outlook:
         turns = self.draws.turns(allowed)
         mean = sum(map(self.step_cost, turns)) / len(turns)
         search = searching * mean + self.estimate_cost(stage, allowed)
+        search *= 1 if stage == 1 else self.operators
         return search + (steps - searching) * self.step_cost(chosen)
 
     def _grains(self, cost: float) -> int:

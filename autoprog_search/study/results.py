@@ -107,13 +107,19 @@ def curves_frame(study: StoredStudy) -> pd.DataFrame:
 
 
 def estimates_frame(study: StoredStudy) -> pd.DataFrame:
-    """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen."""
+    """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen.
+
+    `operator` is empty but where the search tried several: then it says by which the candidate was grown.
+    """
     rows = []
     for job, trial in study.trials().items():
         for k, stage in enumerate(trial.user_attrs.get("stages", ()), start=1):
-            decreases = stage.get("decreases") or [None] * len(stage["candidates"])
-            parts = zip(stage["candidates"], stage["losses"], stage["loss_ses"], decreases, stage["costs"], strict=True)
-            for candidate, loss, loss_se, decrease, cost in parts:
+            nothing = [None] * len(stage["candidates"])
+            decreases, operators = stage.get("decreases") or nothing, stage.get("operators") or nothing
+            measured = (stage["losses"], stage["loss_ses"], decreases, stage["costs"])
+            for candidate, operator, loss, loss_se, decrease, cost in zip(
+                stage["candidates"], operators, *measured, strict=True
+            ):
                 rows.append(
                     {
                         "study": study.config.name,
@@ -123,6 +129,7 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
                         "stage": k,
                         "depth": candidate[0],
                         "patches": candidate[1],
+                        "operator": operator,
                         "loss": loss,
                         "loss_se": loss_se,
                         "decrease": decrease,

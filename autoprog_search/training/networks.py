@@ -9,7 +9,6 @@ import torch
 from timm.utils import ModelEmaV3
 
 from autoprog_search.growth.elastic import ElasticModel
-from autoprog_search.growth.operators import operator_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.optim import build_ema
 from autoprog_search.training.recipe import GrowthSettings
@@ -21,16 +20,12 @@ class Networks:
     Args:
         online: the elastic model that trains.
         steps: of the whole run, of which the EMAs' horizons are shares.
-
-    Attributes:
-        fades: whether new blocks fade in.
     """
 
     def __init__(self, online: ElasticModel, growth: GrowthSettings, steps: int) -> None:
         self.online, self._growth = online, growth
         self._momentum = build_ema(online, growth.momentum_ema, steps)
         self._estimation = build_ema(online, growth.estimation_ema, steps)
-        self.fades = operator_named(growth.operator).fades
 
     @property
     def momentum(self) -> ElasticModel:
@@ -55,10 +50,11 @@ class Networks:
         for network in self:
             network.activate(sub_network)
 
-    def grow(self, to: SubNetwork, optimizer: torch.optim.Optimizer) -> None:
-        """Grow all of them by the run's operator, and the optimiser's state of new blocks by its rule."""
+    def grow(self, to: SubNetwork, operator: str, optimizer: torch.optim.Optimizer) -> None:
+        """Grow all of them by that operator, and the optimiser's state of new blocks by its rule."""
         self.online.grow(
             to,
+            operator,
             optimizer=optimizer,
             state_rule="copy" if self._growth.optimizer_state == "copy" else "reset",
             momentum=self.momentum,

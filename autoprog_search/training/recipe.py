@@ -141,6 +141,10 @@ class GrowthSettings(BaseModel):
 
     Attributes:
         operator: name in GROWTH_OPERATORS.
+        other_operators: that a search tries as well, from stage 2 on: the supernet is grown and trained once by each,
+            from the same weights on the same images, and each candidate is judged as grown by the operator that suits
+            it best. The run goes on from there; what the others took counts as search. A checkpoint then holds the run
+            once more for each operator.
         chain: which blocks run at which depth; default: the operator's own.
         path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
             Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the
@@ -174,6 +178,7 @@ class GrowthSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: str = "mogrow_new"
+    other_operators: tuple[str, ...] = ()
     chain: Literal["even", "lowest"] | None = None
     path: Literal["chain", "random"] = "chain"
     ease_in_share: float = Field(default=0.02, gt=0, le=1)
@@ -200,8 +205,18 @@ class GrowthSettings(BaseModel):
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         return self.model_dump(include={"w", "score", "w_default", "target_speedup", "tie_se"})
 
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """All that a search tries, the run's own first."""
+        return (self.operator, *self.other_operators)
+
     @model_validator(mode="after")
     def _check(self) -> GrowthSettings:
+        for name in self.other_operators:
+            if self.operators.count(name) > 1:
+                raise ConfigError(f"growth, other_operators: {name} is tried already; name every operator once")
+        if self.other_operators and self.path == "random":
+            raise ConfigError("growth, other_operators: on random paths nothing is new, so no operator is applied")
         compares = self.score in SCORES and SCORES[self.score].decrease == "search"
         if compares and self.search_points < 2:
             raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import log
 
 import torch
@@ -63,6 +64,7 @@ class Search:
             search_share=growth.search_share,
             force_growth=growth.force_growth,
             draws=self._draws,
+            operators=len(growth.operators),
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
@@ -150,6 +152,27 @@ class Search:
             costs=tuple(self._score_cost(c) for c in lambda_k),
             searched_steps=self.steps(state.stage, lambda_k),
             decreases=self._decreases(state, [mean for mean, _ in rows]),
+        )
+
+    def record_of_rivals(self, states: Sequence[RunState], lambda_k: Candidates) -> StageRecord:
+        """What a search by several operators has found: each candidate's estimate under the one that suits it best.
+
+        Args:
+            states: at the end of each operator's part of it.
+        """
+        records = [self.record(state, lambda_k) for state in states]
+        worth = [record.decreases or [-loss for loss in record.losses] for record in records]
+        best = [max(range(len(records)), key=lambda i: worth[i][c]) for c in range(len(lambda_k))]
+
+        def picked(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+            return tuple(values[i][c] for c, i in enumerate(best))
+
+        return replace(
+            records[0],
+            losses=picked([record.losses for record in records]),
+            loss_ses=picked([record.loss_ses for record in records]),
+            decreases=picked([record.decreases for record in records]) if records[0].decreases else (),
+            operators=tuple(states[i].operator for i in best),
         )
 
     def _decreases(self, state: RunState, losses: Sequence[float]) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ checkpoint: killed anywhere, it goes on from the last one and, on the CPU, ends 
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.operators import check_rivals, operator_named
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.schedule import SubNetwork
@@ -72,6 +74,7 @@ class Trainer:
         self._ends = np.cumsum(spec.stage_steps).tolist()
         self._total = self._ends[-1]
         self._epoch_steps = data.train_size // recipe.batch_size
+        check_rivals(growth.operators, growth.chain)
         torch.manual_seed(derive(spec.seed, "weights"))
         space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
         self.elastic = ElasticModel.from_space(
@@ -97,6 +100,9 @@ class Trainer:
         )
         self.networks = Networks(self.elastic, growth, self._total)
         self.state = RunState()
+        # Of a search that tries several operators: the run before it grew, and at the end of each one's part so far.
+        self._before: dict[str, Any] | None = None
+        self._tried: list[dict[str, Any]] = []
         self._loss_parts: list[torch.Tensor] = []
         self._ease_in = EaseIn(spec.stage_steps, growth.ease_in_share)
         self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
@@ -142,14 +148,22 @@ class Trainer:
         allowed = self._candidates() if searches else reachable(self.spec.space, self._previous())
         if searches and len(allowed) > 1:
             self._search.begin(state, self.networks.judged, allowed, self._previous())
-            self._grow(oneshot.supernet_of(allowed))
-            state.phase = "search"
-            self._save()
+            if self.spec.growth.other_operators and state.stage > 1:
+                self._before = self._snapshot()
+            self._open_search(allowed)
             return
         self._enter(self.method.choose(self._context(allowed, None)))
 
+    def _open_search(self, lambda_k: tuple[SubNetwork, ...]) -> None:
+        self._grow(oneshot.supernet_of(lambda_k), self.spec.growth.operators[len(self._tried)])
+        self.state.phase = "search"
+        self._save()
+
     def _search_stage(self) -> None:
-        """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method."""
+        """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method.
+
+        Where several operators are tried, once for each, from the same weights on the same images.
+        """
         state, lambda_k = self.state, self._candidates()
         begin, supernet = self._stage_begin(), oneshot.supernet_of(lambda_k)
         drawn = self._search.drawn(state.stage, lambda_k, begin)
@@ -157,8 +171,21 @@ class Trainer:
             self._train_steps(begin + point, drawn, supernet)
             self.elastic.activate(supernet)
             self._estimate(lambda_k)
-        record = self._search.record(state, lambda_k)
-        choice = self.method.choose(self._context(lambda_k, record))
+        if self._before is None:
+            record = self._search.record(state, lambda_k)
+            choice = self.method.choose(self._context(lambda_k, record))
+        else:
+            self._tried.append(self._snapshot())
+            if len(self._tried) < len(self.spec.growth.operators):
+                self._go_back(self._before)
+                self._open_search(lambda_k)
+                return
+            states = [RunState.from_dict(tried["state"]) for tried in self._tried]
+            record = self._search.record_of_rivals(states, lambda_k)
+            choice = self.method.choose(self._context(lambda_k, record))
+            operator = record.operators[lambda_k.index(choice.sub_network)]
+            self._go_back(self._tried[self.spec.growth.operators.index(operator)])
+            self._before, self._tried, state = None, [], self.state
         state.search, state.search_points, state.search_means = None, 0, []
         self._enter(choice, record)
 
@@ -215,8 +242,12 @@ class Trainer:
         spent, left = self.train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
         return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
-    def _grow(self, to: SubNetwork) -> None:
-        """Grow from the stage before's sub-network; note what that did to the validation accuracy."""
+    def _grow(self, to: SubNetwork, operator: str | None = None) -> None:
+        """Grow from the stage before's sub-network; note what that did to the validation accuracy.
+
+        Args:
+            operator: default: the run's own.
+        """
         # Section 3: the first stage starts from the full model's fresh initialisation.
         if self.state.stage == 1:
             self.networks.activate(to)
@@ -228,13 +259,14 @@ class Trainer:
         if self.spec.growth.path == "random":  # all blocks train all along: none is new
             self.networks.activate(to)
         else:
+            self.state.operator = operator or self.spec.growth.operator
             torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
-            self.networks.grow(to, self._step.optimizer)
+            self.networks.grow(to, self.state.operator, self._step.optimizer)
         self.state.growth_top1.append(None if before is None else (before, self._evaluate("val").top1))
 
     def _fade(self) -> None:
         """Let the stage's new blocks count as far as they have faded in by now, in the EMAs too."""
-        if self.networks.fades and (new := self._new_blocks()):
+        if self.state.operator and operator_named(self.state.operator).fades and (new := self._new_blocks()):
             self.networks.fade(new, self._ease_in.done(self.state.stage, self.state.step))
 
     def _rewarm(self) -> None:
@@ -425,15 +457,8 @@ class Trainer:
             return
         self._gather_loss()
         self._tick()
-        save_checkpoint(
-            self._checkpoint,
-            {
-                "run": self.spec.identity(),
-                "state": self.state.to_dict(),
-                **self.networks.to_dict(),
-                "optimizer": self._step.optimizer.state_dict(),
-            },
-        )
+        stands = {**self._stands(), "before": self._before, "tried": self._tried}
+        save_checkpoint(self._checkpoint, {"run": self.spec.identity(), **stands})
         self._save_seconds = time.perf_counter() - began
 
     def _restore(self) -> None:
@@ -444,6 +469,33 @@ class Trainer:
             raise ConfigError(
                 f"{self._checkpoint} is of a run with other settings; delete it, or choose another folder"
             )
+        self._load(saved)
+        self._before, self._tried = saved["before"], saved["tried"]
+
+    def _stands(self) -> dict[str, Any]:
+        """How the run stands now, as a checkpoint holds it; it changes as the run goes on."""
+        weights, optimizer = self.networks.to_dict(), self._step.optimizer.state_dict()
+        return {"state": self.state.to_dict(), **weights, "optimizer": optimizer}
+
+    def _snapshot(self) -> dict[str, Any]:
+        """How the run stands now, to go back to."""
+        return copy.deepcopy(self._stands())
+
+    def _go_back(self, snapshot: dict[str, Any]) -> None:
+        """Put the whole run back to where it stood then; what it has spent since counts as search."""
+        step, (flops, seconds) = self.state.step, self._spent()
+        self._load(copy.deepcopy(snapshot))
+        flops_then, seconds_then = self._spent()
+        self.state.search_flops += flops - flops_then
+        self.state.search_seconds += seconds - seconds_then
+        self._session_step -= step - self.state.step  # which counts steps that were taken, for the progress bar
+
+    def _spent(self) -> tuple[int, float]:
+        """FLOPs and seconds of training and search."""
+        state = self.state
+        return self.train_flops() + state.search_flops, sum(state.stage_seconds) + state.search_seconds
+
+    def _load(self, saved: Mapping[str, Any]) -> None:
         self.state = RunState.from_dict(saved["state"])
         self.networks.load(saved)
         self._step.optimizer.load_state_dict(saved["optimizer"])
@@ -451,4 +503,5 @@ class Trainer:
             self.networks.activate(oneshot.supernet_of(self._candidates()))
         else:
             self.networks.activate(self.state.stages[-1].chosen)
+        self.networks.fade((), 1.0)  # what faded in before, by another operator, does not now
         self._fade()
