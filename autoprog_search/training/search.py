@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import log
 
 import torch
@@ -140,40 +139,36 @@ class Search:
         state.search_seconds += time.perf_counter() - start
         return losses
 
-    def record(self, state: RunState, lambda_k: Candidates) -> StageRecord:
-        """What a search that is over has found; `chosen` is still the supernet."""
-        assert state.search is not None
-        rows = oneshot.summarise(state.search / state.search_points)
+    def record(self, states: Sequence[RunState], lambda_k: Candidates) -> StageRecord:
+        """What a search that is over has found; `chosen` is still the supernet.
+
+        Args:
+            states: at the end of it; of a search by several operators at the end of each one's part, and then each
+                candidate's estimate is the one under the operator that suits it best.
+        """
+        means, errors, decreases = zip(*(self._found(state) for state in states), strict=True)
+        worth = decreases if decreases[0] else [[-mean for mean in found] for found in means]
+        best = [max(range(len(states)), key=lambda i: worth[i][c]) for c in range(len(lambda_k))]
+
+        def picked(found: Sequence[Sequence[float]]) -> tuple[float, ...]:
+            return tuple(found[i][c] for c, i in enumerate(best))
+
         return StageRecord(
             chosen=oneshot.supernet_of(lambda_k),
             candidates=lambda_k,
-            losses=tuple(mean for mean, _ in rows),
-            loss_ses=tuple(error for _, error in rows),
+            losses=picked(means),
+            loss_ses=picked(errors),
             costs=tuple(self._score_cost(c) for c in lambda_k),
-            searched_steps=self.steps(state.stage, lambda_k),
-            decreases=self._decreases(state, [mean for mean, _ in rows]),
+            searched_steps=self.steps(states[0].stage, lambda_k),
+            decreases=picked(decreases) if decreases[0] else (),
+            operators=tuple(states[i].operator for i in best) if len(states) > 1 else (),
         )
 
-    def record_of_rivals(self, states: Sequence[RunState], lambda_k: Candidates) -> StageRecord:
-        """What a search by several operators has found: each candidate's estimate under the one that suits it best.
-
-        Args:
-            states: at the end of each operator's part of it.
-        """
-        records = [self.record(state, lambda_k) for state in states]
-        worth = [record.decreases or [-loss for loss in record.losses] for record in records]
-        best = [max(range(len(records)), key=lambda i: worth[i][c]) for c in range(len(lambda_k))]
-
-        def picked(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-            return tuple(values[i][c] for c, i in enumerate(best))
-
-        return replace(
-            records[0],
-            losses=picked([record.losses for record in records]),
-            loss_ses=picked([record.loss_ses for record in records]),
-            decreases=picked([record.decreases for record in records]) if records[0].decreases else (),
-            operators=tuple(states[i].operator for i in best),
-        )
+    def _found(self, state: RunState) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+        """The candidates' losses, their standard errors and, where the score asks for them, decreases."""
+        assert state.search is not None
+        means, errors = zip(*oneshot.summarise(state.search / state.search_points), strict=True)
+        return means, errors, self._decreases(state, means)
 
     def _decreases(self, state: RunState, losses: Sequence[float]) -> tuple[float, ...]:
         """By how much each candidate's loss fell, as the score measures it."""

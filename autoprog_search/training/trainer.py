@@ -171,18 +171,16 @@ class Trainer:
             self._train_steps(begin + point, drawn, supernet)
             self.elastic.activate(supernet)
             self._estimate(lambda_k)
-        if self._before is None:
-            record = self._search.record(state, lambda_k)
-            choice = self.method.choose(self._context(lambda_k, record))
-        else:
+        if self._before is not None:
             self._tried.append(self._snapshot())
             if len(self._tried) < len(self.spec.growth.operators):
                 self._go_back(self._before)
                 self._open_search(lambda_k)
                 return
-            states = [RunState.from_dict(tried["state"]) for tried in self._tried]
-            record = self._search.record_of_rivals(states, lambda_k)
-            choice = self.method.choose(self._context(lambda_k, record))
+        tried = [RunState.from_dict(snapshot["state"]) for snapshot in self._tried]
+        record = self._search.record(tried or [state], lambda_k)
+        choice = self.method.choose(self._context(lambda_k, record))
+        if self._before is not None:
             operator = record.operators[lambda_k.index(choice.sub_network)]
             self._go_back(self._tried[self.spec.growth.operators.index(operator)])
             self._before, self._tried, state = None, [], self.state

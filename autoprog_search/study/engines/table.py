@@ -166,6 +166,7 @@ def _record(
         "margin": margin,
         "searched_steps": search.searched_steps if search else 0,
         "decreases": [],
+        "operators": [],
     }
 
 
