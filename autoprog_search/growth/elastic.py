@@ -326,9 +326,8 @@ class ElasticModel(nn.Module):
         if optimizer is not None:
             grow_optimizer_state(optimizer, self.blocks, origin, state_rule)
         self.activate(to)
-        if zeta.fades:
-            for network in (self, *followers):
-                network.fade(origin, 0.0)
+        for network in (self, *followers):
+            network.fade(origin if zeta.fades else (), 0.0)
         return origin
 
     def _write(

@@ -192,7 +192,7 @@ METHODS: dict[str, MethodInfo] = {
         schedule_of="autoprog",
     ),
     "random": MethodInfo(
-        "schedules drawn uniformly over all monotone ones",
+        "schedules drawn uniformly over all monotone ones (Bergstra & Bengio, JMLR 2012)",
         draw=uniform,
         many_trials=True,
     ),
@@ -214,7 +214,7 @@ METHODS: dict[str, MethodInfo] = {
         sequential=True,
     ),
     "gp": MethodInfo(
-        "Optuna's Gaussian process, two objectives",
+        "Optuna's Gaussian process, two objectives: log-EHVI (Ament et al., NeurIPS 2023)",
         sampler="optuna.samplers:GPSampler",
         arguments=lambda trials: {"n_startup_trials": startup(trials), "warn_independent_sampling": False},
         many_trials=True,

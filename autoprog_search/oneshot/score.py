@@ -72,7 +72,7 @@ class Score:
     """How good a candidate is.
 
     Attributes:
-        values: (losses or decreases, costs, w) -> scores, the least of which wins.
+        values: (losses or decreases, costs, w) -> scores, the least of which wins; proportional to the first argument.
         decrease: whose fall of the loss it takes instead of the loss: since the stage began (`stage`: from the loss of
             the sub-network that it found; of a guess between the classes at stage 1), or of the candidate itself from
             the search's first evaluation to its last (`search`: a slope over a short lag).
@@ -134,8 +134,9 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
         allowed = on_target(context.ends, 1 / rule.target_speedup)
         scores = np.array([score if i in allowed else np.inf for i, score in enumerate(scores)])
     best = int(scores.argmin())
-    errors = np.array([e.loss_se / e.loss for e in estimates])  # relative: they are those of the scores, too
-    slack = np.maximum(TIE, rule.tie_se * np.hypot(errors, errors[best])) * abs(scores[best])
+    # A decrease is taken to be as uncertain as the loss that it ends at.
+    errors = np.abs(score.values(np.array([e.loss_se for e in estimates]), costs, w))
+    slack = np.maximum(TIE * abs(scores[best]), rule.tie_se * np.hypot(errors, errors[best]))
     tied = [i for i in range(len(scores)) if scores[i] - scores[best] <= slack[i]]
     winner = min(tied, key=lambda i: (costs[i], i))
     others = np.delete(scores, winner)

@@ -48,14 +48,18 @@ COLUMNS = (
     Column("ema_top1", "%", "test accuracy of the EMA weights"),
     Column("loss", "nats", "test cross-entropy"),
     Column("train_flops", "FLOPs", "of all training steps, supernet steps included"),
-    Column("search_flops", "FLOPs", "of one-shot estimates (and of the profile, where the score used it)"),
+    Column(
+        "search_flops",
+        "FLOPs",
+        "of one-shot estimates, of what was trained for operators not taken, of the profile if the score used it",
+    ),
     Column("total_flops", "FLOPs", "training and search"),
     Column(
         "own_flops", "FLOPs", "of the steps taken in this trial: pbt's without what it copied, with what it gave up"
     ),
     Column("metric", "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI's strategies maximise"),
     Column("train_seconds", "s", "steps x the sub-network's median step time in the study's profile of this device"),
-    Column("search_seconds", "s", "clock time of the estimates"),
+    Column("search_seconds", "s", "clock time of the same"),
     Column("loader_seconds", "s", "clock time of each stage's training steps spent waiting for images"),
     Column("stage_seconds", "s", "clock time of each stage's training steps"),
     Column("wall_seconds", "s", "clock time of the run, all interruptions left out"),

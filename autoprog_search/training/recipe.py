@@ -141,10 +141,10 @@ class GrowthSettings(BaseModel):
 
     Attributes:
         operator: name in GROWTH_OPERATORS.
-        other_operators: that a search tries as well, from stage 2 on: the supernet is grown and trained once by each,
-            from the same weights on the same images, and each candidate is judged as grown by the operator that suits
-            it best. The run goes on from there; what the others took counts as search. A checkpoint then holds the run
-            once more for each operator.
+        other_operators: that a search tries as well, wherever blocks come in, at stage K too: the supernet is grown and
+            trained once by each, from the same weights on the same images, and each candidate is judged as grown by
+            the operator that suits it best. The run goes on from there; what the others took counts as search. A
+            checkpoint then holds the run once more for each operator. Fixed schedules grow by `operator` alone.
         chain: which blocks run at which depth; default: the operator's own.
         path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
             Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the
@@ -162,6 +162,8 @@ class GrowthSettings(BaseModel):
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
         estimate_weights: the estimation EMA's, or the supernet's own (`raw`).
+        loss_errors: each estimated loss's `own` standard error, which ties compare as if losses were independent; or
+            that of its difference to the least one (`paired`), as all are evaluated on the same images.
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
@@ -190,6 +192,7 @@ class GrowthSettings(BaseModel):
     estimate_images: int = Field(default=4096, ge=1)
     estimate_at: Literal["own", "common"] = "own"
     estimate_weights: Literal["ema", "raw"] = "ema"
+    loss_errors: Literal["own", "paired"] = "own"
     force_growth: ForceGrowth = "patches"
     score: str = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"

@@ -13,7 +13,7 @@ from autoprog_search.cost import ModelCost
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
-from autoprog_search.oneshot.candidates import candidates
+from autoprog_search.oneshot.candidates import candidates, ways_to_grow
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
@@ -63,7 +63,7 @@ class Search:
             search_share=growth.search_share,
             force_growth=growth.force_growth,
             draws=self._draws,
-            operators=len(growth.operators),
+            operators=growth.operators,
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
@@ -74,8 +74,14 @@ class Search:
             raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
 
     def candidates(self, stage: int, previous: SubNetwork | None) -> Candidates:
-        """Lambda_k."""
+        """Lambda_k; at stage K the full network alone."""
+        if stage == len(self._spec.stage_steps):
+            return (self._spec.space.full,)
         return candidates(self._spec.space, stage, previous, self._spec.growth.force_growth)
+
+    def operators(self, lambda_k: Candidates, previous: SubNetwork | None) -> tuple[str, ...]:
+        """By which the supernet is grown in turn."""
+        return ways_to_grow(self._spec.growth.operators, lambda_k, previous)
 
     def steps(self, stage: int, lambda_k: Candidates) -> int:
         """How many of the stage's steps train the supernet."""
@@ -167,7 +173,10 @@ class Search:
     def _found(self, state: RunState) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
         """The candidates' losses, their standard errors and, where the score asks for them, decreases."""
         assert state.search is not None
-        means, errors = zip(*oneshot.summarise(state.search / state.search_points), strict=True)
+        means, errors = zip(
+            *oneshot.summarise(state.search / state.search_points, self._spec.growth.loss_errors == "paired"),
+            strict=True,
+        )
         return means, errors, self._decreases(state, means)
 
     def _decreases(self, state: RunState, losses: Sequence[float]) -> tuple[float, ...]:

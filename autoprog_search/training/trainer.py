@@ -140,19 +140,27 @@ class Trainer:
                 self._train_stage()
 
     def _open_stage(self) -> None:
-        state = self.state
-        if state.stage == len(self._ends):
-            self._enter(Choice(self.elastic.full))
-            return
-        searches = self.method.needs_estimates(state.stage)
-        allowed = self._candidates() if searches else reachable(self.spec.space, self._previous())
-        if searches and len(allowed) > 1:
-            self._search.begin(state, self.networks.judged, allowed, self._previous())
-            if self.spec.growth.other_operators and state.stage > 1:
+        state, previous = self.state, self._previous()
+        searches = self._may_search(state.stage)
+        allowed = self._candidates() if searches else reachable(self.spec.space, previous)
+        operators = self._search.operators(allowed, previous)
+        if searches and len(allowed) * len(operators) > 1:
+            self._search.begin(state, self.networks.judged, allowed, previous)
+            if len(operators) > 1:
                 self._before = self._snapshot()
             self._open_search(allowed)
             return
-        self._enter(self.method.choose(self._context(allowed, None)))
+        self._enter(self._choose(allowed, None))
+
+    def _may_search(self, stage: int) -> bool:
+        """The last stage trains the full network: all that a search can choose is by which operator it is grown."""
+        last = stage == len(self._ends)
+        return self.method.needs_estimates(stage) and (not last or bool(self.spec.growth.other_operators))
+
+    def _choose(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> Choice:
+        if self.state.stage == len(self._ends):
+            return Choice(self.elastic.full)
+        return self.method.choose(self._context(allowed, record))
 
     def _open_search(self, lambda_k: tuple[SubNetwork, ...]) -> None:
         self._grow(oneshot.supernet_of(lambda_k), self.spec.growth.operators[len(self._tried)])
@@ -179,7 +187,7 @@ class Trainer:
                 return
         tried = [RunState.from_dict(snapshot["state"]) for snapshot in self._tried]
         record = self._search.record(tried or [state], lambda_k)
-        choice = self.method.choose(self._context(lambda_k, record))
+        choice = self._choose(lambda_k, record)
         if self._before is not None:
             operator = record.operators[lambda_k.index(choice.sub_network)]
             self._go_back(self._tried[self.spec.growth.operators.index(operator)])
@@ -296,7 +304,7 @@ class Trainer:
         self.elastic.train()
         self.elastic.drop_path_rate = recipe.drop_path * strength.drop_path
         first = state.stage if state.phase == "search" else state.stage + 1
-        self._search_ahead = any(self.method.needs_estimates(k) for k in range(first, len(self._ends)))
+        self._search_ahead = any(map(self._may_search, range(first, len(self._ends) + 1)))
         batches = self.data.train_batches(
             self.spec.seed,
             state.step,
@@ -502,4 +510,5 @@ class Trainer:
         else:
             self.networks.activate(self.state.stages[-1].chosen)
         self.networks.fade((), 1.0)  # what faded in before, by another operator, does not now
-        self._fade()
+        if self.state.phase != "open":  # then the stage's blocks have yet to be grown
+            self._fade()

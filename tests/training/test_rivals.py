@@ -33,7 +33,7 @@ def trainer(first: str, *others: str, method=None) -> Trainer:
 
 
 def after_stage_2(run: Trainer) -> Trainer:
-    """Before stage 3, which the run's own operator opens, whatever was chosen."""
+    """Before stage 3, which has a search of its own."""
     run.run_stages(2)
     return run
 
@@ -56,7 +56,8 @@ def test_each_candidate_is_judged_by_its_best_operator_and_the_run_goes_on_from_
         assert second.losses[c] == min(record.losses[c] for record in single.values()) == single[operator].losses[c]
         assert second.loss_ses[c] == single[operator].loss_ses[c]
     winner = alone[second.operators[-1]]
-    for network, like in zip(together.networks, winner.networks, strict=True):
+    networks, like_networks = together.networks, winner.networks  # stage 3 is searched: the estimation EMA went on
+    for network, like in ((networks.online, like_networks.online), (networks.momentum, like_networks.momentum)):
         assert same_bits(network.model.state_dict(), like.model.state_dict())
     assert together.state.steps == winner.state.steps
     assert together.state.growth_top1 == winner.state.growth_top1
@@ -89,22 +90,59 @@ def test_a_target_is_kept_with_several_operators():
 
 
 def test_interrupted_in_any_operators_part_it_ends_alike(tmp_path):
-    """Stage 2 takes its steps 30 to 36 once under each operator, and is stopped within each."""
+    """Stage 2 takes its steps 30 to 36 once under each operator, stage 3 those from 60; both are stopped in several."""
     config = tiny_config(*SEARCH, "growth.operator=rand_init", "growth.other_operators=[masked, mogrow]")
-    undisturbed = tiny_trainer(config).run()
+    small = OneShotMethod(ScoreRule(w=2.0))  # so that both stages grow
+    undisturbed = tiny_trainer(config, small).run()
     path = tmp_path / "checkpoint.pt"
-    for place in [(0, 31), (1, 30), (1, 34), (2, 33), (0, 40)]:
-        trainer = tiny_trainer(config, checkpoint=path)
-        trainer._should_stop = lambda trainer=trainer, place=place: (
-            (len(trainer._tried), trainer.state.step) == place and trainer.state.stage == 2
-        )
+    for place in [(0, 31), (1, 30), (1, 34), (2, 33), (0, 40), (0, 61), (1, 61), (0, 80)]:
+        trainer = tiny_trainer(config, small, checkpoint=path)
+        trainer._should_stop = lambda trainer=trainer, place=place: (len(trainer._tried), trainer.state.step) == place
         with pytest.raises(Interrupted):
             trainer.run()
-    resumed = tiny_trainer(config, checkpoint=path).run()
+    resumed = tiny_trainer(config, small, checkpoint=path).run()
+    assert [record.operators != () for record in resumed.state.stages] == [False, True, True]
     assert resumed.state.stages == undisturbed.state.stages
     assert resumed.state.curve == undisturbed.state.curve
     assert resumed.state.search_flops == undisturbed.state.search_flops
     assert same_bits(resumed.weights, undisturbed.weights)
+
+
+def test_killed_as_a_stage_opens_nothing_of_it_fades_that_its_operator_does_not(tmp_path):
+    """The stage before had grown by one that fades."""
+    config = tiny_config(*SEARCH, "growth.operator=masked", "growth.force_growth=depth")
+    undisturbed = tiny_trainer(config).run()
+    path = tmp_path / "checkpoint.pt"
+    first = tiny_trainer(config, checkpoint=path)
+    first.run_stages(2)
+    assert first.state.phase == "open"
+    resumed = tiny_trainer(config, checkpoint=path)
+    assert all(not container.faded for network in resumed.networks for container, _ in network._containers())
+    assert same_bits(resumed.run().weights, undisturbed.weights)
+
+
+def test_the_last_growth_is_chosen_too():
+    """Not among networks: the last stage trains the full one."""
+    small = OneShotMethod(ScoreRule(w=2.0))
+    run = trainer("rand_init", "zero_init", method=small)
+    state = run.run().state
+    assert state.stages[-2].chosen.depth < run.elastic.full.depth
+    assert state.stages[-1].candidates == (run.elastic.full,)
+    assert state.stages[-1].operators == (state.operator,)
+    assert state.stages[-1].searched_steps > 0
+
+
+def test_where_no_block_comes_in_nothing_is_tried():
+    config = tiny_config(*SEARCH, "growth.other_operators=[zero_init]", "growth.force_growth=patches")
+
+    @dataclass(frozen=True)
+    class Deep(OneShotMethod):
+        def choose(self, context):
+            return Choice(next(c for c in context.candidates if c.depth == 4))
+
+    state = tiny_trainer(config, Deep()).run().state
+    assert [record.operators for record in state.stages] == [(), (), ()]
+    assert state.stages[2].candidates == ()
 
 
 def test_a_decrease_decides_where_the_score_measures_one():
