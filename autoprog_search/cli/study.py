@@ -10,6 +10,7 @@ import click
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.methods.table import METHODS
 from autoprog_search.report.figures import FIGURES
 
 if TYPE_CHECKING:
@@ -22,12 +23,18 @@ COSTS = ("flops", "seconds")
 DEFAULT_METHODS = ("full", "full-short", "linear", "autoprog")
 
 
+def methods_help() -> str:
+    """Every method and what it is, a line each."""
+    width = max(map(len, METHODS))
+    return "\n".join(["\b", "Methods:", *(f"  {name:{width}}  {info.description}" for name, info in METHODS.items())])
+
+
 @click.group()
 def study() -> None:
     """Studies: methods that choose growth schedules, compared on the same space, data, recipe and seeds."""
 
 
-@study.command("create")
+@study.command("create", epilog=methods_help())
 @click.argument("name")
 @click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file. On a table: its own.")
 @click.option(
@@ -64,8 +71,6 @@ def create(
 ) -> None:
     """Write a study's configuration and its trials; `study run` runs them.
 
-    Methods: full, full-short (the control: the full network at autoprog's cost), linear, autoprog, random, grid,
-    tpe, nsga2, gp, asha, pbt; with NNI installed also nni:autoprog, nni:random, nni:evolution, nni:grid.
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
     threads.
     """

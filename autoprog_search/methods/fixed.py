@@ -120,7 +120,8 @@ def one_layer(space: GrowthSpace) -> Program:
     """One late expansion: the shallowest network for 80 % of the epochs, then the full one; resolution stays full.
 
     The learning rate warms up, stays, and decays after the growth, which the source found to need a stable rate.
-    Source: Bu, "Deep progressive training: scaling up depth capacity of zero/one-layer models", 2025 (on GPT-2).
+    Source: Bu, "Deep progressive training: scaling up depth capacity of zero/one-layer models", arXiv:2511.04981, 2025
+    (on GPT-2).
     """
     return Program((SubNetwork(space.depths[0], space.full.patches), space.full), shares=(LATE, 1 - LATE), sched="wsd")
 

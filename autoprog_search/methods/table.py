@@ -180,7 +180,8 @@ METHODS: dict[str, MethodInfo] = {
         "resolution grows as timm's progressive train-size schedule moves it (Wightman, timm)", program=timm_progressive
     ),
     "one-layer": MethodInfo(
-        "the smallest depth for 80 % of the epochs, then one expansion, WSD learning rate (Bu, 2025)", program=one_layer
+        "the smallest depth for 80 % of the epochs, then one expansion, WSD learning rate (Bu, arXiv:2511.04981)",
+        program=one_layer,
     ),
     "autoprog": MethodInfo(
         "one-shot search inside the run, no other trial (Li et al., CVPR 2022)",

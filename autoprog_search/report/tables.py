@@ -17,6 +17,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "trials": ("trials",),
     "test top-1, %": ("top1", "top1_se"),
     "difference to full, points [95 % interval]": ("difference", "difference_low", "difference_high"),
+    "difference to full-short": ("short_difference", "short_low", "short_high"),
     "FLOPs": ("total_flops",),
     "seconds": ("seconds",),
     "speed-up, FLOPs": ("speedup_flops",),
@@ -40,9 +41,8 @@ def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             str(row["seeds"]),
             str(row["trials"]),
             _with_error(row["top1"], row["top1_se"]),
-            "reference"
-            if row["method"] == "full"
-            else interval_text(row["difference"], row["difference_low"], row["difference_high"]),
+            _difference_text(row, "full", "difference", "difference_low", "difference_high"),
+            _difference_text(row, "full-short", "short_difference", "short_low", "short_high"),
             flops_text(row["total_flops"]),
             seconds_text(row["seconds"]),
             times_text(row["speedup_flops"]),
@@ -53,6 +53,10 @@ def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
         front = {"study": str(row["study"])} if several else {}
         rows.append(front | dict(zip(HEADERS, texts, strict=True)))
     return rows
+
+
+def _difference_text(row: Mapping[Hashable, Any], reference: str, *names: str) -> str:
+    return "reference" if row["method"] == reference else interval_text(*(row[name] for name in names))
 
 
 def target_rows(table: pd.DataFrame) -> list[dict[str, str]]:

@@ -24,6 +24,9 @@ COLUMNS = {
     "difference": "test accuracy minus full's of the same seed, mean, points",
     "difference_low": "95 % interval of the difference (Student's t over seeds), lower end",
     "difference_high": "upper end",
+    "short_difference": "test accuracy minus full-short's of the same seed, mean, points",
+    "short_low": "95 % interval of that difference, lower end",
+    "short_high": "upper end",
     "total_flops": "training and search FLOPs of the headline trial, mean",
     "seconds": "training and search seconds of the headline trial, mean",
     "speedup_flops": "full's FLOPs over the trial's, mean over seeds",
@@ -59,12 +62,12 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
         The columns of `COLUMNS`, in the order of the methods in `frame`.
     """
     heads = headline(frame, tolerance)
-    full = heads[heads["method"] == "full"].set_index("seed")
+    full, short = (heads[heads["method"] == name].set_index("seed") for name in ("full", "full-short"))
     rows = []
     for method, group in heads.groupby("method", sort=False):
         paired = group[group["seed"].isin(full.index)]
         base = full.loc[paired["seed"]]
-        difference = mean_interval((paired["top1"].to_numpy() - base["top1"].to_numpy()).tolist())
+        difference, over_short = _difference(group, full), _difference(group, short)
         rows.append(
             {
                 "study": group["study"].iloc[0],
@@ -77,6 +80,9 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
                 "difference": difference.mean,
                 "difference_low": difference.low,
                 "difference_high": difference.high,
+                "short_difference": over_short.mean,
+                "short_low": over_short.low,
+                "short_high": over_short.high,
                 "total_flops": group["total_flops"].mean(),
                 "seconds": (group["train_seconds"] + group["search_seconds"]).mean(),
                 "speedup_flops": group["speedup_flops"].mean(),
@@ -88,6 +94,11 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _difference(group: pd.DataFrame, reference: pd.DataFrame) -> Interval:
+    """Of test accuracies, paired by seed."""
+    return mean_interval((group.set_index("seed")["top1"] - reference["top1"]).dropna().tolist())
 
 
 def compare_studies(studies: Sequence[StoredStudy]) -> pd.DataFrame:

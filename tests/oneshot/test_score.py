@@ -103,6 +103,17 @@ def test_losses_that_their_errors_do_not_tell_apart_tie_and_the_cheapest_wins():
     assert chosen == {0.0: 3, 0.5: 3, 1.0: 2, 2.0: 1}
 
 
+def test_decreases_tie_within_the_errors_of_the_losses_that_they_end_at():
+    costs = [1.0, 2.0]
+    found = tuple(
+        replace(e, loss_se=0.04, decrease=decrease)
+        for e, decrease in zip(estimated([2.0, 1.9], costs), (0.10, 0.30), strict=True)
+    )
+    # Per cost (relative to the dearest) they are 0.20 ± 0.08 and 0.30 ± 0.04: 0.1 apart, the error 0.089.
+    rules = [ScoreRule(score="slope", tie_se=tie_se) for tie_se in (0.0, 1.1, 1.2)]
+    assert [choose(context(found), rule).sub_network.depth for rule in rules] == [2, 2, 1]
+
+
 def test_with_w_0_the_least_loss_wins_and_a_large_w_takes_the_cheapest():
     found = estimated([2.0, 1.5, 1.0], [1.0, 2.0, 4.0])
     assert choose(context(found), ScoreRule(w=0.0)).sub_network == SubNetwork(3, 4)

@@ -15,7 +15,7 @@ from autoprog_search.report.tables import (
 )
 from autoprog_search.study.ablations import ablations
 from autoprog_search.study.compare import COLUMNS, compare
-from autoprog_search.study.results import trials_frame
+from autoprog_search.study.results import headline, trials_frame
 from autoprog_search.study.targets import cost_to_target
 from tests.swept import EPOCHS, METHODS, swept_trials
 
@@ -35,6 +35,10 @@ def test_rows_say_what_the_table_says(study):
         assert row["FLOPs"].endswith(" GFLOPs")
     assert rows[0][DIFFERENCE] == "reference"
     assert rows[3][DIFFERENCE].count(",") == 1
+    assert rows[1]["difference to full-short"] == "reference"
+    heads = headline(trials_frame(study), 0.5).pivot(index="seed", columns="method", values="top1")
+    over_short = (heads["autoprog"] - heads["full-short"]).mean()
+    assert rows[3]["difference to full-short"].startswith(f"{over_short:+.2f} [")
     assert rows[3]["search, %"] == "2.9"
 
 
@@ -47,6 +51,7 @@ def test_one_seed_has_neither_error_nor_interval():
 def test_without_full_there_is_nothing_to_compare_with():
     (row,) = comparison_rows(compare(trials_frame(synthetic_study(methods=("linear",))), 0.5))
     assert row[DIFFERENCE] == row["speed-up, FLOPs"] == row["speed-up, seconds"] == row["spent"] == "–"
+    assert row["difference to full-short"] == "–"
 
 
 @pytest.mark.parametrize(
