@@ -186,7 +186,7 @@ GROWTH_OPERATORS: dict[str, GrowthOperator] = {
 }
 
 
-def check_rivals(names: Sequence[str], chain: str | None = None) -> None:
+def check_operators(names: Sequence[str], chain: str | None = None) -> None:
     """Whether a search may try these operators side by side.
 
     Args:

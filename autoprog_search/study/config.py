@@ -231,7 +231,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
     Raises:
         ConfigError: it cannot run.
     """
-    from autoprog_search.growth.operators import check_rivals
+    from autoprog_search.growth.operators import check_operators
     from autoprog_search.oneshot.score import ScoreRule
 
     if not config.methods:
@@ -261,7 +261,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
             raise ConfigError(
                 f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
             )
-        check_rivals(growth.operators, growth.chain)
+        check_operators(growth.operators, growth.chain)
         ScoreRule(score=growth.score)
         for trial in range(len(plan.epochs) or 1):
             for lengths in space.lengths_parameters():

@@ -143,8 +143,9 @@ class GrowthSettings(BaseModel):
         operator: name in GROWTH_OPERATORS.
         other_operators: that a search tries as well, wherever blocks come in, at stage K too: the supernet is grown and
             trained once by each, from the same weights on the same images, and each candidate is judged as grown by
-            the operator that suits it best. The run goes on from there; what the others took counts as search. A
-            checkpoint then holds the run once more for each operator. Fixed schedules grow by `operator` alone.
+            the operator that suits it best. The run goes on from there; what the others took counts as search. During
+            such a search memory and checkpoints hold the run once more for each operator. Fixed schedules (`replay`
+            too) grow by `operator` alone.
         chain: which blocks run at which depth; default: the operator's own.
         path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
             Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the

@@ -18,7 +18,7 @@ import torch
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
-from autoprog_search.growth.operators import check_rivals, operator_named
+from autoprog_search.growth.operators import check_operators, operator_named
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.schedule import SubNetwork
@@ -74,7 +74,7 @@ class Trainer:
         self._ends = np.cumsum(spec.stage_steps).tolist()
         self._total = self._ends[-1]
         self._epoch_steps = data.train_size // recipe.batch_size
-        check_rivals(growth.operators, growth.chain)
+        check_operators(growth.operators, growth.chain)
         torch.manual_seed(derive(spec.seed, "weights"))
         space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
         self.elastic = ElasticModel.from_space(
