@@ -106,9 +106,9 @@ def _targets(study: StudyTables) -> tuple[str, str]:
 def _ablations(study: StudyTables) -> tuple[str, str]:
     epochs = study.config.recipe.epochs
     return markdown(ablation_rows(ablations(study.trials, epochs))), (
-        f"All scheduled for {epochs} epochs (equal compute trains longer). ±: standard error over seeds; differences are "
-        "in validation accuracy, paired by seed, with Student's t interval; FLOPs include the search. Growth: validation accuracy of the "
-        "reported EMA just before and after it (autoprog's: into the supernet)."
+        f"All scheduled for {epochs} epochs (equal compute trains longer). ±: standard error over seeds; differences "
+        "are in validation accuracy, paired by seed, with Student's t interval; FLOPs include the search. Growth: "
+        "validation accuracy of the reported EMA just before and after it (autoprog's: into the supernet)."
     )
 
 
