@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from autoprog_search.methods.table import METHODS, VARIANT
 
 FULL = "#4D4D4D"  # the reference of every comparison, so not one colour among others
 # Okabe and Ito's colour-blind-safe palette without its yellow, which cannot be seen on white.
 PALETTE = ("#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#009E73", "#D55E00")
 SYMBOLS = ("square", "diamond", "circle", "triangle-up", "triangle-down", "pentagon")
+VARIANTS = ("x", "cross", "hourglass", "bowtie", "hexagram", "star-triangle-up")
 
 _MOST = ("full-short", "linear", "autoprog", "random", "tpe")  # in most studies, so no two share a colour
 _ORDER = tuple(dict.fromkeys((*_MOST, *(name for name in METHODS if name != "full"))))
@@ -27,12 +30,12 @@ def colour_of(method: str) -> str:
 def symbol_of(method: str) -> str:
     """A method's marker, so that no reader needs the colours; with the colour no two methods share it.
 
-    Variants are crosses.
+    A variant's comes from its own name, so that it too is the same in every figure.
     """
     if method == "full":
         return "star"
     if method not in _ORDER:
-        return "x"
+        return VARIANTS[crc32(method.partition(VARIANT)[2].encode()) % len(VARIANTS)]
     place = _ORDER.index(method)
     return SYMBOLS[(place + place // len(PALETTE)) % len(SYMBOLS)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoprog_search.methods.table import METHODS
-from autoprog_search.report.colours import FULL, colour_of, dash_of, symbol_of
+from autoprog_search.report.colours import FULL, VARIANTS, colour_of, dash_of, symbol_of
 
 
 def test_methods_differ_and_full_is_grey():
@@ -12,4 +12,10 @@ def test_methods_differ_and_full_is_grey():
     assert len({(colour_of(m), dash_of(m)) for m in METHODS}) == len(METHODS)
     assert colour_of("full") == FULL
     assert colour_of("a method of tomorrow") == "#000000"
-    assert (colour_of("linear+x"), symbol_of("linear+x")) == (colour_of("linear"), "x")
+
+
+def test_variants_have_their_methods_colour_and_a_marker_of_their_name():
+    assert colour_of("linear+two_sizes") == colour_of("linear")
+    assert symbol_of("linear+two_sizes") == symbol_of("autoprog+two_sizes")
+    assert symbol_of("autoprog+two_sizes") != symbol_of("autoprog+ties")
+    assert {symbol_of(f"linear+{i}") for i in range(50)} == set(VARIANTS)
