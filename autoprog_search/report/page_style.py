@@ -17,7 +17,7 @@ body {
   margin: 0; background: var(--page); color: var(--text);
   font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif;
 }
-main { max-width: 1120px; margin: 0 auto; padding: 2rem 1rem 4rem; }
+main { max-width: 1360px; margin: 0 auto; padding: 2rem 1rem 4rem; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .4rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 0 0 .6rem; }
 h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
@@ -29,7 +29,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   margin: 1.1rem 0; }
 .scroll { overflow-x: auto; margin: 0 -.3rem; padding: 0 .3rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .42rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th, td { padding: .42rem .55rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 .numbers { width: 100%; }
 .numbers thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
 .numbers td, .numbers thead th { text-align: right; }
