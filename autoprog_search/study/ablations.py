@@ -13,7 +13,7 @@ import pandas as pd
 
 from autoprog_search.errors import StudyError
 from autoprog_search.methods.table import VARIANT
-from autoprog_search.study.compare import mean_interval
+from autoprog_search.study.compare import paired_difference
 
 COLUMNS = {
     "study": "study",
@@ -51,10 +51,8 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
     rows = []
     for method in (name for name in trials["method"].unique() if name in by_method and name in shown):
         group, (base, plus, _) = by_method[method], method.partition(VARIANT)
-        differences = pd.Series(dtype=float)
-        if plus and base in by_method:
-            differences = (group["val_top1"] - by_method[base]["val_top1"]).dropna()
-        difference = mean_interval(differences.tolist())
+        plain = by_method[base] if plus and base in by_method else group[:0]
+        difference = paired_difference(group["val_top1"], plain["val_top1"])
         rows.append(
             {
                 "study": group["study"].iloc[0],

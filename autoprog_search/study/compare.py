@@ -55,6 +55,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def paired_difference(own: pd.Series[float], reference: pd.Series[float]) -> Interval:
+    """Of values indexed by seed, over the seeds that both have."""
+    return mean_interval((own - reference).dropna().tolist())
+
+
 def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """One row a method, from a study's trials table.
 
@@ -67,7 +72,8 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     for method, group in heads.groupby("method", sort=False):
         paired = group[group["seed"].isin(full.index)]
         base = full.loc[paired["seed"]]
-        difference, over_short = _difference(group, full), _difference(group, short)
+        own = group.set_index("seed")["top1"]
+        difference, over_short = paired_difference(own, full["top1"]), paired_difference(own, short["top1"])
         rows.append(
             {
                 "study": group["study"].iloc[0],
@@ -94,11 +100,6 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _difference(group: pd.DataFrame, reference: pd.DataFrame) -> Interval:
-    """Of test accuracies, paired by seed."""
-    return mean_interval((group.set_index("seed")["top1"] - reference["top1"]).dropna().tolist())
 
 
 def compare_studies(studies: Sequence[StoredStudy]) -> pd.DataFrame:

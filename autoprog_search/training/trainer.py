@@ -33,12 +33,11 @@ from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.regularisation import FULL, Strength, strength_at
 from autoprog_search.training.search import Search
+from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.state import Progress, RunResult, RunState, StageRecord
 from autoprog_search.training.step import TrainingStep
 
-CHECKPOINT_SECONDS = 15.0
-SAVING_SHARE = 0.02  # of the time, at most: a large model's checkpoints are written less often
 CHECK_LOSS_EVERY = 20  # steps between looks at the loss: each waits for the device
 
 
@@ -127,10 +126,7 @@ class Trainer:
     def run_stages(self, last: int, stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False) -> None:
         """Train to the end of that stage; the checkpoint then stands there, and any run may go on from a copy of it."""
         self._stops = stops
-        self._session_start = self._last_save = time.perf_counter()
-        self._session_step, self._save_seconds = self.state.step, 0.0
-        self._wall_before = self.state.wall_seconds
-        self._last_progress = 0.0
+        self._session = Session(self.state.wall_seconds)
         while self.state.stage <= last:
             if self.state.phase == "open":
                 self._open_stage()
@@ -332,6 +328,7 @@ class Trainer:
             self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
+            self._session.steps += 1
             self._fade()
             self.networks.update(state.step, estimation=self._search_ahead)
             state.count_seconds(time.perf_counter() - began, waited)
@@ -341,15 +338,13 @@ class Trainer:
                 running = None  # it may have evaluated as another
                 # Before any checkpoint of this epoch: a run that is resumed is asked again.
                 if state.step < self._total and self._stops(state.curve):
-                    self._tick()
+                    state.wall_seconds = self._session.wall_seconds
                     raise StoppedEarly
             elif state.step % CHECK_LOSS_EVERY == 0:
                 self._gather_loss()
-            now = time.perf_counter()
-            if now - self._last_save > max(CHECKPOINT_SECONDS, self._save_seconds / SAVING_SHARE):
+            if self._session.save_is_due():
                 self._save()
-            if now - self._last_progress > 0.25 or epoch_ends:
-                self._last_progress = now
+            if self._session.tell_is_due(anyway=epoch_ends):
                 self._on_progress(self._progress())
 
     def _strength(self) -> Strength:
@@ -432,14 +427,13 @@ class Trainer:
         network, ema = self._reported(), self.networks.momentum
         val, test = self._evaluate("val"), self._evaluate("test")
         test_ema = test if network is ema else self._evaluate("test", ema)
-        self._tick()
+        self.state.wall_seconds = self._session.wall_seconds
         return RunResult(
             self.state, val, test, test_ema, self.train_flops(), self.full_step_flops(), network.model.state_dict()
         )
 
     def _progress(self) -> Progress:
-        state, elapsed = self.state, time.perf_counter() - self._session_start
-        done = state.step - self._session_step
+        state, elapsed, done = self.state, self._session.seconds, self._session.steps
         last: Mapping[str, Any] = state.curve[-1] if state.curve else {}
         return Progress(
             step=state.step,
@@ -454,18 +448,15 @@ class Trainer:
             seconds_left=elapsed / done * (self._total - state.step),
         )
 
-    def _tick(self) -> None:
-        self.state.wall_seconds = self._wall_before + time.perf_counter() - self._session_start
-
     def _save(self) -> None:
-        began = self._last_save = time.perf_counter()
         if self._checkpoint is None:
             return
+        began = time.perf_counter()
         self._gather_loss()
-        self._tick()
+        self.state.wall_seconds = self._session.wall_seconds
         stands = {**self._stands(), "before": self._before, "tried": self._tried}
         save_checkpoint(self._checkpoint, {"run": self.spec.identity(), **stands})
-        self._save_seconds = time.perf_counter() - began
+        self._session.saved(began)
 
     def _restore(self) -> None:
         saved = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
@@ -489,12 +480,11 @@ class Trainer:
 
     def _go_back(self, snapshot: dict[str, Any]) -> None:
         """Put the whole run back to where it stood then; what it has spent since counts as search."""
-        step, (flops, seconds) = self.state.step, self._spent()
+        flops, seconds = self._spent()
         self._load(copy.deepcopy(snapshot))
         flops_then, seconds_then = self._spent()
         self.state.search_flops += flops - flops_then
         self.state.search_seconds += seconds - seconds_then
-        self._session_step -= step - self.state.step  # which counts steps that were taken, for the progress bar
 
     def _spent(self) -> tuple[int, float]:
         """FLOPs and seconds of training and search."""

@@ -9,6 +9,7 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.training.interrupt import Interrupted
+from autoprog_search.training.session import Session
 from autoprog_search.training.state import RunResult
 from tests.growth.volo import volo_tiny_for_tests
 from tests.tiny import levels, tiny_config, tiny_trainer
@@ -174,8 +175,7 @@ def test_an_epoch_that_ends_inside_a_search_does_not_change_who_trains_next():
 
     trainer._step = Spy()
     trainer.state.phase, smallest = "search", config.space.at(0, 0)
-    trainer._session_start = trainer._last_save = trainer._last_progress = trainer._wall_before = 0.0
-    trainer._session_step, trainer._save_seconds = 0, 0.0
+    trainer._session = Session(0.0)
     trainer._train_steps(18, lambda step: smallest, config.space.full)
     assert trainer._epoch_steps == 15
     assert ran == [smallest] * 18
