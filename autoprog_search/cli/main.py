@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import click
 
-from autoprog_search.errors import AutoProgError
+from autoprog_search.errors import AutoProgError, environment_error
 
 COMMANDS = {
     "demo": ("autoprog_search.cli.demo:demo", "The whole story on embedded data, in minutes on two CPU cores."),
@@ -73,19 +76,82 @@ def cli(ctx: click.Context, root: Path, debug: bool) -> None:
 
 def main() -> None:
     """Entry point: exit code 2 for wrong input, 1 for a failed run, 130 when interrupted."""
+    _open_standard_streams()
+    logger = logging.getLogger("autoprog_search")
+    if not logger.handlers:
+        logger.addHandler(_Warnings())
     debug = "--debug" in sys.argv
     try:
         cli.main(standalone_mode=False)
-    except AutoProgError as error:
-        if debug:
-            raise
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.stdout.flush()  # here, where what is wrong with it can still be said
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        if debug:
+    except KeyboardInterrupt:
+        _end_interrupted(debug)
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # click takes any for Ctrl-D; it was a file of ours that ended
+            raise error.__cause__ from None
+        if error.__cause__ is None:  # the answer to a question
+            click.echo("aborted", err=True)
+            sys.exit(1)
+        _end_interrupted(debug)
+    except Exception as error:
+        known = error if isinstance(error, AutoProgError) else _known(error)
+        if debug or known is None:
             raise
-        click.echo("interrupted; run the same command again to go on", err=True)
-        sys.exit(130)
+        _give_up_output(error)
+        click.echo(f"error: {known}", err=True)
+        sys.exit(known.exit_code)
+
+
+class _Warnings(logging.Handler):
+    """What is worth knowing and no error, a line each on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"warning: {record.getMessage()}", err=True)
+
+
+def _end_interrupted(debug: bool) -> None:
+    if debug:
+        raise
+    click.echo("interrupted; run the same command again to go on", err=True)
+    sys.exit(130)
+
+
+def _known(error: Exception) -> AutoProgError | None:
+    """What an exception from outside says in one line: a storage's, the system's; None: it is our own bug."""
+    if "autoprog_search.study.storage" in sys.modules:  # else no storage is open
+        from autoprog_search.study.storage import storage_error
+
+        if (of_storage := storage_error(error)) is not None:
+            return of_storage
+    return environment_error(error)
+
+
+def _open_standard_streams() -> None:
+    """Give closed standard streams somewhere to go, and all of them a way to show any name.
+
+    A file opened later would otherwise become standard output, and be written into.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
+
+
+def _give_up_output(error: Exception) -> None:
+    """Where standard output is full, let Python's own last flush succeed: it would end in a traceback."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return
+    with suppress(OSError, ValueError):  # it may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

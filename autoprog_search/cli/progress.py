@@ -51,6 +51,8 @@ class Display:
             self._line(f"budget: {event.message}")
         elif event.kind == "portal":
             self._line(f"NNI's portal for {event.message}")
+        elif event.kind == "warning":
+            self._line(f"warning: {event.message}")
         elif event.kind == "start":
             self._running[event.job] = None
             self._line(f"start  {event.job}", live=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
-from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.table import METHODS
 from autoprog_search.report.figures import FIGURES
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from autoprog_search.cost import CostKind
+    from autoprog_search.space import GrowthSpace
+    from autoprog_search.study.config import StudyConfig
     from autoprog_search.study.store import StoredStudy
 
 COSTS = ("flops", "seconds")
@@ -97,9 +100,27 @@ def create(
             storage=storage,
             overrides=overrides,
         )
+    if not on_table and resolved.data.table is None:
+        _check_models(resolved)
     created = create_study(session.root, resolved, skip_if_exists=skip_if_exists)
+    if "full" not in created.config.methods:
+        click.echo(
+            "note: without the method full there is nothing to compare with: no speed-ups, no differences", err=True
+        )
     count = sum(1 for _ in created.jobs())
     click.echo(f"{created.folder / 'study.yaml'}: {count} trials; run them with: autoprog-search study run {name}")
+
+
+def _check_models(config: StudyConfig) -> None:
+    """Whether the model of every method's space can be made elastic."""
+    from autoprog_search.growth.elastic import cost_of
+
+    checked: list[GrowthSpace] = []
+    for method in config.methods:
+        space = config.space_of(method)
+        if space not in checked:
+            cost_of(space)
+            checked.append(space)
 
 
 @study.command("run")
@@ -129,8 +150,13 @@ def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
 
     trials = opened.trials()
     finished = sum(trial.state.is_finished() for trial in trials.values())
-    with showing(len(trials), finished) as display:
-        complete = run_study(opened, workers=workers, device=device, on_event=display.event)
+    try:
+        with showing(len(trials), finished) as display:
+            complete = run_study(opened, workers=workers, device=device, on_event=display.event)
+    except BaseException:
+        with suppress(Exception):  # what has finished is there to look at, however the rest ended
+            export(opened)
+        raise
     export(opened)
     return complete
 
@@ -164,15 +190,19 @@ def _cell(value: object) -> object:
 @click.pass_obj
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
+    from autoprog_search.study.storage import storage_error
     from autoprog_search.study.store import ENDED_WELL, list_studies, open_study
 
     rows = []
     for name in list_studies(session.root):
-        opened = open_study(session.root, name)
         try:
+            opened = open_study(session.root, name)
             states = [trial.state.name for trial in opened.trials().values()]
-        except StudyError as error:
-            click.echo(f"warning: {error}", err=True)
+        except Exception as error:
+            known = error if isinstance(error, AutoProgError) else storage_error(error)
+            if known is None:
+                raise
+            click.echo(f"warning: {known}", err=True)
             continue
         rows.append(
             {
@@ -205,13 +235,24 @@ def export(session: Session, name: str) -> None:
 @click.pass_obj
 def delete(session: Session, name: str, yes: bool) -> None:
     """Remove a study: its trials in the storage, its weights and its folder."""
-    from autoprog_search.study.store import delete_study, open_study
+    from autoprog_search.study.store import delete_folder, delete_study, open_study
 
-    opened = open_study(session.root, name)
+    broken: AutoProgError | None = None
+    try:
+        opened = open_study(session.root, name)
+    except AutoProgError as error:
+        if not (session.root / name / "study.yaml").exists():
+            raise
+        broken = error
+        click.echo(f"warning: {broken}", err=True)
+    folder = session.root / name
     if not yes:
-        click.confirm(f"Delete {opened.folder} and its trials?", abort=True, err=True)
-    delete_study(opened)
-    click.echo(f"{opened.folder} is deleted")
+        click.confirm(f"Delete {folder} and its trials?", abort=True, err=True)
+    if broken is None:
+        delete_study(opened)
+    else:
+        delete_folder(session.root, name)
+    click.echo(f"{folder} is deleted")
 
 
 @study.command("compare")

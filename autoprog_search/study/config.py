@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.files import read_yaml
-from autoprog_search.methods.table import method_named
+from autoprog_search.methods.table import METHODS, VARIANT, method_named
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.tabular import check_on_table, load_table, settings_of
 from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe, load_recipe, validated
@@ -87,6 +85,7 @@ class StudyConfig(BaseModel):
         tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
         threads: torch threads of each worker on the CPU. Part of the configuration because sums over another number of
             threads round differently.
+        fingerprint: of the data, written when the study is created; a study whose data are others is not run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,6 +101,22 @@ class StudyConfig(BaseModel):
     tolerance: float = Field(default=0.5, ge=0)
     threads: int = Field(default=1, ge=1)
     storage: str = ""
+    fingerprint: dict[str, Any] | None = None
+
+    @field_validator("methods")
+    @classmethod
+    def _name_files(cls, methods: dict[str, MethodPlan]) -> dict[str, MethodPlan]:
+        """A variant's name is part of the names of its trials' folders."""
+        for method in methods:
+            base, *variants = method.split(VARIANT)
+            for variant in variants:
+                if not NAME.fullmatch(variant) or ".." in variant:
+                    raise ConfigError(
+                        f"methods: {method!r}: {variant!r} is no variant's name; use letters, digits, '.', '_' and '-'"
+                    )
+            if base not in METHODS:
+                method_named(method)
+        return methods
 
     def seeds(self, method: str) -> range:
         """The seeds of a method's trials."""
@@ -144,13 +159,10 @@ class StudyConfig(BaseModel):
         return validated(GrowthSpace, {**same, **own}, f"methods, {method}, space")
 
     def hash(self) -> str:
-        """Twelve hex digits that change when anything that decides the result of a schedule changes.
+        """Version and digest of all that decides the results (`study/identity.py`)."""
+        from autoprog_search.study.identity import study_hash
 
-        Which schedules a search tries depends on more: its number of trials, NNI's on `nni.cost_lambda`.
-        """
-        decisive = self.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
-        decisive["data"].pop("workers")
-        return blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=6).hexdigest()
+        return study_hash(self)
 
 
 def check_name(name: str) -> str:
@@ -197,7 +209,9 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     data = read_yaml(path, ConfigError, "config: ")
     if not isinstance(data, dict):
         raise ConfigError(f"config: {path} is not a mapping of fields")
-    return _resolve({**data, "name": check_name(name), "storage": storage}, overrides, f"config {path}")
+    made = {**data, "name": check_name(name), "storage": storage}
+    made.pop("fingerprint", None)  # of the data as they are when a study is created
+    return _resolve(made, overrides, f"config {path}")
 
 
 def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> StudyConfig:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from autoprog_search.errors import StudyError
+from autoprog_search.files import file_lock
 from autoprog_search.training.interrupt import Interrupted
 
 POLL_SECONDS = 0.5
+GATE = ".create.lock"
+"""Of a study's folder: held while it is created, completed, exported, begun to be run, or deleted; never for long."""
 
 
 @contextmanager
-def locked(path: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
+def locked(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Inside, this process alone holds the lock; it waits for whoever does.
 
     Raises:
         Interrupted: `should_stop` said so while it waited.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = file_lock(path)
     while not lock.is_locked:
         if should_stop():
             raise Interrupted
@@ -31,3 +36,47 @@ def locked(path: Path, should_stop: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Inside, this process runs the study in that folder, so that nobody deletes it.
+
+    Raises:
+        StudyError: it has just been deleted.
+    """
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: there is no study any more")
+    path = folder / ".running" / f"{os.getpid()}-{uuid4().hex}.lock"
+    with locked(folder / GATE):
+        if not (folder / "study.yaml").exists():
+            raise StudyError(f"{folder}: there is no study any more")
+        lock = file_lock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def out_of_use(folder: Path) -> Iterator[None]:
+    """Inside, nobody runs the study in that folder, or begins to.
+
+    Raises:
+        StudyError: somebody does.
+    """
+    with locked(folder / GATE), ExitStack() as held:
+        for path in folder.rglob("*.lock"):
+            if path.name == GATE or path.is_symlink():
+                continue
+            lock = file_lock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise StudyError(
+                    f"{folder}: a process is running it (it holds {path.relative_to(folder)}); stop that first"
+                ) from None
+            held.callback(lock.release)
+        yield

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoprog_search.errors import ScheduleError
 from autoprog_search.files import write_atomic
 from autoprog_search.methods.table import method_named
 from autoprog_search.schedule import SubNetwork
@@ -35,13 +38,12 @@ def shared_profile(
         Interrupted: `should_stop` said so.
     """
     from autoprog_search.training.device import device_name
-    from autoprog_search.training.profile import StepProfile, profile_steps
+    from autoprog_search.training.profile import profile_steps
 
     path = study.folder / "profile.json"
     with locked(study.folder / ".profile.lock", should_stop):
-        stored = json.loads(path.read_text()) if path.exists() else {}
-        name = device_name(device)
-        if name not in stored:
+        name, stored, wanted = device_name(device), _stored(path), sub_networks(study.config)
+        if name not in stored or not set(wanted) <= set(stored[name].seconds):
             on_measuring(name)
             measured = profile_steps(
                 _union(study.config),
@@ -49,12 +51,27 @@ def shared_profile(
                 num_classes=data.num_classes,
                 in_chans=data.in_chans,
                 device=device,
-                sub_networks=sub_networks(study.config),
+                sub_networks=wanted,
                 should_stop=should_stop,
             )
-            stored[name] = measured.to_dict()
-            write_atomic(path, json.dumps(stored).encode())
-    return StepProfile.from_dict(stored[name])
+            stored[name] = measured
+            write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
+    return stored[name]
+
+
+def _stored(path: Path) -> dict[str, StepProfile]:
+    """The profiles measured so far, by device; what cannot be read is measured again."""
+    from autoprog_search.training.profile import StepProfile
+
+    if not path.exists():
+        return {}
+    try:
+        return {name: StepProfile.from_dict(data) for name, data in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, KeyError, AttributeError, ScheduleError) as error:
+        logging.getLogger("autoprog_search").warning(
+            f"{path} cannot be read ({type(error).__name__}: {str(error)[:80]}): step times are measured again"
+        )
+        return {}
 
 
 def sub_networks(config: StudyConfig) -> list[SubNetwork]:

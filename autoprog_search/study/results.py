@@ -14,6 +14,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named
 from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.locking import GATE, locked
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 from autoprog_search.training.recipe import validated
 
@@ -69,7 +70,7 @@ COLUMNS = (
     Column("scheduled_epochs", "epochs", "what the recipe or the method's sweep asked for; full-short trains fewer"),
     Column("device", "", "where it ran"),
     Column("versions", "", "of autoprog-search, torch, timm and Optuna"),
-    Column("config_hash", "", "of the configuration that decides the results"),
+    Column("config_hash", "", "of the settings that the trial ran under: version of the rule, and digest"),
 )
 LISTS = ("depths", "patches", "resolutions", "stage_epochs", "growth_top1", "loader_seconds", "stage_seconds")
 
@@ -77,12 +78,12 @@ LISTS = ("depths", "patches", "resolutions", "stage_epochs", "growth_top1", "loa
 def trials_frame(study: StoredStudy) -> pd.DataFrame:
     """One row a trial, finished or not, with the columns of `COLUMNS`; lists are JSON text."""
     rows: list[dict[str, Any]] = []
-    config_hash, trials = study.config.hash(), study.trials()
+    hashes, trials = study.hashes(), study.trials()
     for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
-        row |= {"study": study.config.name, "method": job.method, "seed": job.seed, "trial": job.trial}
-        row |= {"state": trial.state.name, "config_hash": config_hash}
+        row |= {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial}
+        row |= {"state": trial.state.name, "config_hash": hashes[job.method, job.seed]}
         row |= {name: json.dumps(row[name]) if row[name] is not None else None for name in LISTS}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
@@ -103,7 +104,7 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
 def curves_frame(study: StoredStudy) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
     rows = [
-        {"study": study.config.name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
+        {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
         for job, trial in study.trials().items()
         for point in trial.user_attrs.get("curve", ())
     ]
@@ -126,7 +127,7 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
             ):
                 rows.append(
                     {
-                        "study": study.config.name,
+                        "study": study.name,
                         "method": job.method,
                         "seed": job.seed,
                         "trial": job.trial,
@@ -165,16 +166,20 @@ class _Snapshot(StoredStudy):
 
     def __init__(self, study: StoredStudy) -> None:
         super().__init__(study.folder, study.config)
-        self._trials = study.trials()
+        self._trials, self._hashes = study.trials(), study.hashes()
 
     def trials(self) -> dict[Job, FrozenTrial]:
         return self._trials
+
+    def hashes(self) -> dict[tuple[str, int], str]:
+        return self._hashes
 
 
 def stored_tables(study: StoredStudy) -> StudyTables:
     """The tables as they are now; the storage is read once, so that they agree while the study runs."""
     now = _Snapshot(study)
-    return StudyTables(study.config, trials_frame(now), curves_frame(now), estimates_frame(now))
+    config = study.config.model_copy(update={"name": study.name})
+    return StudyTables(config, trials_frame(now), curves_frame(now), estimates_frame(now))
 
 
 def published_tables(folder: Path) -> StudyTables:
@@ -213,12 +218,16 @@ def export(study: StoredStudy) -> list[str]:
     """
     written = []
     frames = (("results", trials_frame), ("curves", curves_frame), ("estimates", estimates_frame))
-    for name, make in frames:
-        frame = make(study)
-        for suffix, data in (("csv", frame.to_csv(index=False).encode()), ("parquet", frame.to_parquet(index=False))):
-            path = study.folder / f"{name}.{suffix}"
-            write_atomic(path, data)
-            written.append(str(path))
+    with locked(study.folder / GATE):  # several runs of a study may end at the same time
+        for name, make in frames:
+            frame = make(study)
+            for suffix, data in (
+                ("csv", frame.to_csv(index=False).encode()),
+                ("parquet", frame.to_parquet(index=False)),
+            ):
+                path = study.folder / f"{name}.{suffix}"
+                write_atomic(path, data)
+                written.append(str(path))
     return written
 
 

@@ -19,7 +19,7 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
-from autoprog_search.training.checkpoint import export_weights
+from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
 from autoprog_search.training.data import Data
 from autoprog_search.training.interrupt import StoppedEarly
 from autoprog_search.training.profile import StepProfile
@@ -87,7 +87,7 @@ def run_trial(
         return TrialState.PRUNED
     except RunFailedError as error:
         fail(study, job, str(error))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        drop_checkpoints(folder / CHECKPOINT)
         return TrialState.FAIL
     finish(study, job, trial, spec, result, data, profile)
     return TrialState.COMPLETE
@@ -125,7 +125,7 @@ def _end(study: StoredStudy, job: Job, trial: Trial, row: dict[str, Any], state:
         trial.set_user_attr(name, value)
     values = [row["total_flops"], row["val_top1"]] if state == TrialState.COMPLETE else None
     trial.study.tell(trial.number, values, state)
-    (study.trial_folder(job) / CHECKPOINT).unlink(missing_ok=True)
+    drop_checkpoints(study.trial_folder(job) / CHECKPOINT)
 
 
 def _stops(study: StoredStudy, job: Job, curve: list[dict[str, Any]], *, full_flops: float) -> bool:

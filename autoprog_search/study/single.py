@@ -12,7 +12,7 @@ from autoprog_search.errors import ConfigError, ScheduleError
 from autoprog_search.files import write_atomic
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.space import GrowthSpace
-from autoprog_search.training.checkpoint import export_weights
+from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
 from autoprog_search.training.recipe import GrowthSettings, Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def train(
         export_weights(out / "weights.safetensors", result.weights)
         write_atomic(out / "schedule.yaml", yaml.safe_dump(ran.to_dict(), sort_keys=False).encode())
         write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
-        checkpoint.unlink(missing_ok=True)
+        drop_checkpoints(checkpoint)
     return row
 
 

@@ -6,8 +6,10 @@ changes its number.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,26 +19,31 @@ from typing import Literal
 
 import optuna
 import yaml
-from filelock import FileLock
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import read_yaml, write_atomic
+from autoprog_search.files import read_yaml, sweep, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.config import StudyConfig, check_name
+from autoprog_search.study.identity import SETTINGS, check_unchanged, settings_of, stored_hashes
+from autoprog_search.study.locking import GATE, locked, out_of_use
+from autoprog_search.study.storage import (
+    JOURNAL,
+    checked_url,
+    holds_secret,
+    masked,
+    open_journal,
+    open_sqlite,
+    open_storage,
+    storage_error,
+)
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
 
-DIRECTIONS: list[Literal["minimize", "maximize"]] = [
-    "minimize",
-    "maximize",
-]  # total FLOPs (training and search), val_top1
+DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]
+OBJECTIVES = ["total_flops", "val_top1"]  # training and search; of validation
 ENDED_WELL = ("COMPLETE", "PRUNED")
 """States of trials that ended as their method wanted: trained to the end, or given up for others."""
-
-JOURNAL = "journal:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +59,49 @@ class Job:
 
 
 class StoredStudy:
-    """A study that exists.
+    """A study that exists. Its folder decides which it is: a folder that was copied or renamed is another study.
 
     Args:
         folder: where study.yaml, the database, checkpoints and weights lie.
         config: what study.yaml says.
         storage: another one than study.yaml's.
+
+    Raises:
+        StudyError: a copy of a study would share its storage.
     """
 
     def __init__(self, folder: Path, config: StudyConfig, storage: optuna.storages.BaseStorage | None = None) -> None:
         self.folder, self.config = folder, config
         if storage is not None:
             self.storage = storage
+        if config.storage and self.name != config.name:
+            raise StudyError(
+                f"{folder}: its study.yaml names the study {config.name!r}, whose trials lie in {masked(config.storage)}; "
+                f"make another study of a copy: study create NAME --config {folder / 'study.yaml'}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The study's name, which is its folder's. `config.name`, which random draws follow from, is its first one."""
+        return self.folder.resolve().name
 
     @property
     def storage_url(self) -> str:
-        """URL of the Optuna storage; on a table a journal, which takes whole trials 20 times as fast as SQLite."""
-        if self.config.data.table is not None:
-            return self.config.storage or f"{JOURNAL}{(self.folder / 'study.log').resolve()}"
-        return self.config.storage or f"sqlite:///{(self.folder / 'study.db').resolve()}"
+        """URL of the Optuna storage, without secrets: study.yaml's, else a file in the study's folder."""
+        if self.config.storage:
+            return masked(self.config.storage)
+        return f"{JOURNAL if self.config.data.table is not None else 'sqlite:///'}{self._file}"
 
     @cached_property
     def storage(self) -> optuna.storages.BaseStorage:
         """The Optuna storage."""
-        return open_storage(self.storage_url)
+        if self.config.storage:
+            return open_storage(self.config.storage)
+        return open_journal(self._file) if self.config.data.table is not None else open_sqlite(self._file)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder.resolve() / ("study.log" if self.config.data.table is not None else "study.db")
 
     def jobs(self) -> Iterator[Job]:
         """Every trial of the study, in the order of its methods."""
@@ -116,6 +142,10 @@ class StoredStudy:
                 stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
 
+    def hashes(self) -> dict[tuple[str, int], str]:
+        """The hash of the settings that each (method, seed)'s trials run under."""
+        return stored_hashes(self)
+
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
         info = method_named(method)
@@ -123,8 +153,15 @@ class StoredStudy:
         return w_scale_of(trial) if several else 1.0
 
     def trial_folder(self, job: Job) -> Path:
-        """Where a trial's lock, checkpoint and weights lie."""
-        return self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
+        """Where a trial's lock, checkpoint and weights lie.
+
+        Raises:
+            StudyError: a symbolic link leads out of the study's folder.
+        """
+        path = self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise StudyError(f"{path}: leads out of the study's folder, to {path.resolve()}; remove the link")
+        return path
 
     def lock_path(self, job: Job) -> Path:
         """The lock that a worker holds while it runs the trial, or whatever runs it and those beside it as one."""
@@ -137,30 +174,12 @@ def _file_name(method: str) -> str:
     return method.replace(":", "-")  # Windows allows no colon
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """An Optuna storage by URL.
-
-    Raises:
-        StudyError: it cannot be opened.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        if url.startswith("sqlite"):
-            # Several workers write: wait for the file's lock instead of failing.
-            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-        if url.startswith(JOURNAL):
-            path = url.removeprefix(JOURNAL)
-            return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-        return optuna.storages.get_storage(url)
-    except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        raise StudyError(f"storage: {url!r} cannot be opened: {' '.join(str(error).split())[:200]}") from None
-
-
 def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = False) -> StoredStudy:
     """Write a study's configuration and all of its trials, waiting. Interrupted, it can be called again.
 
     Raises:
-        StudyError: it exists, or its folder cannot be written.
+        StudyError: it exists, its folder cannot be written, or its storage cannot be kept.
+        DataError: there are no such data.
     """
     folder = root / check_name(config.name)
     try:
@@ -169,11 +188,12 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             raise PermissionError(13, "permission denied")
     except OSError as error:
         raise StudyError(f"{folder}: cannot be written: {str(error.strerror).lower()}") from None
-    with FileLock(folder / ".create.lock"):
+    with locked(folder / GATE):
         if (folder / "study.yaml").exists():
             if not skip_if_exists:
                 raise StudyError(f"name: study {config.name!r} exists already in {root}; run it, or delete it first")
             return open_study(root, config.name)
+        config = config.model_copy(update={"storage": checked_url(config.storage)})
         study = StoredStudy(folder, config)
         _create_trials(study)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -182,9 +202,15 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
 
 
 def complete_study(study: StoredStudy) -> None:
-    """Create the trials that a study's own database lacks: all, where it came without one, as published studies do."""
-    if not study.config.storage:
-        with FileLock(study.folder / ".create.lock"):
+    """Create the trials that a study's own database lacks: all, where it came without one, as published studies do.
+
+    Raises:
+        StudyError: study.yaml was changed since it has trials.
+    """
+    check_unchanged(study)
+    with locked(study.folder / GATE):
+        sweep(study.folder)
+        if not study.config.storage:
             _create_trials(study)
 
 
@@ -205,7 +231,13 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> Non
 
     name = study.optuna_name(method, seed)
     stored = optuna.create_study(study_name=name, storage=study.storage, directions=DIRECTIONS, load_if_exists=True)
-    for number in range(len(stored.get_trials(deepcopy=False)), count):
+    there = len(stored.get_trials(deepcopy=False))
+    if not there:
+        stored.set_user_attr(SETTINGS, settings_of(study.config, method))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            stored.set_metric_names(OBJECTIVES)
+    for number in range(there, count):
         params: dict[str, int] = {}
         if info.draw is not None:
             params = info.draw(space, number, rng)
@@ -232,14 +264,18 @@ def open_study(root: Path, name: str) -> StoredStudy:
     """A study that was created earlier.
 
     Raises:
-        StudyError: there is none of that name.
+        StudyError: there is none of that name, or its study.yaml says nothing that can run.
     """
     folder = root / check_name(name)
     path = folder / "study.yaml"
     if not path.exists():
         raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
-    data = read_yaml(path, StudyError)
-    return StoredStudy(folder, validated(StudyConfig, data, str(path)))
+    config = validated(StudyConfig, read_yaml(path, StudyError), str(path))
+    if holds_secret(config.storage):
+        logging.getLogger("autoprog_search").warning(
+            f"{path}: the storage's password stands in it; write ${{NAME}} of an environment variable instead"
+        )
+    return StoredStudy(folder, config)
 
 
 def list_studies(root: Path) -> list[str]:
@@ -248,10 +284,50 @@ def list_studies(root: Path) -> list[str]:
 
 
 def delete_study(study: StoredStudy) -> None:
-    """Remove a study: its Optuna studies, checkpoints, weights and folder."""
-    known = {summary.study_name for summary in optuna.get_all_study_summaries(study.storage)}
+    """Remove a study: its Optuna studies, checkpoints, weights and folder.
+
+    Its folder goes whatever happens: of a storage elsewhere that does not answer, what stays there is said.
+
+    Raises:
+        StudyError: somebody runs it, or a file cannot be removed.
+    """
+    with out_of_use(study.folder):
+        if study.config.storage:
+            try:
+                _delete_stored(study)
+            except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
+                reason = error if isinstance(error, StudyError) else storage_error(error)
+                if reason is None:
+                    raise
+                logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
+        _remove(study.folder)
+
+
+def delete_folder(root: Path, name: str) -> None:
+    """Remove a study whose study.yaml cannot be read; what it stored elsewhere stays there.
+
+    Raises:
+        StudyError: there is none, somebody runs it, or a file cannot be removed.
+    """
+    folder = root / check_name(name)
+    if not (folder / "study.yaml").exists():
+        raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
+    with out_of_use(folder):
+        _remove(folder)
+
+
+def _delete_stored(study: StoredStudy) -> None:
+    known = set(optuna.get_all_study_names(study.storage))
     for method in study.config.methods:
         for seed in study.config.seeds(method):
             if study.optuna_name(method, seed) in known:
                 optuna.delete_study(study_name=study.optuna_name(method, seed), storage=study.storage)
-    shutil.rmtree(study.folder)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder.resolve())
+        if folder.is_symlink():
+            folder.unlink()
+    except OSError as error:
+        raise StudyError(f"{error.filename}: cannot be removed: {str(error.strerror).lower()}") from None

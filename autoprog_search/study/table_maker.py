@@ -54,7 +54,7 @@ def make_table(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) 
         **source.config.model_dump(include={"space", "data", "recipe", "growth", "threads"}),
         seeds=source.config.methods[GRID].seeds,
         stage_steps=stage_steps,
-        sources={study.config.name: study.config.hash() for study in (source, *surveys)},
+        sources={study.name: study.config.hash() for study in (source, *surveys)},
         search_effects={
             survey.config.growth.force_growth: _search_effect(space, runs, done)
             for survey, done in zip(surveys, surveyed, strict=True)
@@ -109,7 +109,7 @@ def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, F
     Raises:
         StudyError: some are.
     """
-    name, plan = study.config.name, study.config.methods.get(method)
+    name, plan = study.name, study.config.methods.get(method)
     if plan is None or plan.trials < needed:
         there = "none" if plan is None else plan.trials
         raise StudyError(f"study {name!r}: a table needs {needed} trials of {method} a seed, it has {there}")
@@ -207,7 +207,7 @@ def _estimate_rows(
         total = sum(search[-1] for search in searches)
         if abs(total - attributes["search_flops"]) > TOLERANCE * attributes["total_flops"]:
             raise StudyError(
-                f"study {survey.config.name!r}, {job}: its curve has {total:.6g} FLOPs of estimates, the run counted "
+                f"study {survey.name!r}, {job}: its curve has {total:.6g} FLOPs of estimates, the run counted "
                 f"{attributes['search_flops']:.6g}; it does not belong to these schedules"
             )
         for stage_number, before, stage, steps, supernet, evaluating in searches:

@@ -1,30 +1,103 @@
-"""Checkpoints and exported weights: whole or absent, whenever the process dies."""
+"""Checkpoints and exported weights: whole or absent, whenever the process dies; damaged ones are set aside.
+
+A checkpoint is torch's zip file of plain values and tensors, with the number of its format. The one before it is kept:
+where a disk or a hand has damaged the newest, the run goes on from there.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as to_safetensors
 
-from autoprog_search.files import write_atomic
+from autoprog_search.errors import ConfigError
+from autoprog_search.files import sweep, write_atomic
+
+FORMAT = 2  # of what a checkpoint holds; 1 had no number
+
+
+class DamagedCheckpoint(Exception):
+    """A file that is no checkpoint, or no whole one."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, atomically."""
+    """Write tensors and plain values, atomically; what was there is kept as the one before."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomic(path, buffer.getvalue())
+    torch.save({**state, "format": FORMAT}, buffer)
+    write_atomic(path, buffer.getbuffer(), before=before(path))
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, or None where there is none."""
+    """What `save_checkpoint` wrote, or None where there is none.
+
+    Raises:
+        DamagedCheckpoint: the file is cut off, or some bits of it are others.
+        ConfigError: another version of the package wrote it.
+    """
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    try:
+        with zipfile.ZipFile(path) as whole:
+            damaged = whole.testzip()  # torch compares no checksums
+        if damaged is not None:
+            raise DamagedCheckpoint(f"the checksum of {damaged} is another")
+        state = torch.load(path, map_location=device, weights_only=True)
+    except DamagedCheckpoint:
+        raise
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - zipfile, pickle and torch each have their own for a file that is no whole one
+        raise DamagedCheckpoint(" ".join(str(error).split())[:120] or type(error).__name__) from None
+    if not isinstance(state, dict):
+        raise DamagedCheckpoint("it holds something else")
+    if state.get("format", 1) != FORMAT:
+        raise ConfigError(
+            f"{path} is a checkpoint of format {state.get('format', 1)}, this version of autoprog-search goes on from "
+            f"format {FORMAT} only; go on with the version that wrote it, or delete it"
+        )
     return state
+
+
+def readable_checkpoints(path: Path, device: torch.device) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The checkpoint and the one before it, the newest first; what is damaged is set aside, and said."""
+    for candidate in (path, before(path)):
+        try:
+            state = load_checkpoint(candidate, device)
+        except DamagedCheckpoint as reason:
+            set_aside(candidate, str(reason))
+            continue
+        if state is not None:
+            yield candidate, state
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Give a checkpoint that cannot be gone on from another name, and say so."""
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    logging.getLogger("autoprog_search").warning(
+        f"{path} is damaged ({reason}) and set aside as {aside.name}; the run goes on from the checkpoint before it, or "
+        "else begins again"
+    )
+
+
+def before(path: Path) -> Path:
+    """Where the checkpoint before that one lies."""
+    return path.with_name(f"{path.name}.before")
+
+
+def drop_checkpoints(path: Path) -> None:
+    """Remove a run's checkpoint with all that lies beside it, once nobody goes on from it."""
+    for each in (path, before(path)):
+        for name in (each, each.with_name(f"{each.name}.damaged")):
+            name.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        sweep(path.parent)
 
 
 def export_weights(path: Path, state_dict: dict[str, torch.Tensor]) -> None:

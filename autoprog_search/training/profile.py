@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -43,9 +44,15 @@ class StepProfile:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> StepProfile:
-        """What `to_dict` wrote."""
+        """What `to_dict` wrote.
+
+        Raises:
+            ValueError: a time is none.
+        """
         seconds = {SubNetwork(depth, patches): s for depth, patches, s in data["seconds"]}
-        return cls(data["device"], seconds, data["flops"], data["profile_seconds"])
+        if not all(isinstance(s, float) and 0 < s < inf for s in (*seconds.values(), data["profile_seconds"] or 1.0)):
+            raise ValueError("a time that is no number of seconds")
+        return cls(str(data["device"]), seconds, int(data["flops"]), data["profile_seconds"])
 
 
 def profile_steps(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import accumulate
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -103,9 +105,36 @@ class RunState:
         data["steps"] = [(*_pair(s), count) for s, count in self.steps.items()]
         return data
 
+    def check(self, stage_steps: Sequence[int], epoch_steps: int) -> None:
+        """Whether a run of these stages can stand here; what was read from a file may say anything.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        ends = [0, *accumulate(stage_steps)]
+        last = self.stage > len(stage_steps)  # over
+        if self.phase not in get_args(Phase) or not 1 <= self.stage <= len(ends) or (last and self.phase != "open"):
+            raise ValueError(f"stage {self.stage} of {len(stage_steps)}, phase {self.phase!r}")
+        begin, end = ends[self.stage - 1], ends[self.stage - 1] if self.phase == "open" else ends[self.stage]
+        if not begin <= self.step <= end:
+            raise ValueError(f"step {self.step} in stage {self.stage}, which is {begin} to {end}")
+        if len(self.stages) != self.stage - (self.phase != "train"):
+            raise ValueError(f"{len(self.stages)} stages were chosen in stage {self.stage}")
+        if sum(self.steps.values()) != self.step:
+            raise ValueError(f"{sum(self.steps.values())} steps of sub-networks at step {self.step}")
+        epochs = self.step // epoch_steps + (self.step == ends[-1] and self.step % epoch_steps > 0)
+        if len(self.curve) != epochs:
+            raise ValueError(f"{len(self.curve)} epochs at step {self.step}")
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunState:
-        """What `to_dict` wrote."""
+        """What `to_dict` wrote.
+
+        Raises:
+            ValueError: a field is missing, or one too many.
+        """
+        if wrong := set(data) ^ set(cls.__dataclass_fields__):
+            raise ValueError(f"state: {min(wrong)} is missing or unknown")
         data = dict(data)
         data["stages"] = [_read_stage(stage) for stage in data["stages"]]
         data["steps"] = {SubNetwork(depth, patches): count for depth, patches, count in data["steps"]}
@@ -142,6 +171,8 @@ class RunResult:
 
 
 def _read_stage(data: dict[str, Any]) -> StageRecord:
+    if wrong := set(data) ^ set(StageRecord.__dataclass_fields__):
+        raise ValueError(f"stage: {min(wrong)} is missing or unknown")
     fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
     fields["chosen"] = SubNetwork(*data["chosen"])
     fields["candidates"] = tuple(SubNetwork(*c) for c in data["candidates"])

@@ -22,7 +22,7 @@ from autoprog_search.growth.operators import check_operators, operator_named
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.training.checkpoint import load_checkpoint, save_checkpoint
+from autoprog_search.training.checkpoint import readable_checkpoints, save_checkpoint, set_aside
 from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import Metrics, evaluate
@@ -68,12 +68,22 @@ class Trainer:
     ) -> None:
         self.spec, self.data, self.method, self.device = spec, data, method, device
         self._checkpoint, self._on_progress, self._should_stop = checkpoint, on_progress, should_stop
-        recipe, growth, space = spec.recipe, spec.growth, spec.space
         self._stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False
         self._ends = np.cumsum(spec.stage_steps).tolist()
         self._total = self._ends[-1]
-        self._epoch_steps = data.train_size // recipe.batch_size
-        check_operators(growth.operators, growth.chain)
+        self._epoch_steps = data.train_size // spec.recipe.batch_size
+        self._ease_in = EaseIn(spec.stage_steps, spec.growth.ease_in_share)
+        check_operators(spec.growth.operators, spec.growth.chain)
+        self._begin_anew()
+        self._cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
+        self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
+        self._identity = spec.identity() if checkpoint is not None else ""
+        self._restore()
+
+    def _begin_anew(self) -> None:
+        """Networks, optimiser and state as they are before the first step."""
+        spec, data, device = self.spec, self.data, self.device
+        recipe, growth, space = spec.recipe, spec.growth, spec.space
         torch.manual_seed(derive(spec.seed, "weights"))
         space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
         self.elastic = ElasticModel.from_space(
@@ -86,7 +96,6 @@ class Trainer:
             checkpoint=recipe.init_checkpoint,
         ).to(device)
         self.elastic.antialias = data.antialias
-        self._cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
         self._step = TrainingStep(
             recipe,
             self.elastic,
@@ -103,9 +112,6 @@ class Trainer:
         self._before: dict[str, Any] | None = None
         self._tried: list[dict[str, Any]] = []
         self._loss_parts: list[torch.Tensor] = []
-        self._ease_in = EaseIn(spec.stage_steps, growth.ease_in_share)
-        self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
-        self._restore()
 
     # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -455,19 +461,28 @@ class Trainer:
         self._gather_loss()
         self.state.wall_seconds = self._session.wall_seconds
         stands = {**self._stands(), "before": self._before, "tried": self._tried}
-        save_checkpoint(self._checkpoint, {"run": self.spec.identity(), **stands})
+        save_checkpoint(self._checkpoint, {"run": self._identity, **stands})
         self._session.saved(began)
 
     def _restore(self) -> None:
-        saved = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
-        if saved is None:
+        """Go on from the newest checkpoint that is whole, if there is one.
+
+        Raises:
+            ConfigError: it is of another run.
+        """
+        if self._checkpoint is None:
             return
-        if saved["run"] != self.spec.identity():
-            raise ConfigError(
-                f"{self._checkpoint} is of a run with other settings; delete it, or choose another folder"
-            )
-        self._load(saved)
-        self._before, self._tried = saved["before"], saved["tried"]
+        for path, saved in readable_checkpoints(self._checkpoint, self.device):
+            if "run" in saved and saved["run"] != self._identity:
+                raise ConfigError(f"{path} is of a run with other settings; delete it, or choose another folder")
+            try:
+                self._load(saved)
+                self._before, self._tried = saved["before"], saved["tried"]
+                self.state.check(self.spec.stage_steps, self._epoch_steps)
+                return
+            except Exception as error:  # noqa: BLE001 - torch and we ourselves, where a value is of another kind or missing
+                set_aside(path, f"{type(error).__name__}: {error}"[:120])
+                self._begin_anew()
 
     def _stands(self) -> dict[str, Any]:
         """How the run stands now, as a checkpoint holds it; it changes as the run goes on."""

@@ -11,7 +11,7 @@ from autoprog_search.study.store import Job, StoredStudy
 @dataclass(frozen=True)
 class Event:
     """What a worker tells: it profiles, what the study will take, where NNI's portal is, a trial started, goes on,
-    ended or failed, or that it failed itself.
+    ended or failed, something to know, or that it failed itself.
 
     Attributes:
         progress: a `training.trainer.Progress`, of `progress` events.
@@ -19,7 +19,7 @@ class Event:
         message: an error in one line, a finished trial's summary, an experiment and its address.
     """
 
-    kind: Literal["profile", "budget", "portal", "start", "progress", "done", "fail", "error"]
+    kind: Literal["profile", "budget", "portal", "start", "progress", "done", "fail", "warning", "error"]
     job: Job | None = None
     progress: Any = None
     message: str = ""

@@ -6,9 +6,11 @@ dies. So any number of workers, also of several `study run`, share a study and r
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +23,15 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
 from autoprog_search.errors import AutoProgError, StudyError
+from autoprog_search.files import file_lock
 from autoprog_search.methods.table import method_named
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.engines.table import answer_trials
+from autoprog_search.study.identity import check_unchanged
+from autoprog_search.study.locking import in_use
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
+from autoprog_search.study.storage import storage_error
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
@@ -41,11 +47,14 @@ def run_study(
         Whether every trial of the study has ended without failure.
 
     Raises:
-        StudyError: a worker died; what the others finished is stored and the rest can be resumed.
+        StudyError: study.yaml or the data are not those that it was created with; or a worker died and left trials:
+            what has finished is stored and the rest can be resumed.
         KeyboardInterrupt: SIGINT or SIGTERM; workers have written their checkpoints.
     """
+    check_unchanged(study)
     if unfinished(study.trials()):
-        _run_workers(study, workers, device, on_event)
+        with in_use(study.folder):
+            _run_workers(study, workers, device, on_event)
     states = [trial.state.name for trial in study.trials().values()]
     return all(state in ENDED_WELL for state in states)
 
@@ -53,7 +62,7 @@ def run_study(
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
     context = multiprocessing.get_context("spawn")
     events: multiprocessing.Queue[Event] = context.Queue()
-    root, name = study.folder.parent, study.config.name
+    root, name = study.folder.parent, study.folder.name
     processes = [
         context.Process(target=_worker, args=(root, name, device, index, events, os.getpid()), name=f"worker-{index}")
         for index in range(workers)
@@ -61,8 +70,9 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
     error: str | None = None
     told_to_stop = False
     with signals_ask() as asked_to_stop, _ended(processes):
-        for process in processes:
-            process.start()
+        with _no_interrupts():
+            for process in processes:
+                process.start()
         while any(p.is_alive() for p in processes) or not events.empty():
             try:
                 event = events.get(timeout=0.2)
@@ -82,9 +92,35 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         raise KeyboardInterrupt
     if error is not None:
         raise StudyError(error)
-    died = [p for p in processes if p.exitcode != 0]
+    died = [f"{p.name} died ({_how(p.exitcode)})" for p in processes if p.exitcode != 0]
+    if died and (left := unfinished(study.trials())):
+        raise StudyError(f"{died[0]}, and {len(left)} trial(s) are not finished; run the study again, it resumes")
     if died:
-        raise StudyError(f"{died[0].name} died (exit code {died[0].exitcode}); run the study again, it resumes")
+        on_event(Event("warning", message=f"{', '.join(died)}; the others finished its trials"))
+
+
+def _how(exit_code: int | None) -> str:
+    """What an exit code says of an end."""
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+        return f"{name}: out of memory?" if name == "SIGKILL" else name
+    return f"exit code {exit_code}"
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Inside, SIGINT waits, also in processes that are started: each of them lets it in when it can handle it.
+
+    Ctrl-C reaches the whole process group; in a worker that is still importing it would end in a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -102,11 +138,30 @@ def _ended(processes: Sequence[BaseProcess]) -> Iterator[None]:
 def _worker(root: Path, name: str, device: str, index: int, events: Any, parent: int) -> None:
     """A worker process: run trials until none is left."""
     with signals_ask() as asked_to_stop:
+        if hasattr(signal, "pthread_sigmask"):  # see `_no_interrupts`
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        logging.getLogger("autoprog_search").addHandler(_Telling(events.put))
         try:
-            # A parent that was killed cannot end its workers: they look for themselves.
-            work(open_study(root, name), device, index, events.put, lambda: asked_to_stop() or os.getppid() != parent)
-        except AutoProgError as error:
-            events.put(Event("error", message=str(error)))
+            study = open_study(root, name)
+            with in_use(study.folder):
+                # A parent that was killed cannot end its workers: they look for themselves.
+                work(study, device, index, events.put, lambda: asked_to_stop() or os.getppid() != parent)
+        except Exception as error:
+            known = error if isinstance(error, AutoProgError) else storage_error(error)
+            if known is None:
+                raise
+            events.put(Event("error", message=str(known)))
+
+
+class _Telling(logging.Handler):
+    """Passes warnings on to whoever watches the study."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(Event("warning", message=record.getMessage()))
 
 
 def work(
@@ -177,9 +232,7 @@ def _tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> No
 def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job | None, FileLock | None]:
     """A trial that is ready and that nobody else holds, with its lock."""
     for job in runnable(trials):
-        path = study.lock_path(job)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = file_lock(study.lock_path(job))
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -249,7 +249,7 @@ def run_experiment(
         strategy = info.make_strategy(seed, trials, **config.growth_of(method).score_settings())
     else:
         strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
-    runs = StudyRuns(study.folder.parent, config.name, method, seed, str(means.device), should_stop, means)
+    runs = StudyRuns(study.folder.parent, study.folder.name, method, seed, str(means.device), should_stop, means)
     jobs = [replace(job, trial=number) for number in range(trials)]
     folder = study.folder / "nni"
     again = f"its logs are in {folder}; run the study again, it resumes"
@@ -262,7 +262,7 @@ def run_experiment(
                 trials=trials,
                 engine=config.nni.engine,
                 folder=folder,
-                name=f"{config.name} {method} seed {seed}",
+                name=f"{study.name} {method} seed {seed}",
                 on_portal=lambda url: tell(Event("portal", message=f"{method} seed {seed}: {url}")),
                 should_stop=lambda: should_stop() and not runs.running and runs.ended_by is None,
             )
@@ -324,6 +324,6 @@ def _noted(path: Path) -> Progress | None:
 
     try:
         fields = json.loads(path.read_text())
-    except FileNotFoundError:
+        return Progress(**fields | {"sub_network": SubNetwork(**fields["sub_network"])})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):  # none yet, or damaged: the next one comes soon
         return None
-    return Progress(**fields | {"sub_network": SubNetwork(**fields["sub_network"])})

@@ -25,6 +25,7 @@ from autoprog_search.space import Levels, to_parameters
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.run_trial import finish, open_trial, plan
 from autoprog_search.study.store import Job, StoredStudy, fail, record_parameters
+from autoprog_search.training.checkpoint import drop_checkpoints
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.trainer import Trainer
 
@@ -179,7 +180,7 @@ def _checkpoint(study: StoredStudy, member: Job, stage: int) -> Path:
 
 def _drop_checkpoints(study: StoredStudy, job: Job, stage: int) -> None:
     for number in range(study.config.methods[job.method].trials):
-        _checkpoint(study, replace(job, trial=number), stage).unlink(missing_ok=True)
+        drop_checkpoints(_checkpoint(study, replace(job, trial=number), stage))
 
 
 def _tell_progress(tell: Callable[[Event], None], member: Job, progress: Any) -> None:

@@ -7,20 +7,23 @@ which then run again to the same end, whoever runs them.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from optuna.storages import InMemoryStorage
 
 from autoprog_search.choosing import Method, StageContext
+from autoprog_search.files import file_lock
 from autoprog_search.methods.table import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
 from autoprog_search.study.engines.events import Event
+from autoprog_search.study.locking import POLL_SECONDS
 from autoprog_search.study.store import Job, StoredStudy, create_trials
 from autoprog_search.study.tabular import GrowthTable, Search, load_table
 
@@ -33,32 +36,41 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
     table = load_table(study.config.data.table)
     plans = study.config.methods
     # Chains of trials first: they take longest.
-    for method in sorted(plans, key=lambda name: not method_named(name).sequential):
-        for seed in study.config.seeds(method):
+    methods = sorted(plans, key=lambda name: not method_named(name).sequential)
+    pending = [(method, seed) for method in methods for seed in study.config.seeds(method)]
+    while pending := [pair for pair in pending if not _is_whole(study, *pair)]:
+        answered = False
+        for method, seed in pending:
             if should_stop():
                 return
             first = Job(method, seed, 0)
-            path = study.lock_path(first)
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with FileLock(path, timeout=0):
-                    if not _is_stored(study, method, seed):
-                        _answer_seed(study, table, method, seed)
-                        count = plans[method].trials
-                        tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
+                with file_lock(study.lock_path(first)).acquire(timeout=0):
+                    if _is_whole(study, method, seed):
+                        continue
+                    _remove_part(study, method, seed)
+                    _answer_seed(study, table, method, seed)
+                    answered = True
+                    count = plans[method].trials
+                    tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
             except Timeout:
                 continue  # another worker's
+        if not answered and not should_stop():
+            time.sleep(POLL_SECONDS)  # others answer what is left; should one die, it is free again
 
 
-def _is_stored(study: StoredStudy, method: str, seed: int) -> bool:
-    """Whether all trials are there; what a worker that died left of them is removed."""
-    name = study.optuna_name(method, seed)
-    if name not in optuna.get_all_study_names(study.storage):
+def _is_whole(study: StoredStudy, method: str, seed: int) -> bool:
+    """Whether all trials are there."""
+    if study.optuna_name(method, seed) not in optuna.get_all_study_names(study.storage):
         return False
-    if len(study.optuna_study(method, seed).get_trials(deepcopy=False)) == study.config.methods[method].trials:
-        return True
-    optuna.delete_study(study_name=name, storage=study.storage)
-    return False
+    return len(study.optuna_study(method, seed).get_trials(deepcopy=False)) >= study.config.methods[method].trials
+
+
+def _remove_part(study: StoredStudy, method: str, seed: int) -> None:
+    """Remove what a worker that died left of them."""
+    name = study.optuna_name(method, seed)
+    if name in optuna.get_all_study_names(study.storage):
+        optuna.delete_study(study_name=name, storage=study.storage)
 
 
 def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int) -> None:

@@ -1,0 +1,146 @@
+"""What decides a study's results, and whether study.yaml still says so.
+
+When trials are created, their settings are stored with them in the storage. A study.yaml that was edited afterwards is
+refused, and a result always bears the hash of the settings that it ran under. Studies of before that (version 1 of the
+hash) have no settings in their storage: they are checked against the results that were exported.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from autoprog_search.errors import StudyError
+from autoprog_search.methods.table import method_named
+
+if TYPE_CHECKING:
+    from autoprog_search.study.config import StudyConfig
+    from autoprog_search.study.store import StoredStudy
+
+VERSION = 2
+SETTINGS = "settings"
+"""Of an Optuna study: what its trials run under."""
+
+
+def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
+    """All that decides the results of a method's trials, as JSON values. Where the data lie does not, what they are does.
+
+    The number of seeds is left out, as seeds do not know of each other, and so is the number of trials where no trial
+    depends on it.
+    """
+    plan, info = config.methods[method], method_named(method)
+    data = config.data.model_dump(include={"val_share", "train_share"})
+    if config.fingerprint is None:  # not created yet
+        data["name"] = config.data.name
+    settings: dict[str, Any] = {
+        "version": VERSION,
+        "name": config.name,  # random numbers of samplers and draws follow from it
+        "space": config.space_of(method).model_dump(),
+        "data": data,
+        "fingerprint": config.fingerprint,
+        "recipe": config.recipe.model_dump(),
+        "growth": config.growth_of(method).model_dump(),
+        "threads": config.threads,
+        "epochs": plan.epochs,
+    }
+    if info.sampler is not None or info.hosted:
+        settings["trials"] = plan.trials
+    if info.strategy is not None:
+        settings["cost_lambda"] = config.nni.cost_lambda
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def hash_of(settings: Mapping[str, Any]) -> str:
+    """The version of the rule, and twelve hex digits that change when anything of the settings does."""
+    return f"{settings['version']}:{_digest(settings)}"
+
+
+def study_hash(config: StudyConfig) -> str:
+    """Of all methods' settings together."""
+    return f"{VERSION}:{_digest([settings_of(config, method) for method in config.methods])}"
+
+
+def first_hash(config: StudyConfig) -> str:
+    """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
+    decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
+    decisive["data"].pop("workers")
+    return _digest(decisive)
+
+
+def _digest(plain: Any) -> str:
+    return blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def stored_hashes(study: StoredStudy) -> dict[tuple[str, int], str]:
+    """The hash that each (method, seed)'s trials run under; version 1's where none were stored with them."""
+    found = dict.fromkeys(_pairs(study), "")
+    for pair, settings in _stored(study):
+        found[pair] = hash_of(settings) if settings else first_hash(study.config)
+    return {pair: value or hash_of(settings_of(study.config, pair[0])) for pair, value in found.items()}
+
+
+def check_unchanged(study: StoredStudy) -> None:
+    """Whether study.yaml still says what the trials were created under.
+
+    Raises:
+        StudyError: it does not.
+    """
+    ours = {method: settings_of(study.config, method) for method in study.config.methods}
+    for (method, seed), settings in _stored(study):
+        if not settings:
+            _check_exported(study)
+        elif settings != ours[method]:
+            what = _difference(settings, ours[method])
+            raise StudyError(
+                f"{study.folder / 'study.yaml'} was changed after trials of {method} seed {seed} were created: {what}. "
+                f"Undo that, or make another study of it: study create NAME --config {study.folder / 'study.yaml'}"
+            )
+
+
+def _check_exported(study: StoredStudy) -> None:
+    """Of a study of version 1."""
+    path = study.folder / "results.csv"
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        exported = {row.get("config_hash") for row in csv.DictReader(file)} - {None, ""}
+    now = first_hash(study.config)
+    if exported - {now}:
+        raise StudyError(
+            f"{study.folder / 'study.yaml'} says other settings (hash {now}) than {path} ({', '.join(sorted(exported))}"  # type: ignore[arg-type]
+            "): it was changed, or is of an earlier version. Make another study of it: study create NAME --config "
+            f"{study.folder / 'study.yaml'}"
+        )
+
+
+def _pairs(study: StoredStudy) -> Iterator[tuple[str, int]]:
+    for method in study.config.methods:
+        for seed in study.config.seeds(method):
+            yield method, seed
+
+
+def _stored(study: StoredStudy) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
+    """The settings of every (method, seed) that the storage has; empty where none were stored."""
+    known = {stored.study_name: stored.user_attrs for stored in study.storage.get_all_studies()}
+    for method, seed in _pairs(study):
+        attributes = known.get(study.optuna_name(method, seed))
+        if attributes is not None:
+            yield (method, seed), attributes.get(SETTINGS, {})
+
+
+def _difference(before: Any, after: Any, where: str = "") -> str:
+    """The first field that differs, with both values."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys((*before, *after)):
+            if before.get(name) != after.get(name):
+                return _difference(before.get(name), after.get(name), f"{where}.{name}" if where else name)
+    return f"{where} was {_short(before)}, is {_short(after)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
