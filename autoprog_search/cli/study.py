@@ -104,9 +104,8 @@ def create(
         _check_models(resolved)
     created = create_study(session.root, resolved, skip_if_exists=skip_if_exists)
     if "full" not in created.config.methods:
-        click.echo(
-            "note: without the method full there is nothing to compare with: no speed-ups, no differences", err=True
-        )
+        note = "without the method full there is nothing to compare with: no speed-ups, no differences"
+        click.echo(f"note: {note}", err=True)
     count = sum(1 for _ in created.jobs())
     click.echo(f"{created.folder / 'study.yaml'}: {count} trials; run them with: autoprog-search study run {name}")
 

@@ -26,7 +26,7 @@ SETTINGS = "settings"
 
 
 def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
-    """All that decides the results of a method's trials, as JSON values. Where the data lie does not, what they are does.
+    """All that decides the results of a method's trials, as JSON values: what the data are, not where they lie.
 
     The number of seeds is left out, as seeds do not know of each other, and so is the number of trials where no trial
     depends on it.

@@ -76,7 +76,7 @@ class StoredStudy:
             self.storage = storage
         if config.storage and self.name != config.name:
             raise StudyError(
-                f"{folder}: its study.yaml names the study {config.name!r}, whose trials lie in {masked(config.storage)}; "
+                f"{folder}: its study.yaml names {config.name!r}, whose trials lie in {masked(config.storage)}; "
                 f"make another study of a copy: study create NAME --config {folder / 'study.yaml'}"
             )
 

@@ -81,8 +81,8 @@ def set_aside(path: Path, reason: str) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
     logging.getLogger("autoprog_search").warning(
-        f"{path} is damaged ({reason}) and set aside as {aside.name}; the run goes on from the checkpoint before it, or "
-        "else begins again"
+        f"{path} is damaged ({reason}) and set aside as {aside.name}; the run goes on from the one before it, or else "
+        "begins again"
     )
 
 
