@@ -13,6 +13,7 @@ import torch
 
 from autoprog_search.errors import DataError
 from autoprog_search.space import GrowthSpace
+from autoprog_search.training.fingerprint import Fingerprint
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
 from autoprog_search.training.tensor_data import ChannelStatistics, TensorData, load_digits, load_fashion_mnist
@@ -74,6 +75,14 @@ class Data(Protocol):
 
     def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[Batch]:
         """The whole `val` or `test` split."""
+        ...
+
+    def fingerprint(self, *, sizes: bool) -> Fingerprint:
+        """What tells whether these are still the same data (fingerprint.py).
+
+        Args:
+            sizes: whether the sizes of all files are looked at too, which takes a while.
+        """
         ...
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from autoprog_search.errors import DataError
+from autoprog_search.training.reading import open_file, shown, why
+
+MOST_BYTES = 1 << 31  # of an array: these sets live in memory, as floats
 
 
 def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
@@ -19,17 +23,24 @@ def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
     if path is None:
         raise DataError(
-            f"data: {folder} has no {name}[.gz]; give its folder, or install Debian's package dataset-fashion-mnist"
+            f"data: {shown(folder)} has no {name}[.gz]; give its folder, or install Debian's package "
+            "dataset-fashion-mnist"
         )
+    where = f"data: {shown(path)}"
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"data: {path} cannot be read: {error}") from None
-    header = 4 + 4 * dimensions
-    if len(content) < header or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(f"data: {path} is no IDX file of bytes in {dimensions} dimension(s)")
-    shape = tuple(int(n) for n in np.frombuffer(content, dtype=">i4", count=dimensions, offset=4))
-    found = np.frombuffer(content, dtype=np.uint8, offset=header)
-    if found.size != np.prod(shape):
-        raise DataError(f"data: {path} says {shape} and holds {found.size} bytes; it is cut off")
-    return found.reshape(shape)
+        with open_file(path) as file, gzip.open(file) if path.suffix == ".gz" else file as content:
+            header = content.read(4 + 4 * dimensions)
+            if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
+                raise DataError(f"{where} is no IDX file of bytes in {dimensions} dimension(s)")
+            shape = tuple(np.frombuffer(header, dtype=">u4", offset=4).tolist())
+            if not 0 < prod(shape) <= MOST_BYTES:
+                raise DataError(f"{where} says {shape}: that is nothing, or too much to be held in memory")
+            found = content.read(prod(shape) + 1)  # one more than there should be
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what gzip raises for damaged files: OSError, EOFError, zlib.error
+        raise DataError(f"{where} cannot be read: {why(error)}") from None
+    if len(found) != prod(shape):
+        what = "holds more" if len(found) > prod(shape) else f"holds {len(found)} bytes; it is cut off"
+        raise DataError(f"{where} says {shape} and {what}")
+    return np.frombuffer(found, dtype=np.uint8).reshape(shape)

@@ -7,25 +7,22 @@ exist, else `val_share` of the training images, the same for every method and se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from filelock import FileLock
-from PIL import Image
-from timm.data import create_dataset, get_img_extensions
-from timm.utils.misc import natural_key
-from torch.utils.data import IterableDataset
+from PIL import Image, UnidentifiedImageError
 
 from autoprog_search.errors import DataError
+from autoprog_search.training.fingerprint import Fingerprint, SetFingerprint
+from autoprog_search.training.folder import open_folder
+from autoprog_search.training.named import NAMED, open_named
+from autoprog_search.training.randomness import SPLIT_SEED
+from autoprog_search.training.reading import existing_folder, shown, why
 from autoprog_search.training.recipe import DataConfig
-from autoprog_search.training.shards import open_shards
-from autoprog_search.training.tensor_data import SPLIT_SEED
+from autoprog_search.training.shards import list_shards, read_shards
 
-NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
-ALIASES = {"train": ("train", "training"), "validation": ("val", "validation", "valid"), "test": ("test",)}
+NO_LABEL = -1  # as test sets of competitions say
 
 
 class ImageSet(Protocol):
@@ -33,37 +30,26 @@ class ImageSet(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def labels(self) -> Sequence[int] | None:
+        """The label of every image, known without opening one; None where only the images themselves tell."""
+        ...
+
     def load(self, index: int) -> tuple[Image.Image, int]:
-        """The image, opened and not decoded yet where its format allows, and its label."""
+        """The image, opened and not decoded yet where its format allows, and its label.
+
+        Raises:
+            Exception: whatever PIL or a library raises; `load_image` makes one line of it.
+        """
         ...
 
     def name(self, index: int) -> str:
         """What to call the image in an error."""
         ...
 
-
-@dataclass(frozen=True)
-class TimmImages:
-    """A timm data set without a transform."""
-
-    images: Any
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def load(self, index: int) -> tuple[Image.Image, int]:
-        """See `ImageSet.load`."""
-        if hasattr(self.images, "reader"):
-            file, label = self.images.reader[index]
-            return Image.open(file), int(label)
-        image, label = self.images[index]
-        return image, int(label)
-
-    def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
-        if hasattr(self.images, "reader"):
-            return str(self.images.reader.filename(index, absolute=True))
-        return f"image {index}"
+    def fingerprint(self, *, sizes: bool) -> SetFingerprint:
+        """What tells whether these are the same images: see fingerprint.py."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,6 +60,16 @@ class Splits:
     val: tuple[ImageSet, Sequence[int]]
     test: tuple[ImageSet, Sequence[int]]
     num_classes: int
+    class_names: Sequence[str] = ()
+
+    def fingerprint(self, *, sizes: bool) -> Fingerprint:
+        """See `Data.fingerprint`."""
+        sets: dict[str, ImageSet] = {}
+        for split, (images, _) in (("train", self.train), ("val", self.val), ("test", self.test)):
+            if all(images is not other for other in sets.values()):
+                sets[split] = images
+        found = {split: images.fingerprint(sizes=sizes) for split, images in sets.items()}
+        return Fingerprint.of(found, self.num_classes, self.class_names)
 
 
 def open_splits(config: DataConfig) -> Splits:
@@ -83,21 +79,19 @@ def open_splits(config: DataConfig) -> Splits:
         DataError: nothing there, or not what it should be.
     """
     name = config.name
-    sets: dict[str, ImageSet | None]
-    if name.startswith("wds/"):
-        sets, classes = {split: open_shards(Path(config.root or name[4:]), ALIASES[split]) for split in ALIASES}, None
-    elif name.split("/")[0] in NAMED:
-        sets, classes = _open_named(name, config.root)
-    else:
-        sets, classes = _open_folder(Path(name).expanduser())
+    sets, classes = _open_sets(name, config.root)
     for split, images in sets.items():
         if images is not None and len(images) == 0:
-            raise DataError(f"data: the {split} split of {name} is empty")
+            raise DataError(f"data: the {split} split of {shown(name)} is empty")
     train, val, test = sets["train"], _labelled(sets["validation"]), _labelled(sets["test"])
     if train is None:
-        raise DataError(f"data: {name} has no training images (expected train/<class>/<image>)")
+        raise DataError(f"data: {shown(name)} has no training images (expected train/<class>/<image>)")
     if val is None and test is None:
-        raise DataError(f"data: {name} has neither a validation nor a test split (expected val/<class>/<image>)")
+        raise DataError(f"data: {shown(name)} has neither a validation nor a test split (expected val/<class>/<image>)")
+    num_classes = len(classes) or _largest_label(train) + 1
+    for images in (train, val, test):
+        if images is not None:
+            _check_labels(images, num_classes)
     order: list[int] = np.random.default_rng(SPLIT_SEED).permutation(len(train)).tolist()
     held_out = 0 if val is not None and test is not None else max(1, round(config.val_share * len(train)))
     val_part = (train, order[:held_out]) if val is None or test is None else (val, range(len(val)))
@@ -105,96 +99,75 @@ def open_splits(config: DataConfig) -> Splits:
     assert test is not None
     rest = order[held_out:]
     chosen = rest[: max(1, round(config.train_share * len(rest)))]
-    return Splits((train, chosen), val_part, (test, range(len(test))), classes or _largest_label(train) + 1)
+    return Splits((train, chosen), val_part, (test, range(len(test))), num_classes, classes)
+
+
+def load_image(images: ImageSet, index: int) -> tuple[Image.Image, int]:
+    """An image and its label.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return images.load(index)
+    except Exception as error:  # noqa: BLE001 - see `unreadable`
+        raise unreadable(images, index, error) from None
+
+
+def unreadable(images: ImageSet, index: int, error: Exception) -> DataError:
+    """The line for an image that cannot be opened, decoded or transformed, whatever was raised.
+
+    PIL and the libraries under it raise anything for a damaged file: OSError, SyntaxError, struct.error, EOFError,
+    zlib.error, DecompressionBombError, MemoryError, ... Every list of them was too short.
+    """
+    try:
+        name = images.name(index)
+    except Exception:  # noqa: BLE001 - a named set reads the row again, which is what failed
+        name = f"image {index}"
+    reason = "it is none, or of a format unknown here" if isinstance(error, UnidentifiedImageError) else why(error)
+    return DataError(f"data: {shown(name)} cannot be read as an image: {reason}")
+
+
+def _open_sets(name: str, root: str) -> tuple[Mapping[str, ImageSet | None], Sequence[str]]:
+    """The sets by split, and the classes' names, if they have names."""
+    if name.startswith("wds/"):
+        folder = existing_folder(root or name[4:], "is no folder: wds/ needs a folder of .tar files")
+        return {split: read_shards(folder, shards) for split, shards in list_shards(folder).items()}, ()
+    if name.split("/")[0] in NAMED:
+        return open_named(name, root, create_dataset)
+    if not name:
+        raise DataError("data: the name is empty; give a data set's name or a folder")
+    known = f"is neither a known data set ({', '.join(NAMED)}, wds/...) nor a folder"
+    return open_folder(existing_folder(name, known))
+
+
+def create_dataset(name: str, root: str | None, split: str, download: bool) -> object:
+    """timm's factory; imported when a named data set is opened, as it brings torch along."""
+    from timm.data import create_dataset as create
+
+    return create(name, root=root, split=split, download=download)
 
 
 def _labelled(images: ImageSet | None) -> ImageSet | None:
-    """The set, or None if it only says -1, as test sets of competitions do."""
-    return images if images is not None and images.load(0)[1] >= 0 else None
-
-
-def _open_folder(root: Path) -> tuple[dict[str, ImageSet | None], int]:
-    if not root.is_dir():
-        raise DataError(f"data: {str(root)!r} is neither a known data set ({', '.join(NAMED)}, wds/...) nor a folder")
-    folders = {
-        split: next((root / alias for alias in aliases if (root / alias).is_dir()), None)
-        for split, aliases in ALIASES.items()
-    }
-    train = folders["train"]
-    names = sorted((p.name for p in train.iterdir() if p.is_dir()), key=natural_key) if train is not None else []
-    if train is not None and not names:
-        raise DataError(f"data: {train} has no class folders (expected train/<class>/<image>)")
-    class_map = {name: number for number, name in enumerate(names)}
-    sets: dict[str, ImageSet | None] = dict.fromkeys(folders)
-    for split, folder in folders.items():
-        if folder is None or train is None:
-            continue
-        for class_folder in sorted(p for p in folder.iterdir() if p.is_dir()):
-            _check_class_folder(class_folder, class_map)
-        try:
-            images = create_dataset("", root=str(folder), split=split, search_split=False, class_map=class_map)
-        except RuntimeError as error:
-            raise DataError(f"data: {folder}: {' '.join(str(error).split())}") from None
-        sets[split] = TimmImages(images)
-    return sets, len(class_map)
-
-
-def _check_class_folder(folder: Path, class_map: Mapping[str, int]) -> None:
-    """Raise DataError unless it is a class that trains, with images in it: timm passes over those that lie deeper."""
-    if folder.name not in class_map:
-        raise DataError(f"data: {folder} is a class without training images")
-    inside = list(folder.iterdir())
-    if nested := next((p for p in inside if p.is_dir()), None):
-        raise DataError(f"data: {nested} is a folder inside a class folder; images must lie in {folder} itself")
-    suffixes = get_img_extensions()
-    if not any(p.suffix.lower() in suffixes for p in inside):
-        raise DataError(f"data: {folder} is a class folder without an image ({', '.join(sorted(suffixes))})")
-
-
-def _open_named(name: str, root: str) -> tuple[dict[str, ImageSet | None], int | None]:
-    torchvisions = name.startswith("torch/")
-    if torchvisions and not root:
-        raise DataError(f"data: {name} needs a folder to be read from, or downloaded to: give --data-root")
-    # torchvision's data sets have one evaluation split, which timm gives for either name: it is the test split.
-    wanted = {"train": ("train",), "validation": (), "test": ("validation",)} if torchvisions else ALIASES
-    with _alone_in(Path(root)) if torchvisions else nullcontext():
-        opened = {split: _first_split(name, root, wanted[split], download=torchvisions) for split in ALIASES}
-    train = opened["train"]
-    found = getattr(train, "classes", None) or getattr(getattr(train, "reader", None), "class_to_idx", None)
-    return {s: None if i is None else TimmImages(i) for s, i in opened.items()}, len(found) if found else None
-
-
-def _alone_in(root: Path) -> FileLock:
-    """Keep a study's other workers from downloading into the same folder at the same time.
-
-    Raises:
-        DataError: the folder cannot be made.
-    """
-    try:
-        root.expanduser().mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"data: {root} cannot be written: {str(error.strerror).lower()}") from None
-    return FileLock(root.expanduser() / ".download.lock")
-
-
-def _first_split(name: str, root: str, aliases: Sequence[str], *, download: bool) -> Any:
-    """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
-    for alias in aliases:
-        try:
-            images = create_dataset(name, root=root or None, split=alias, download=download)
-        except Exception as error:  # noqa: BLE001 - whatever the library behind the name raises
-            reason = " ".join(str(error).split())[:300]
-            if "unknown split" in reason.lower():  # Hugging Face's words
-                continue
-            raise DataError(f"data: {name}, split {alias}: {reason}") from None
-        if isinstance(images, IterableDataset):
-            raise DataError(f"data: {name} is a stream; a run that can be resumed needs images by index, as hfds/ has")
+    """The set, or None if all its labels are -1."""
+    if images is None or images.labels is None:
         return images
-    return None
+    return images if any(label != NO_LABEL for label in images.labels) else None
+
+
+def _check_labels(images: ImageSet, num_classes: int) -> None:
+    """Raise DataError if a label is outside the classes."""
+    labels = np.asarray(images.labels if images.labels is not None else [])
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        where = shown(images.name(int(wrong[0])))
+        raise DataError(
+            f"data: {where}: label {labels[wrong[0]]} is outside the classes 0 to {num_classes - 1}"
+            + (f", as are {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        )
 
 
 def _largest_label(images: ImageSet) -> int:
-    labels = getattr(images, "labels", None)
-    if not labels:
+    if not images.labels:
         raise DataError("data: the number of classes cannot be told from this data set")
-    return int(max(labels))
+    return int(max(images.labels))

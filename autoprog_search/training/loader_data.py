@@ -9,18 +9,26 @@ image is wanted at travels with its index: early stages decode and load less.
 from __future__ import annotations
 
 import random
+import re
+import signal
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from logging import getLogger
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from autoprog_search.errors import DataError
 from autoprog_search.space import GrowthSpace
-from autoprog_search.training.images import ImageSet, Splits, open_splits
+from autoprog_search.training.fingerprint import Fingerprint
+from autoprog_search.training.images import ImageSet, Splits, load_image, open_splits, unreadable
 from autoprog_search.training.randomness import derive
+from autoprog_search.training.reading import shown, why
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
 from autoprog_search.training.tensor_data import ChannelStatistics
@@ -29,6 +37,10 @@ from autoprog_search.training.transforms import Normalisation, Transforms
 Ticket = tuple[int, int, int]
 """(seed of its augmentation, index in the image set, side in pixels)."""
 Sample = tuple[torch.Tensor, int]
+ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGHUP)  # exit codes of a process that was asked to end
+NOT_HANDED_OVER = re.compile("open files|ancdata|shared memory")  # in torch's RuntimeErrors
+
+logger = getLogger("autoprog_search")
 
 
 class TransformedImages(Dataset[Sample | DataError]):
@@ -45,15 +57,16 @@ class TransformedImages(Dataset[Sample | DataError]):
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         try:
-            image, label = self.images.load(index)
-            if not 0 <= label < self.num_classes:
-                where = self.images.name(index)
-                return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
-            decoded = self.transforms.decode(image, resolution)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = " ".join(str(error).split())
-            return DataError(f"data: {self.images.name(index)} cannot be read as an image: {reason}")
-        return self.transforms(decoded, resolution), label
+            image, label = load_image(self.images, index)
+        except DataError as error:
+            return error
+        if not 0 <= label < self.num_classes:
+            where = shown(self.images.name(index))
+            return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
+        try:
+            return self.transforms(self.transforms.decode(image, resolution), resolution), label
+        except Exception as error:  # noqa: BLE001 - see `unreadable`
+            return unreadable(self.images, index, error)
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,10 @@ class LoaderData:
         images, indices = {"val": self.splits.val, "test": self.splits.test}[split]
         return self._load(images, self.eval_transforms, _batches(indices, batch_size, resolution))
 
+    def fingerprint(self, *, sizes: bool) -> Fingerprint:
+        """See `Data.fingerprint`."""
+        return self.splits.fingerprint(sizes=sizes)
+
     def _tickets(
         self,
         seed: int,
@@ -155,18 +172,102 @@ class LoaderData:
     def _load(
         self, images: ImageSet, transforms: Transforms, tickets: Iterator[list[Ticket]]
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of these tickets, from loader processes; from this one once somebody has ended those.
+
+        A signal that is to stop a run may reach its whole process group, or all of a job's processes. Then the loader
+        processes are gone, and the run needs one batch more to get where it can write its checkpoint.
+        """
+        asked: deque[list[Ticket]] = deque()  # for batches that have not come yet
+
+        def remembered() -> Iterator[list[Ticket]]:
+            for ticket in tickets:
+                asked.append(ticket)
+                yield ticket
+
+        dataset = TransformedImages(images, transforms, self.num_classes)
+        try:
+            for loaded in self._loaded(dataset, remembered(), self.workers):
+                asked.popleft()
+                yield loaded
+        except LoadersEnded:
+            logger.warning("data: the loader processes were ended by a signal; images are loaded without them")
+            yield from self._loaded(dataset, chain(list(asked), tickets), 0)
+
+    def _loaded(
+        self, dataset: TransformedImages, tickets: Iterator[list[Ticket]], workers: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         loader = DataLoader(
-            TransformedImages(images, transforms, self.num_classes),
+            dataset,
             batch_sampler=tickets,
-            num_workers=self.workers,
+            num_workers=workers,
             collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=_leave_interrupts_to_the_run,
         )
-        for loaded in loader:
+        batches = _started(loader)
+        while (loaded := _next(batches)) is not None:
             if isinstance(loaded, DataError):
                 raise loaded
             batch, labels = loaded
             yield batch.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+
+class LoadersEnded(Exception):
+    """Loader processes were asked to end, and not by this process."""
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal: the run decides, and still needs its batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches, with its processes started, if it has any.
+
+    torch lets SIGCHLD raise an error wherever this process then is, say in the middle of writing a checkpoint. It sees
+    a dead process at the next batch as well, within seconds, so its handler is taken out again.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        batches = iter(loader)
+    except (OSError, RuntimeError) as error:  # no process, no thread, no memory for one
+        raise _too_much(why(error)) from None
+    if in_main_thread and signal.getsignal(signal.SIGCHLD) is not before:
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _next(batches: Iterator[Any]) -> Any:
+    """The next batch, or None at the end.
+
+    Raises:
+        LoadersEnded: see there.
+        DataError: a loader process has died otherwise, mostly for want of memory, or cannot hand its batch over.
+    """
+    try:
+        return next(batches, None)
+    except Exception as error:
+        processes = getattr(batches, "_workers", ())
+        if not processes:
+            raise
+        ends = [process.exitcode for process in processes if process.exitcode is not None]
+        if any(end in ENDED_FROM_OUTSIDE for end in ends):
+            raise LoadersEnded from None
+        killed = [signal.Signals(-end).name for end in ends if end < 0]
+        if killed:
+            raise _too_much(f"died of {killed[0]}") from None
+        if ends or isinstance(error, (OSError, EOFError)) or NOT_HANDED_OVER.search(str(error)):
+            raise _too_much(f"cannot hand over its batch ({why(error)})") from None
+        raise  # a fault of this program, with the traceback from the other process
+
+
+def _too_much(reason: str) -> DataError:
+    """Not a failure of the run: with less to load, the same command goes on from the checkpoint."""
+    return DataError(
+        f"data: a loader process {reason}; memory may be short: give fewer data.workers or smaller batches, and run "
+        "the same command again"
+    )
 
 
 def _batches(indices: Sequence[int], batch_size: int, resolution: int) -> Iterator[list[Ticket]]:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.files import read_yaml
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.oneshot.score import SCORES
+from autoprog_search.training.reading import shown
 
 RECIPES = Path(__file__).parent / "recipes"
 TABLE = "table:"
@@ -256,6 +257,13 @@ class DataConfig(BaseModel):
     val_share: float = Field(default=0.1, gt=0, lt=1)
     train_share: float = Field(default=1.0, gt=0, le=1)
     workers: int = Field(default=2, ge=0)
+
+    @field_validator("name", "root")
+    @classmethod
+    def _check_text(cls, value: str, info: ValidationInfo) -> str:
+        if value.encode(errors="ignore").decode() != value:  # JSON and databases store nothing else
+            raise ConfigError(f"data, {info.field_name}: {shown(value)!r} is not UTF-8; give the folder another name")
+        return value
 
     @property
     def table(self) -> str | None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from autoprog_search.errors import DataError
-from autoprog_search.training.idx import read_idx
-from autoprog_search.training.randomness import derive
+from autoprog_search.training.arrays import digits_arrays, fashion_mnist_arrays
+from autoprog_search.training.fingerprint import Fingerprint
+from autoprog_search.training.randomness import SPLIT_SEED, derive
+from autoprog_search.training.reading import why
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
-
-SPLIT_SEED = 20220615  # one split for all methods and seeds; AutoProg's day at CVPR
-DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/training)
-FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 
 ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]
 """(mean, standard deviation) per channel."""
@@ -32,6 +27,7 @@ class TensorData:
 
     Attributes:
         normalisation: see `Data.normalisation`.
+        origin: fingerprint of the images and labels that these were made of.
         augment: strength of the affine augmentation, 0 to 1.
         hflip: probability of a mirrored image.
     """
@@ -39,6 +35,7 @@ class TensorData:
     splits: dict[str, tuple[torch.Tensor, torch.Tensor]]
     num_classes: int
     normalisation: ChannelStatistics
+    origin: Fingerprint
     augment: float
     hflip: float = 0.0
     antialias: bool = False  # the released code's bilinear resizing, for all images alike
@@ -89,6 +86,10 @@ class TensorData:
         images, labels = self.splits[split]
         yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
 
+    def fingerprint(self, *, sizes: bool) -> Fingerprint:
+        """See `Data.fingerprint`; of the content itself, which tells more than sizes."""
+        return self.origin
+
 
 def random_affine(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
     """Rotate, shear, scale and shift each image of (batch, channels, side, side) by its own random amounts.
@@ -119,48 +120,45 @@ def random_mirror(images: torch.Tensor, probability: float, generator: torch.Gen
 def load_digits(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
     """scikit-learn's 1,797 digits, 8x8, up-sampled to `resolution`: 1,000 to train, 297 to validate, 500 to test.
 
-    The split is fixed: `val_share` has no say. Its file and scikit-learn's are read as they are: importing scikit-learn
-    takes longer than everything else here, in every worker.
+    The split is fixed: `val_share` has no say.
     """
-    package = find_spec("sklearn")
-    assert package is not None, "scikit-learn is a dependency"
-    assert package.submodule_search_locations
-    table = np.loadtxt(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",")
-    images = torch.tensor(table[:, :-1], dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    labels = torch.tensor(table[:, -1], dtype=torch.long)
-    parts: dict[str, list[int]] = json.loads(DIGITS_SPLIT.read_text())
-    parts["train"] = list(_share(parts["train"], config.train_share))
-    return _on_device({name: (images[i], labels[i]) for name, i in parts.items()}, 10, resolution, device, recipe)
+    arrays = digits_arrays()
+    sets = {
+        name: (torch.tensor(images, dtype=torch.float32)[:, None] / 16, torch.tensor(labels, dtype=torch.long))
+        for name, (images, labels) in arrays.sets.items()
+    }
+    images, labels = sets["train"]
+    trained = _share(range(len(labels)), config.train_share)
+    sets["train"] = images[trained], labels[trained]
+    return _on_device(sets, arrays.fingerprint(), resolution, device, recipe)
 
 
 def load_fashion_mnist(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
-    """Fashion-MNIST's IDX files: 60,000 images, of which `val_share` validate, and 10,000 to test; 28 px, 10 classes.
-
-    They are looked for in `config.root`, else where Debian's package puts them.
+    """Fashion-MNIST: 60,000 images, of which `val_share` validate, and 10,000 to test; 28 px, 10 classes.
 
     Raises:
-        DataError: a file is missing or is none of these, or a label is outside the classes.
+        DataError: a file is missing or damaged, or there are too few images to split.
     """
     from sklearn.model_selection import train_test_split
 
-    folder = Path(config.root).expanduser() if config.root else FASHION_MNIST
-    sets = {}
-    for name, prefix in (("train", "train"), ("test", "t10k")):
-        pixels = read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
-        numbers = read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1)
-        if len(pixels) != len(numbers):
-            raise DataError(f"data: {folder} has {len(pixels)} {name} images and {len(numbers)} labels")
-        if numbers.max(initial=0) > 9:
-            raise DataError(f"data: {folder}: label {numbers.max()} of the {name} set is outside the classes 0 to 9")
-        sets[name] = torch.tensor(pixels, dtype=torch.float32)[:, None] / 255, torch.tensor(numbers, dtype=torch.long)
-    targets = sets["train"][1].numpy()
-    train, val = train_test_split(
-        np.arange(len(targets)), test_size=config.val_share, stratify=targets, random_state=SPLIT_SEED
-    )
-    parts = {"train": _share(train, config.train_share), "val": val}
+    arrays = fashion_mnist_arrays(config.root)
+    sets = {
+        name: (torch.tensor(images, dtype=torch.float32)[:, None] / 255, torch.tensor(labels, dtype=torch.long))
+        for name, (images, labels) in arrays.sets.items()
+    }
     images, labels = sets["train"]
+    targets = labels.numpy()
+    try:
+        train, val = train_test_split(
+            np.arange(len(targets)), test_size=config.val_share, stratify=targets, random_state=SPLIT_SEED
+        )
+    except ValueError as error:  # a class with one image; fewer images to validate than classes
+        raise DataError(
+            f"data: {len(targets)} training images cannot be split by data.val_share {config.val_share:g}: {why(error)}"
+        ) from None
+    parts = {"train": _share(train, config.train_share), "val": val}
     splits = {name: (images[i], labels[i]) for name, i in parts.items()} | {"test": sets["test"]}
-    return _on_device(splits, 10, resolution, device, recipe)
+    return _on_device(splits, arrays.fingerprint(), resolution, device, recipe)
 
 
 def _share(indices: Sequence[int], share: float) -> Sequence[int]:
@@ -170,7 +168,7 @@ def _share(indices: Sequence[int], share: float) -> Sequence[int]:
 
 def _on_device(
     splits: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
-    num_classes: int,
+    origin: Fingerprint,
     resolution: int,
     device: torch.device,
     recipe: Recipe,
@@ -188,4 +186,4 @@ def _on_device(
         name: (((images - mean) / deviation).to(device), splits[name][1].to(device)) for name, images in resized.items()
     }
     statistics = ((mean.item(),), (deviation.item(),))
-    return TensorData(ready, num_classes, statistics, augment=recipe.augment, hflip=recipe.hflip)
+    return TensorData(ready, origin.classes, statistics, origin, augment=recipe.augment, hflip=recipe.hflip)

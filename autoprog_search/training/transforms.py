@@ -21,6 +21,8 @@ from autoprog_search.training.regularisation import FULL, Strength
 # A JPEG is decoded to at least so many times the side that is wanted: less would leave the random crops, a good half of
 # the side on average, blurred; 375 px photographs are decoded whole at 224 px, to a half at 128 px.
 DECODED_OVER_WANTED = 1.25
+MOST_OF_16_BITS = 65535
+STEPS = {"La": "LA", "LAB": "RGB"}  # modes that PIL converts to grey by a step in between only
 MAGNITUDE = re.compile(r"(?<=-m)\d+(\.\d+)?")
 
 
@@ -63,12 +65,16 @@ class Transforms:
         """The image that was opened, read from its file in the model's channels.
 
         Raises:
-            OSError, SyntaxError, ValueError: what PIL raises for a file that is no image, or is cut off.
+            Exception: any that PIL raises for a file that is no image, or is cut off; `load_image` guards.
         """
         if self.train or resolution < self.full_resolution:
             decode_smaller(image, resolution)
-        if image.mode.startswith("I;16"):  # which PIL would clip at 255, not scale
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.mode.startswith("I") or image.mode == "F":
+            image = eight_bits(image)
+        if not self.train:
+            self._check_side(image, resolution)
+        if image.mode in STEPS:
+            image = image.convert(STEPS[image.mode])
         return image.convert("L" if len(self.normalisation.mean) == 1 else "RGB")
 
     def __call__(self, image: Image.Image, resolution: int) -> torch.Tensor:
@@ -76,6 +82,13 @@ class Transforms:
         if resolution not in self._made:
             self._made[resolution] = self._make(resolution)
         return self._made[resolution](image)
+
+    def _check_side(self, image: Image.Image, resolution: int) -> None:
+        """Raise ValueError where the image, made so large that its shorter side fits, would take all memory."""
+        shorter, longer = sorted(image.size)
+        side = resolution / self.normalisation.crop_pct
+        if Image.MAX_IMAGE_PIXELS and side * side * longer / max(shorter, 1) > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels are too long and narrow for {resolution} px")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_made": {}}
@@ -114,6 +127,21 @@ class Transforms:
         )
         _keep_a_bit(made)
         return made
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of 16 bits with its values scaled to 8, where PIL would clip at 255 (white).
+
+    Raises:
+        ValueError: its values are no 16 bits: floats, or integers beyond.
+    """
+    if image.mode == "F":
+        raise ValueError("its values are floats, of a range nobody knows; save it with 8 or 16 bits")
+    values = np.asarray(image)
+    least, most = int(values.min()), int(values.max())
+    if least < 0 or most > MOST_OF_16_BITS:
+        raise ValueError(f"its values go from {least} to {most}; save it with 8 bits, or 16 (0 to {MOST_OF_16_BITS})")
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def channel_values(values: Sequence[float], in_chans: int) -> tuple[float, ...]:

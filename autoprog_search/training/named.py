@@ -1,0 +1,169 @@
+"""Data sets that timm opens by name: torchvision's (`torch/`) and Hugging Face's (`hfds/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from os.path import commonpath, relpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+from autoprog_search.errors import DataError
+from autoprog_search.training.fingerprint import SetFingerprint, hash_of
+from autoprog_search.training.folder import ALIASES
+from autoprog_search.training.reading import shown, why
+
+NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
+OUR_FOLDERS = ("torch/folder", "torch/image_folder")  # torchvision's reader takes hidden folders for classes
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """A timm data set without a transform; an `ImageSet` (images.py)."""
+
+    images: Any
+    labels: Sequence[int] | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, index: int) -> tuple[Image.Image, int]:
+        """See `ImageSet.load`."""
+        if hasattr(self.images, "reader"):
+            file, label = self.images.reader[index]
+            image = Image.open(file)
+        else:
+            image, label = self.images[index]
+        if image is None or label is None:
+            raise ValueError(f"it has no {'image' if image is None else 'label'}")
+        return image, int(label)
+
+    def name(self, index: int) -> str:
+        """See `ImageSet.name`."""
+        if hasattr(self.images, "reader"):
+            return str(self.images.reader.filename(index, absolute=True) or f"image {index}")
+        return f"image {index}"
+
+    def fingerprint(self, *, sizes: bool) -> SetFingerprint:
+        """See `ImageSet.fingerprint`: Hugging Face's own, or torchvision's array or list of files."""
+        names = hash_of(chain(self._files(), self.labels or ()))
+        table, pixels = getattr(getattr(self.images, "reader", None), "dataset", None), _array(self.images)
+        if table is not None:
+            content = str(getattr(table, "_fingerprint", ""))
+        else:
+            content = hash_of((pixels.shape, pixels.tobytes())) if pixels is not None else ""
+        return SetFingerprint(len(self), names, content)
+
+    def _files(self) -> list[str]:
+        """Of a torchvision set that reads files: their names, from the folder that holds them all."""
+        samples = getattr(self.images, "samples", None) or getattr(self.images, "imgs", None) or ()
+        files = [str(file) for file, _ in samples]
+        if files:
+            root = commonpath(map(str, map(Path, files)))
+            return [relpath(file, root) for file in files]
+        return [str(file) for _, file in getattr(self.images, "index", None) or ()]  # INaturalist
+
+
+def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[str, NamedImages | None], Sequence[str]]:
+    """The sets of a named data set by split, and its classes' names.
+
+    Args:
+        create: timm's factory.
+
+    Raises:
+        DataError: it cannot be opened, is a stream, or has no labels.
+    """
+    if name.lower() in OUR_FOLDERS:
+        raise DataError(f"data: {name}: give the folder itself as --data")
+    torchvisions = name.startswith("torch/")
+    if torchvisions and not root:
+        raise DataError(f"data: {name} needs a folder to be read from, or downloaded to: give --data-root")
+    # torchvision's data sets have one evaluation split, which timm gives for either name: it is the test split.
+    wanted = {"train": ("train",), "validation": (), "test": ("validation",)} if torchvisions else ALIASES
+    with _alone_in(root) if torchvisions else nullcontext():
+        opened = {split: _first_split(name, root, wanted[split], create, download=torchvisions) for split in ALIASES}
+    train = opened["train"]
+    images = train.images if train is not None else None
+    classes = getattr(images, "classes", None) or getattr(getattr(images, "reader", None), "class_to_idx", None)
+    return opened, [str(name) for name in classes] if classes else ()
+
+
+def _alone_in(root: str) -> FileLock:
+    """Keep a study's other workers from downloading into the same folder at the same time.
+
+    Raises:
+        DataError: the folder cannot be made.
+    """
+    try:
+        folder = Path(root).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~nosuchuser; ValueError: a NUL in it
+        raise DataError(f"data: {shown(root)} cannot be written: {why(error)}") from None
+    return FileLock(folder / ".download.lock")
+
+
+def _first_split(
+    name: str, root: str, aliases: Sequence[str], create: Callable[..., Any], *, download: bool
+) -> NamedImages | None:
+    """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
+    for alias in aliases:
+        where = f"data: {shown(name)}, split {alias}"
+        try:
+            images = create(name, root=root or None, split=alias, download=download)
+            if _is_stream(images):
+                raise DataError(
+                    f"data: {shown(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
+                )
+            return NamedImages(images, _labels(images))
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the library behind the name raises
+            reason = why(error)
+            if "unknown split" in reason.lower():  # Hugging Face's words
+                continue
+            raise DataError(f"{where}: {reason}") from None
+    return None
+
+
+def _is_stream(images: object) -> bool:
+    from torch.utils.data import IterableDataset
+
+    return isinstance(images, IterableDataset)
+
+
+def _labels(images: Any) -> list[int] | None:
+    """All labels, without opening an image; None where the set does not list them.
+
+    Raises:
+        ValueError: they are no class numbers.
+    """
+    reader = getattr(images, "reader", None)
+    if reader is not None:
+        key, table = getattr(reader, "label_key", None), reader.dataset
+        # A column is read at once; what timm makes of several of them, row by row.
+        listed = table[key] if key in table.column_names and not reader.remap_class else list(reader.iter_targets())
+    else:
+        kept = (getattr(images, name, None) for name in ("targets", "labels", "_labels"))
+        listed = next((found for found in kept if found is not None), None)
+        if listed is None and hasattr(images, "index"):  # INaturalist
+            listed = [label for label, _ in images.index]
+        if listed is None or np.ndim(listed) != 1:  # QMNIST keeps more than the class in them
+            return None
+    labels = np.asarray([-1 if label is None else label for label in listed])  # no label: as -1, which is none
+    if labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iub"):
+        raise ValueError(f"its labels are no class numbers, for example {shown(str(next(iter(listed))))[:40]!r}")
+    found: list[int] = labels.astype(np.int64).tolist()
+    return found
+
+
+def _array(images: Any) -> np.ndarray | None:
+    data = getattr(images, "data", None)
+    if isinstance(data, np.ndarray):
+        return data
+    return np.asarray(data) if type(data).__module__ == "torch" else None

@@ -1,0 +1,61 @@
+"""Reading what users supply: files that may be anything, under names that may be anything.
+
+Whatever is wrong with one of them is one line that names it; nothing of it may hang.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from autoprog_search.errors import DataError
+
+LONGEST_REASON = 200  # characters of another library's message; some quote the file
+
+
+def shown(name: str | Path) -> str:
+    """A name as a message shows it: line breaks, control characters and bytes that are no UTF-8 are escaped."""
+    text = str(name)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def why(error: BaseException) -> str:
+    """What an exception says, in one short line; its kind where it says nothing, as a MemoryError does."""
+    text = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+    return shown(" ".join(text.split())[:LONGEST_REASON]) or type(error).__name__
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """A regular file, to be read.
+
+    Raises:
+        OSError: it cannot be opened, or is none: opening a FIFO would wait for somebody to write.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is no regular file")
+    return os.fdopen(handle, "rb")
+
+
+def existing_folder(name: str | Path, wanted: str) -> Path:
+    """The folder of that name.
+
+    Args:
+        wanted: what the message says it should be, after the name.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        folder = Path(name).expanduser()
+        found = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        found = False
+    except (OSError, RuntimeError, ValueError) as error:  # too long or not ours to see; ~nosuchuser; a NUL in it
+        raise DataError(f"data: {shown(name)!r} {wanted}: {why(error)}") from None
+    if not found:
+        raise DataError(f"data: {shown(name)!r} {wanted}")
+    return folder
