@@ -62,7 +62,7 @@ def environment_error(error: BaseException) -> AutoProgError | None:
     no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if no_memory or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)):
         return EnvironmentFault(
-            "memory: there is not enough; a smaller recipe.batch_size or a larger recipe.grad_accum needs less. The same "
-            "command goes on"
+            "memory: there is not enough; a smaller recipe.batch_size or a larger recipe.grad_accum needs less; the "
+            "same command goes on"
         )
     return None

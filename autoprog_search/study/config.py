@@ -85,7 +85,6 @@ class StudyConfig(BaseModel):
         tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
         threads: torch threads of each worker on the CPU. Part of the configuration because sums over another number of
             threads round differently.
-        fingerprint: of the data, written when the study is created; a study whose data are others is not run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,7 +100,6 @@ class StudyConfig(BaseModel):
     tolerance: float = Field(default=0.5, ge=0)
     threads: int = Field(default=1, ge=1)
     storage: str = ""
-    fingerprint: dict[str, Any] | None = None
 
     @field_validator("methods")
     @classmethod
@@ -209,9 +207,7 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     data = read_yaml(path, ConfigError, "config: ")
     if not isinstance(data, dict):
         raise ConfigError(f"config: {path} is not a mapping of fields")
-    made = {**data, "name": check_name(name), "storage": storage}
-    made.pop("fingerprint", None)  # of the data as they are when a study is created
-    return _resolve(made, overrides, f"config {path}")
+    return _resolve({**data, "name": check_name(name), "storage": storage}, overrides, f"config {path}")
 
 
 def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> StudyConfig:

@@ -1,8 +1,8 @@
 """What decides a study's results, and whether study.yaml still says so.
 
-When trials are created, their settings are stored with them in the storage. A study.yaml that was edited afterwards is
-refused, and a result always bears the hash of the settings that it ran under. Studies of before that (version 1 of the
-hash) have no settings in their storage: they are checked against the results that were exported.
+When trials are created, their settings and the fingerprint of their data are stored with them. A study.yaml that was
+edited afterwards is refused, data that are others too, and a result always bears the hash of what it ran under. Studies
+of before that (version 1 of the hash) have no settings in their storage: they are checked against exported results.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from autoprog_search.study.store import StoredStudy
 
 VERSION = 2
-SETTINGS = "settings"
-"""Of an Optuna study: what its trials run under."""
+SETTINGS, FINGERPRINT = "settings", "fingerprint"
+"""Attribute of an Optuna study: what its trials run under; and of that, what their data are."""
 
 
 def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
@@ -32,15 +32,11 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
     depends on it.
     """
     plan, info = config.methods[method], method_named(method)
-    data = config.data.model_dump(include={"val_share", "train_share"})
-    if config.fingerprint is None:  # not created yet
-        data["name"] = config.data.name
     settings: dict[str, Any] = {
         "version": VERSION,
         "name": config.name,  # random numbers of samplers and draws follow from it
         "space": config.space_of(method).model_dump(),
-        "data": data,
-        "fingerprint": config.fingerprint,
+        "data": config.data.model_dump(include={"val_share", "train_share"}),
         "recipe": config.recipe.model_dump(),
         "growth": config.growth_of(method).model_dump(),
         "threads": config.threads,
@@ -75,12 +71,23 @@ def _digest(plain: Any) -> str:
     return blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def stored_hashes(study: StoredStudy) -> dict[tuple[str, int], str]:
-    """The hash that each (method, seed)'s trials run under; version 1's where none were stored with them."""
-    found = dict.fromkeys(_pairs(study), "")
-    for pair, settings in _stored(study):
-        found[pair] = hash_of(settings) if settings else first_hash(study.config)
-    return {pair: value or hash_of(settings_of(study.config, pair[0])) for pair, value in found.items()}
+def stored_hashes(study: StoredStudy) -> dict[tuple[str, int], str | None]:
+    """The hash of what each (method, seed)'s trials run under.
+
+    Version 1's where no settings were stored with them, None where they are not created yet.
+    """
+    first = first_hash(study.config)
+    found = {pair: hash_of(settings) if settings else first for pair, settings in _stored(study)}
+    return {pair: found.get(pair) for pair in _pairs(study)}
+
+
+def stored_fingerprints(study: StoredStudy) -> list[dict[str, Any]]:
+    """What the data of the study's trials were when they were created: the same for all, or else something is wrong."""
+    found: list[dict[str, Any]] = []
+    for _, settings in _stored(study):
+        if (fingerprint := settings.get(FINGERPRINT)) is not None and fingerprint not in found:
+            found.append(fingerprint)
+    return found
 
 
 def check_unchanged(study: StoredStudy) -> None:
@@ -91,10 +98,11 @@ def check_unchanged(study: StoredStudy) -> None:
     """
     ours = {method: settings_of(study.config, method) for method in study.config.methods}
     for (method, seed), settings in _stored(study):
+        stored = {name: value for name, value in settings.items() if name != FINGERPRINT}
         if not settings:
             _check_exported(study)
-        elif settings != ours[method]:
-            what = _difference(settings, ours[method])
+        elif stored != ours[method]:
+            what = _difference(stored, ours[method])
             raise StudyError(
                 f"{study.folder / 'study.yaml'} was changed after trials of {method} seed {seed} were created: {what}. "
                 f"Undo that, or make another study of it: study create NAME --config {study.folder / 'study.yaml'}"

@@ -171,7 +171,7 @@ class _Snapshot(StoredStudy):
     def trials(self) -> dict[Job, FrozenTrial]:
         return self._trials
 
-    def hashes(self) -> dict[tuple[str, int], str]:
+    def hashes(self) -> dict[tuple[str, int], str | None]:
         return self._hashes
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import yaml
@@ -25,7 +25,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, sweep, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.config import StudyConfig, check_name
-from autoprog_search.study.identity import SETTINGS, check_unchanged, settings_of, stored_hashes
+from autoprog_search.study.identity import FINGERPRINT, SETTINGS, check_unchanged, settings_of, stored_hashes
 from autoprog_search.study.locking import GATE, locked, out_of_use
 from autoprog_search.study.storage import (
     JOURNAL,
@@ -37,6 +37,7 @@ from autoprog_search.study.storage import (
     open_storage,
     storage_error,
 )
+from autoprog_search.study.tabular import table_files
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
 
@@ -142,8 +143,22 @@ class StoredStudy:
                 stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
 
-    def hashes(self) -> dict[tuple[str, int], str]:
-        """The hash of the settings that each (method, seed)'s trials run under."""
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the data as they are now, as plain values.
+
+        Raises:
+            DataError: there are none, or they cannot be read.
+        """
+        from autoprog_search.training.fingerprint import fingerprint_of, table_fingerprint
+
+        data = self.config.data
+        if data.table is not None:
+            return table_fingerprint(table_files(data.table)).to_dict()
+        return fingerprint_of(data, sizes=True).to_dict()
+
+    def hashes(self) -> dict[tuple[str, int], str | None]:
+        """The hash of what each (method, seed)'s trials run under, None where they are not created yet."""
         return stored_hashes(self)
 
     def w_scale(self, method: str, trial: int) -> float:
@@ -233,7 +248,7 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> Non
     stored = optuna.create_study(study_name=name, storage=study.storage, directions=DIRECTIONS, load_if_exists=True)
     there = len(stored.get_trials(deepcopy=False))
     if not there:
-        stored.set_user_attr(SETTINGS, settings_of(study.config, method))
+        stored.set_user_attr(SETTINGS, {**settings_of(study.config, method), FINGERPRINT: study.fingerprint})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             stored.set_metric_names(OBJECTIVES)

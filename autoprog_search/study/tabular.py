@@ -212,16 +212,32 @@ def load_table(name_or_file: str) -> GrowthTable:
     Raises:
         ConfigError: there is none, or the file is no table.
     """
+    path = _path(name_or_file)
+    try:
+        return _read(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise ConfigError(f"data: {path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def table_files(name_or_file: str) -> dict[str, Path]:
+    """The files of a table: its runs, and its estimates where it has some.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    path = _path(name_or_file)
+    files = {"runs": path, "estimates": estimates_path(path)}
+    return {name: file for name, file in files.items() if name == "runs" or file.exists()}
+
+
+def _path(name_or_file: str) -> Path:
     path = Path(name_or_file)
     if path.suffix != ".parquet":
         path = TABLES / f"{name_or_file}.parquet"
         if name_or_file not in table_names():
             known = ", ".join(table_names()) or "none"
             raise ConfigError(f"data: {TABLE}{name_or_file}: there is no such table ({known}), and no .parquet file")
-    try:
-        return _read(path, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise ConfigError(f"data: {path} cannot be read: {' '.join(str(error).split())}") from None
+    return path
 
 
 def table_like(config: StudyConfig) -> GrowthTable:

@@ -41,9 +41,9 @@ class RunSpec:
     method: str = ""
 
     def identity(self) -> str:
-        """The same for the same run only."""
-        data = self.data.model_copy(update={"workers": 0})
-        parts = [model.model_dump_json() for model in (self.space, self.recipe, self.growth, data)]
+        """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
+        data = self.data.model_dump_json(include={"val_share", "train_share"})
+        parts = [*(model.model_dump_json() for model in (self.space, self.recipe, self.growth)), data]
         return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 

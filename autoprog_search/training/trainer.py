@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.errors import RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import check_operators, operator_named
 from autoprog_search.oneshot import estimate as oneshot
@@ -26,6 +26,7 @@ from autoprog_search.training.checkpoint import readable_checkpoints, save_check
 from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import Metrics, evaluate
+from autoprog_search.training.identity import check_identity, identity_of
 from autoprog_search.training.interrupt import Interrupted, StoppedEarly
 from autoprog_search.training.networks import Networks
 from autoprog_search.training.optim import scale_rates
@@ -77,7 +78,7 @@ class Trainer:
         self._begin_anew()
         self._cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
         self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
-        self._identity = spec.identity() if checkpoint is not None else ""
+        self._identity = identity_of(spec, data) if checkpoint is not None else {}
         self._restore()
 
     def _begin_anew(self) -> None:
@@ -461,7 +462,7 @@ class Trainer:
         self._gather_loss()
         self.state.wall_seconds = self._session.wall_seconds
         stands = {**self._stands(), "before": self._before, "tried": self._tried}
-        save_checkpoint(self._checkpoint, {"run": self._identity, **stands})
+        save_checkpoint(self._checkpoint, {**self._identity, **stands})
         self._session.saved(began)
 
     def _restore(self) -> None:
@@ -473,8 +474,7 @@ class Trainer:
         if self._checkpoint is None:
             return
         for path, saved in readable_checkpoints(self._checkpoint, self.device):
-            if "run" in saved and saved["run"] != self._identity:
-                raise ConfigError(f"{path} is of a run with other settings; delete it, or choose another folder")
+            check_identity(path, saved, self._identity)
             try:
                 self._load(saved)
                 self._before, self._tried = saved["before"], saved["tried"]

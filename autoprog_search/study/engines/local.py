@@ -174,14 +174,14 @@ def work(
     from autoprog_search.study.budget import budget
     from autoprog_search.study.engines.nni import Means, run_experiment
     from autoprog_search.study.engines.population import run_population
+    from autoprog_search.study.opening import open_data
     from autoprog_search.study.run_trial import check_study, run_trial
-    from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device, use_threads
     from autoprog_search.training.interrupt import Interrupted
 
     device = pick_device(device_name, index)
     use_threads(study.config.threads)
-    data = load_data(study.config.data, study.config.space, study.config.recipe, device)
+    data = open_data(study, device)
     check_study(study, data)
     try:
         profile = shared_profile(

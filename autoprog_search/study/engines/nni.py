@@ -27,6 +27,7 @@ from autoprog_search.methods.table import method_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
 from autoprog_search.study.engines.events import Event, end_of
+from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import locked
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
@@ -208,12 +209,13 @@ class _Recorded:
 
 
 def _open_means(study: StoredStudy, device_name: str, should_stop: Callable[[], bool]) -> Means:
-    from autoprog_search.training.data import load_data
+    from autoprog_search.study.opening import open_data
     from autoprog_search.training.device import pick_device, use_threads
 
     config, device = study.config, pick_device(device_name)
     use_threads(config.threads)
-    data = load_data(config.data, config.space, config.recipe, device)
+    check_unchanged(study)
+    data = open_data(study, device)
     return Means(data, device, shared_profile(study, data, device, should_stop=should_stop))
 
 
