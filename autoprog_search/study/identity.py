@@ -11,7 +11,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from autoprog_search.errors import StudyError
 from autoprog_search.methods.table import method_named
@@ -96,17 +96,25 @@ def check_unchanged(study: StoredStudy) -> None:
     Raises:
         StudyError: it does not.
     """
+    if not study.config.storage:  # then all that is stored there is this study's
+        for stored in study.storage.get_all_studies():
+            if (name := stored.study_name.split("/")[0]) != study.config.name:
+                _refuse(study, f"name was {name!r}, is {study.config.name!r}")
     ours = {method: settings_of(study.config, method) for method in study.config.methods}
     for (method, seed), settings in _stored(study):
         stored = {name: value for name, value in settings.items() if name != FINGERPRINT}
         if not settings:
             _check_exported(study)
         elif stored != ours[method]:
-            what = _difference(stored, ours[method])
-            raise StudyError(
-                f"{study.folder / 'study.yaml'} was changed after trials of {method} seed {seed} were created: {what}. "
-                f"Undo that, or make another study of it: study create NAME --config {study.folder / 'study.yaml'}"
-            )
+            _refuse(study, f"{_difference(stored, ours[method])} (trials of {method} seed {seed})")
+
+
+def _refuse(study: StoredStudy, what: str) -> NoReturn:
+    path = study.folder / "study.yaml"
+    raise StudyError(
+        f"{path} was changed after its trials were created: {what}. Undo that, or make another study of it: "
+        f"study create NAME --config {path}"
+    )
 
 
 def _check_exported(study: StoredStudy) -> None:

@@ -53,7 +53,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - zipfile, pickle and torch each have their own for a file that is no whole one
-        raise DamagedCheckpoint(" ".join(str(error).split())[:120] or type(error).__name__) from None
+        raise DamagedCheckpoint(str(error) or type(error).__name__) from None
     if not isinstance(state, dict):
         raise DamagedCheckpoint("it holds something else")
     if state.get("format", 1) != FORMAT:
@@ -80,6 +80,7 @@ def set_aside(path: Path, reason: str) -> None:
     """Give a checkpoint that cannot be gone on from another name, and say so."""
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
+    reason = " ".join(reason.split())[:120]
     logging.getLogger("autoprog_search").warning(
         f"{path} is damaged ({reason}) and set aside as {aside.name}; the run goes on from the one before it, or else "
         "begins again"

@@ -481,7 +481,7 @@ class Trainer:
                 self.state.check(self.spec.stage_steps, self._epoch_steps)
                 return
             except Exception as error:  # noqa: BLE001 - torch and we ourselves, where a value is of another kind or missing
-                set_aside(path, f"{type(error).__name__}: {error}"[:120])
+                set_aside(path, f"{type(error).__name__}: {error}")
                 self._begin_anew()
 
     def _stands(self) -> dict[str, Any]:

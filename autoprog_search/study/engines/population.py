@@ -135,8 +135,9 @@ def _train(
     """A member's turn, from its checkpoint, else from its parent's of the stage before."""
     space, trial, checkpoint = study.config.space, open_trial(study, member), _checkpoint(study, member, stage)
     parent = replace(member, trial=turn.parent)
-    if stage > 1 and not checkpoint.exists():
-        write_atomic(checkpoint, _checkpoint(study, parent, stage - 1).read_bytes())
+    stood = _checkpoint(study, parent, stage - 1)
+    if stage > 1 and not checkpoint.exists() and stood.exists():  # without it the stages before are trained again
+        write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
     spec, method = plan(study, replace(member, trial=0), trial, means.data, schedule)

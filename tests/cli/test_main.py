@@ -1,0 +1,113 @@
+"""The command's ends: output that is full or closed, Ctrl-C as early as it can come, questions, names of any kind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autoprog_search.errors import environment_error
+from tests.tiny import TINY, cli, cli_here, environment
+
+COMMAND = [sys.executable, "-m", "autoprog_search"]
+LIST = "space list"
+
+
+def shell(words: str, redirection: str) -> subprocess.CompletedProcess[str]:
+    command = f"{' '.join(COMMAND)} {words} {redirection}"
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment(), timeout=60)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("words", [LIST, "space list -f json", "space show digits", "--help", "study list"])
+def test_a_full_output_is_one_line(words):
+    done = shell(words, "> /dev/full")
+    assert done.stderr.splitlines() == ["error: output: no space left on device"]
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-", "<&-", "| true", "| head -c 1 > /dev/null"])
+def test_a_closed_output_is_no_traceback(redirection):
+    done = shell(LIST, redirection)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_file_that_is_opened_later_does_not_become_the_output(tmp_path):
+    """With its standard output closed, the first file that a process opens would take its number."""
+    done = shell(f"--root {tmp_path} study create tiny --config {TINY}", ">&-")
+    assert done.returncode == 0, done.stderr
+    assert b"trials; run them with" not in (tmp_path / "tiny/study.db").read_bytes()
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0])
+def test_ctrl_c_while_it_starts_is_no_traceback(tmp_path, seconds):
+    words = ["--root", str(tmp_path), "train", "--space", "digits", "--device", "cpu", "-o", str(tmp_path / "o")]
+    process = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True, env=environment())
+    wait_for_python(process)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert process.returncode == 130
+
+
+def wait_for_python(process: subprocess.Popen[str]) -> None:
+    """Until the interpreter has begun with our package: what is before that is not ours."""
+    maps = Path(f"/proc/{process.pid}/fd")
+    deadline = time.monotonic() + 10
+    while maps.exists() and time.monotonic() < deadline:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = next((line for line in status.splitlines() if line.startswith("SigCgt")), "0")
+        if int(caught.split()[-1], 16) & 1 << (signal.SIGINT - 1):  # Python's own handler is there
+            time.sleep(0.03)  # site is imported meanwhile
+            return
+        time.sleep(0.001)
+
+
+def test_no_answer_is_no_interruption(tmp_path):
+    assert cli_here("study", "create", "tiny", "--config", TINY, cwd=tmp_path).returncode == 0
+    for answer in ("n\n", ""):
+        done = cli("study", "delete", "tiny", cwd=tmp_path, input=answer)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == "aborted"
+    assert (tmp_path / "studies/tiny/study.yaml").exists()
+
+
+def test_errors_of_the_system_are_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    done = cli_here("train", "--space", "digits", "--device", "cpu", "-o", "file/below", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_memory_and_files_say():
+    assert "there is not enough" in str(environment_error(MemoryError()))
+    assert "there is not enough" in str(environment_error(RuntimeError("[enforce fail] can't allocate memory: 7 GB")))
+    assert str(environment_error(PermissionError(13, "Permission denied", "/x"))) == "/x: permission denied"
+    assert environment_error(RuntimeError("shapes do not match")) is None
+    assert environment_error(ValueError("no")) is None
+
+
+def test_warnings_are_lines_on_standard_error(tmp_path):
+    assert cli_here("study", "create", "tiny", "--config", TINY, cwd=tmp_path).returncode == 0
+    broken = tmp_path / "studies/broken"
+    broken.mkdir()
+    (broken / "study.yaml").write_text("name: [")
+    done = cli("study", "list", "-f", "json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert '"tiny"' in done.stdout
+    assert done.stderr.startswith("warning: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_name_that_is_not_utf8_is_shown(tmp_path):
+    done = cli("study", "show", os.fsdecode(b"b\xe4r"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
