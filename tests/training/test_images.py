@@ -167,6 +167,16 @@ def test_images_of_16_bits_keep_their_gradient(tmp_path, name, channels):
     assert len(np.unique(found)) > 250
 
 
+def test_a_tiff_of_12_bits_is_scaled_by_its_own_range(tmp_path):
+    values = [0, 4095, 2048, 1024]
+    packed = b"".join((a << 12 | b).to_bytes(3, "big") for a, b in zip(values[::2], values[1::2], strict=True))
+    tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(packed)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "x.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + packed + directory)
+    assert decoded(tmp_path / "x.tif")[0, :, 0].tolist() == [0, 255, 128, 64]
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])
 def test_every_byte_order_of_16_bits_is_scaled(tmp_path, mode):
     image = Image.new(mode, (2, 1))
