@@ -47,7 +47,7 @@ class Fingerprint:
     """Of a data set.
 
     Attributes:
-        sets: by split; one that is cut out of another has no entry.
+        sets: by their own names (train, validation, test); a split that is cut out of another has none.
         classes: how many.
         class_hash: of the classes' names, in order; empty where they have no names.
         class_names: the names, where they are few.
@@ -81,14 +81,17 @@ class Fingerprint:
             ValueError: it is none, or of another version.
         """
         try:
-            fields = {name: stored[name] for name in ("classes", "class_hash")}
-            sets = {str(split): SetFingerprint(**found) for split, found in stored["sets"].items()}
-            names, version = tuple(map(str, stored["class_names"])), stored["version"]
+            version = stored["version"]
+            sets = {split: SetFingerprint(**found) for split, found in stored["sets"].items()}
+            found = cls(sets, stored["classes"], stored["class_hash"], tuple(stored["class_names"]))
+            plain = found.to_dict() == {**stored, "version": VERSION} and all(map(_is_whole, sets.values()))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no fingerprint of data: {why(error)}") from None
         if version != VERSION:
             raise ValueError(f"a fingerprint of version {version!r}; this is version {VERSION}")
-        return cls(sets, class_names=names, **fields)
+        if not plain or not isinstance(found.classes, int):
+            raise ValueError("no fingerprint of data: a value in it is of the wrong kind")
+        return found
 
 
 def difference(then: Fingerprint, now: Fingerprint) -> str | None:
@@ -102,11 +105,11 @@ def difference(then: Fingerprint, now: Fingerprint) -> str | None:
         if then.classes != now.classes:
             return f"there are {now.classes} classes, not {then.classes}"
         return f"the names of the {now.classes} classes are others, or in another order"
-    for split in sorted({*then.sets, *now.sets}, key=_train_first):
-        if split not in then.sets:
-            return f"there is a {split} split now"
-        if split not in now.sets:
-            return f"there is no {split} split any more"
+    if new_ones := sorted(set(now.sets) - set(then.sets)):
+        return f"there is a {new_ones[0]} split now"
+    if gone := sorted(set(then.sets) - set(now.sets)):
+        return f"there is no {gone[0]} split any more"
+    for split in sorted(then.sets, key=lambda split: (split != "train", split)):
         old, new = then.sets[split], now.sets[split]
         if old.images != new.images:
             return f"{split} has {new.images} images, not {old.images}"
@@ -176,5 +179,5 @@ def hash_of(parts: Iterable[object]) -> str:
     return hashed.hexdigest()
 
 
-def _train_first(split: str) -> tuple[bool, str]:
-    return split != "train", split
+def _is_whole(found: SetFingerprint) -> bool:
+    return isinstance(found.images, int) and isinstance(found.names, str) and isinstance(found.content, str)

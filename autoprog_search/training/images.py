@@ -54,21 +54,23 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True)
 class Splits:
-    """Image sets, and which of their images belong to each split; `train` and `val` may share a set, apart by index."""
+    """Image sets, and which of their images belong to each split; `train` and `val` may share a set, apart by index.
+
+    Attributes:
+        sets: that were opened, by their own name: train, validation, test.
+        class_names: in the order of the labels, where classes have names.
+    """
 
     train: tuple[ImageSet, Sequence[int]]
     val: tuple[ImageSet, Sequence[int]]
     test: tuple[ImageSet, Sequence[int]]
     num_classes: int
+    sets: Mapping[str, ImageSet]
     class_names: Sequence[str] = ()
 
     def fingerprint(self, *, sizes: bool) -> Fingerprint:
         """See `Data.fingerprint`."""
-        sets: dict[str, ImageSet] = {}
-        for split, (images, _) in (("train", self.train), ("val", self.val), ("test", self.test)):
-            if all(images is not other for other in sets.values()):
-                sets[split] = images
-        found = {split: images.fingerprint(sizes=sizes) for split, images in sets.items()}
+        found = {name: images.fingerprint(sizes=sizes) for name, images in self.sets.items()}
         return Fingerprint.of(found, self.num_classes, self.class_names)
 
 
@@ -79,19 +81,22 @@ def open_splits(config: DataConfig) -> Splits:
         DataError: nothing there, or not what it should be.
     """
     name = config.name
-    sets, classes = _open_sets(name, config.root)
-    for split, images in sets.items():
+    opened, classes = _open_sets(name, config.root)
+    for split, images in opened.items():
         if images is not None and len(images) == 0:
             raise DataError(f"data: the {split} split of {shown(name)} is empty")
-    train, val, test = sets["train"], _labelled(sets["validation"]), _labelled(sets["test"])
+    train, val, test = opened["train"], _labelled(opened["validation"]), _labelled(opened["test"])
+    form = "{}-<number>.tar" if name.startswith("wds/") else "{}/<class>/<image>"
     if train is None:
-        raise DataError(f"data: {shown(name)} has no training images (expected train/<class>/<image>)")
+        raise DataError(f"data: {shown(name)} has no training images (expected {form.format('train')})")
     if val is None and test is None:
-        raise DataError(f"data: {shown(name)} has neither a validation nor a test split (expected val/<class>/<image>)")
+        raise DataError(
+            f"data: {shown(name)} has neither a validation nor a test split (expected {form.format('val')})"
+        )
     num_classes = len(classes) or _largest_label(train) + 1
-    for images in (train, val, test):
-        if images is not None:
-            _check_labels(images, num_classes)
+    sets = {split: images for split, images in zip(opened, (train, val, test), strict=True) if images is not None}
+    for images in sets.values():
+        _check_labels(images, num_classes)
     order: list[int] = np.random.default_rng(SPLIT_SEED).permutation(len(train)).tolist()
     held_out = 0 if val is not None and test is not None else max(1, round(config.val_share * len(train)))
     val_part = (train, order[:held_out]) if val is None or test is None else (val, range(len(val)))
@@ -99,7 +104,7 @@ def open_splits(config: DataConfig) -> Splits:
     assert test is not None
     rest = order[held_out:]
     chosen = rest[: max(1, round(config.train_share * len(rest)))]
-    return Splits((train, chosen), val_part, (test, range(len(test))), num_classes, classes)
+    return Splits((train, chosen), val_part, (test, range(len(test))), num_classes, sets, classes)
 
 
 def load_image(images: ImageSet, index: int) -> tuple[Image.Image, int]:
@@ -130,13 +135,13 @@ def unreadable(images: ImageSet, index: int, error: Exception) -> DataError:
 
 def _open_sets(name: str, root: str) -> tuple[Mapping[str, ImageSet | None], Sequence[str]]:
     """The sets by split, and the classes' names, if they have names."""
+    if not name or (name == "wds/" and not root):
+        raise DataError("data: the name is empty; give a data set's name or a folder")
     if name.startswith("wds/"):
         folder = existing_folder(root or name[4:], "is no folder: wds/ needs a folder of .tar files")
         return {split: read_shards(folder, shards) for split, shards in list_shards(folder).items()}, ()
     if name.split("/")[0] in NAMED:
         return open_named(name, root, create_dataset)
-    if not name:
-        raise DataError("data: the name is empty; give a data set's name or a folder")
     known = f"is neither a known data set ({', '.join(NAMED)}, wds/...) nor a folder"
     return open_folder(existing_folder(name, known))
 

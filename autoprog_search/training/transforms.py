@@ -22,6 +22,7 @@ from autoprog_search.training.regularisation import FULL, Strength
 # the side on average, blurred; 375 px photographs are decoded whole at 224 px, to a half at 128 px.
 DECODED_OVER_WANTED = 1.25
 MOST_OF_16_BITS = 65535
+BITS_PER_SAMPLE = 258  # TIFF's tag
 STEPS = {"La": "LA", "LAB": "RGB"}  # modes that PIL converts to grey by a step in between only
 MAGNITUDE = re.compile(r"(?<=-m)\d+(\.\d+)?")
 
@@ -141,7 +142,8 @@ def eight_bits(image: Image.Image) -> Image.Image:
     least, most = int(values.min()), int(values.max())
     if least < 0 or most > MOST_OF_16_BITS:
         raise ValueError(f"its values go from {least} to {most}; save it with 8 bits, or 16 (0 to {MOST_OF_16_BITS})")
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    bits = min(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0], 16)  # a TIFF may hold 12
+    return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
 
 
 def channel_values(values: Sequence[float], in_chans: int) -> tuple[float, ...]:

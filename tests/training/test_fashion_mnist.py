@@ -96,3 +96,65 @@ def test_wrong_files_are_one_line(tmp_path):
     (tmp_path / "y.gz").write_bytes(b"not gzip")
     with pytest.raises(DataError, match=r"y\.gz cannot be read"):
         read_idx(tmp_path, "y", dimensions=1)
+
+
+def idx(*shape: int, content: bytes = b"") -> bytes:
+    return bytes((0, 0, 8, len(shape))) + np.array(shape, dtype=">u4").tobytes() + content
+
+
+ZIPPED = gzip.compress(idx(4, 2, 2, content=bytes(16)))
+DAMAGED = {
+    "bad deflate": ZIPPED[:12] + b"\xff" * 8 + ZIPPED[20:],
+    "cut gzip": ZIPPED[:-12],
+    "wrong checksum": ZIPPED[:-8] + bytes(8),
+    "no gzip": b"IDX",
+    "no bytes": b"",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_gzip_is_one_line(tmp_path, content):
+    (tmp_path / "x.gz").write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.gz (cannot be read|is no IDX file)"):
+        read_idx(tmp_path, "x", dimensions=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (idx(0, 28, 28), "that is nothing"),
+        (idx(4, 0, 28), "that is nothing"),
+        (idx(2**32 - 1, 2**32 - 1, 2**32 - 1), "too much to be held in memory"),
+        (idx(2**31, 2**31, 4, content=bytes(16)), "too much to be held in memory"),  # 0 in 64 bits
+        (idx(4, 2, 2, content=bytes(17)), "holds more"),
+        (idx(4, 2, 2, content=bytes(15)), "holds 15 bytes; it is cut off"),
+        (idx(16, content=bytes(16)), "no IDX file of bytes in 3 dimension"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_one_line(tmp_path, content, words):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_idx(tmp_path, "x", dimensions=3)
+
+
+@pytest.mark.timeout(20)
+def test_a_gzip_of_endless_zeros_is_read_no_further_than_it_says(tmp_path):
+    (tmp_path / "x.gz").write_bytes(gzip.compress(idx(4, 2, 2) + bytes(50_000_000), compresslevel=1))
+    with pytest.raises(DataError, match="holds more"):
+        read_idx(tmp_path, "x", dimensions=3)
+
+
+def test_images_that_are_not_square_or_too_few_to_split_are_one_line(tmp_path):
+    make_fashion_mnist(tmp_path)
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((1500, 14, 28), np.uint8))
+    with pytest.raises(DataError, match=r"train images of \(14, 28\) pixels are not square"):
+        load(tmp_path)
+    make_fashion_mnist(tmp_path, train=30)
+    with pytest.raises(DataError, match=r"30 training images cannot be split by data\.val_share 0\.1"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("root", ["~nosuchuser", "a\0b", "gone"])
+def test_a_folder_that_cannot_be_is_one_line(root):
+    with pytest.raises(DataError, match="is no folder"):
+        load(Path(root))
