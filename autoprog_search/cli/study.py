@@ -196,7 +196,7 @@ def list_all(session: Session, fmt: Format) -> None:
     for name in list_studies(session.root):
         try:
             opened = open_study(session.root, name)
-            states = [trial.state.name for trial in opened.trials().values()]
+            states = [t.state.name for t in opened.trials().values()] if opened.has_database else []
         except Exception as error:
             known = error if isinstance(error, AutoProgError) else storage_error(error)
             if known is None:
@@ -209,7 +209,7 @@ def list_all(session: Session, fmt: Format) -> None:
                 "space": opened.config.space.name,
                 "data": opened.config.data.name,
                 "methods": ",".join(opened.config.methods),
-                "finished": f"{sum(state in ENDED_WELL for state in states)}/{len(states)}",
+                "finished": f"{sum(state in ENDED_WELL for state in states)}/{sum(1 for _ in opened.jobs())}",
                 "failed": states.count("FAIL"),
             }
         )

@@ -91,17 +91,33 @@ class StoredStudy:
         """URL of the Optuna storage, without secrets: study.yaml's, else a file in the study's folder."""
         if self.config.storage:
             return masked(self.config.storage)
-        return f"{JOURNAL if self.config.data.table is not None else 'sqlite:///'}{self._file}"
+        return f"{JOURNAL if self.config.data.table is not None else 'sqlite:///'}{self.file}"
 
     @cached_property
     def storage(self) -> optuna.storages.BaseStorage:
-        """The Optuna storage."""
+        """The Optuna storage.
+
+        Raises:
+            StudyError: it cannot be opened, or the study came without one.
+        """
         if self.config.storage:
             return open_storage(self.config.storage)
-        return open_journal(self._file) if self.config.data.table is not None else open_sqlite(self._file)
+        if not self.has_database:
+            raise StudyError(
+                f"study {self.name!r} came without its database, as published studies do; `study run {self.name}` runs "
+                "it anew"
+            )
+        return open_journal(self.file) if self.config.data.table is not None else open_sqlite(self.file)
 
     @property
-    def _file(self) -> Path:
+    def has_database(self) -> bool:
+        """Whether its storage is there, or yet to be made: a table's study begins without, one under creation too."""
+        made_when_needed = self.config.data.table is not None or not (self.folder / "study.yaml").exists()
+        return bool(self.config.storage) or made_when_needed or self.file.exists()
+
+    @property
+    def file(self) -> Path:
+        """Of the storage, where it lies in the study's folder."""
         return self.folder.resolve() / ("study.log" if self.config.data.table is not None else "study.db")
 
     def jobs(self) -> Iterator[Job]:
@@ -222,9 +238,11 @@ def complete_study(study: StoredStudy) -> None:
     Raises:
         StudyError: study.yaml was changed since it has trials.
     """
-    check_unchanged(study)
     with locked(study.folder / GATE):
         sweep(study.folder)
+        if not study.has_database:
+            study.storage = open_sqlite(study.file)
+        check_unchanged(study)
         if not study.config.storage:
             _create_trials(study)
 

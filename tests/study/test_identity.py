@@ -178,7 +178,7 @@ def test_a_copy_that_would_share_its_storage_is_refused(tmp_path):
 # ── names that lead elsewhere ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", ["full+../../evil", "full+a/b", "full+..", "full+", "full+.x", "full+a+../b", "full+é"])
+@pytest.mark.parametrize("name", ["full+../../evil", "full+a/b", "full+..", "full+", "full+.x", "full+a+../b"])
 def test_a_variants_name_is_as_strict_as_a_studys(name):
     with pytest.raises(ConfigError, match="is no variant's name"):
         tiny_config(f"methods={{'{name}': {{seeds: 1}}}}")
@@ -222,7 +222,9 @@ CHANGES = {
     "train has 23 images, not 24": lambda d: (d / "train/b/3.png").unlink(),
     "test has 23 images, not 24": lambda d: (d / "val/b/3.png").unlink(),
     "names or labels of train images are others": lambda d: (d / "train/b/3.png").rename(d / "train/b/x.png"),
-    "sizes of train images are others": lambda d: Image.new("RGB", (64, 64)).save(d / "train/b/3.png", compress_level=0),
+    "sizes of train images are others": lambda d: Image.new("RGB", (64, 64)).save(
+        d / "train/b/3.png", compress_level=0
+    ),
 }
 
 

@@ -24,7 +24,9 @@ from autoprog_search.study.storage import (
     without_secrets,
 )
 
-PLAIN = st.text(st.characters(codec="ascii", min_codepoint=33, exclude_characters="@:/?#&=$*{}"), min_size=4, max_size=12)
+PLAIN = st.text(
+    st.characters(codec="ascii", min_codepoint=33, exclude_characters="@:/?#&=$*{}"), min_size=4, max_size=12
+)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,9 @@ def test_a_url_may_refer_to_the_environment(tmp_path, monkeypatch):
 
 def test_what_a_driver_says_of_a_url_is_shown_without_its_password(monkeypatch):
     monkeypatch.setenv("DB_PASSWORD", "s3cret")
-    monkeypatch.setattr(optuna.storages, "get_storage", lambda url: (_ for _ in ()).throw(RuntimeError(f"refused {url}")))
+    monkeypatch.setattr(
+        optuna.storages, "get_storage", lambda url: (_ for _ in ()).throw(RuntimeError(f"refused {url}"))
+    )
     with pytest.raises(StudyError) as error:
         open_storage("postgresql://me:${DB_PASSWORD}@db/x")
     assert "s3cret" not in str(error.value)
