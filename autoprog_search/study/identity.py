@@ -97,8 +97,8 @@ def check_unchanged(study: StoredStudy) -> None:
         StudyError: it does not.
     """
     if not study.config.storage:  # then all that is stored there is this study's
-        for stored in study.storage.get_all_studies():
-            if (name := stored.study_name.split("/")[0]) != study.config.name:
+        for kept in study.storage.get_all_studies():
+            if (name := kept.study_name.split("/")[0]) != study.config.name:
                 _refuse(study, f"name was {name!r}, is {study.config.name!r}")
     ours = {method: settings_of(study.config, method) for method in study.config.methods}
     for (method, seed), settings in _stored(study):

@@ -55,8 +55,18 @@ def run_study(
     if unfinished(study.trials()):
         with in_use(study.folder):
             _run_workers(study, workers, device, on_event)
-    states = [trial.state.name for trial in study.trials().values()]
+    trials = study.trials()
+    _clear_up(study, trials)
+    states = [trial.state.name for trial in trials.values()]
     return all(state in ENDED_WELL for state in states)
+
+
+def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
+    """Remove the checkpoints of trials that have ended: a worker that was killed right then left them."""
+    if study.config.data.table is None:
+        for job, trial in trials.items():
+            for left in study.trial_folder(job).glob("*.pt*") if trial.state.is_finished() else ():
+                left.unlink(missing_ok=True)
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.errors import AutoProgError, RunFailedError, StudyError
 from autoprog_search.files import write_atomic
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.runs import FinishedRun
@@ -30,6 +30,7 @@ from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import locked
 from autoprog_search.study.profile import shared_profile
+from autoprog_search.study.storage import storage_error
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 from autoprog_search.training.randomness import derive
 
@@ -302,6 +303,17 @@ def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], No
 
 
 def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event) -> None:
+    try:
+        _watch_trials(study, jobs, tell, ended)
+    except Exception as error:
+        if not isinstance(error, AutoProgError) and storage_error(error) is None:
+            raise
+        # A storage that does not answer: whoever runs the trials meets it too, and says so.
+
+
+def _watch_trials(
+    study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event
+) -> None:
     stored = study.trials()
     waiting = [job for job in jobs if not stored[job].state.is_finished()]
     running: set[Job] = set()
