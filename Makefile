@@ -8,7 +8,7 @@ QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test lint bench evidence-quick docs-figures clean
+.PHONY: demo test lint faults bench evidence-quick docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
@@ -20,6 +20,9 @@ lint: $(VENV)/.installed-test  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(VENV)/.installed-test  ## 25 kills, 12 damaged states, 3 full disks, for both kinds of storage
+	AUTOPROG_FAULTS=25 $(BIN)/python -m pytest -q --timeout 3600 tests/study/test_faults.py
 
 bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; results under benchmarks/results/
 	$(BIN)/python -m benchmarks.full_step

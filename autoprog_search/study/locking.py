@@ -51,6 +51,7 @@ def in_use(folder: Path) -> Iterator[None]:
     with locked(folder / GATE):
         if not (folder / "study.yaml").exists():
             raise StudyError(f"{folder}: there is no study any more")
+        _forget_the_dead(path.parent)
         lock = file_lock(path)
         lock.acquire()
     try:
@@ -58,6 +59,16 @@ def in_use(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         path.unlink(missing_ok=True)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Remove the locks of processes that were killed; the caller holds the gate."""
+    for path in folder.glob("*.lock"):
+        lock = file_lock(path)
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            path.unlink(missing_ok=True)
+            lock.release()
 
 
 @contextmanager

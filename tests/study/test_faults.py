@@ -1,0 +1,176 @@
+"""Studies that are killed at random moments, whose files are damaged, whose disk fills up: nothing is lost.
+
+A few of each here; `make faults` does many (AUTOPROG_FAULTS=25: so many kills, and disks and damages in proportion).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autoprog_search.study.results import trials_frame
+from autoprog_search.study.store import StoredStudy, create_study, open_study
+from tests.tiny import command, environment, tiny_config, without_measuring
+
+KILLS = int(os.environ.get("AUTOPROG_FAULTS", "3"))
+DISKS = max(1, KILLS // 8)
+DAMAGES = max(1, KILLS // 2)
+TRAINED = "methods={tpe: {trials: 2, seeds: 1}, full: {seeds: 1}, linear: {seeds: 1}, autoprog: {seeds: 1}}"
+LOOKED_UP = (
+    "name: faults\ndata: {name: 'table:fashion'}\n"
+    "methods: {random: {trials: 40, seeds: 6}, tpe: {trials: 12, seeds: 2}, full: {seeds: 1}}\n"
+)
+
+
+def trained(root: Path) -> StoredStudy:
+    """A study that trains, in SQLite."""
+    create_study(root, tiny_config(TRAINED, "recipe.epochs=9"))
+    return without_measuring(open_study(root, "tiny"))
+
+
+def looked_up(root: Path) -> StoredStudy:
+    """A study on a table, in a journal."""
+    from autoprog_search.study.config import config_from_file
+
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "given.yaml").write_text(LOOKED_UP)
+    return create_study(root, config_from_file(root / "given.yaml", "tiny"))
+
+
+KINDS = {"trained": trained, "looked up": looked_up}
+
+
+def start(root: Path, workers: int = 2) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command("--root", root, "study", "run", "tiny", "--workers", str(workers), "--device", "cpu"),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(root: Path) -> str:
+    process = start(root)
+    _, errors = process.communicate(timeout=280)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    return errors
+
+
+def table(root: Path) -> pd.DataFrame:
+    frame = trials_frame(open_study(root, "tiny"))
+    return frame[[name for name in frame.columns if not name.endswith("_seconds")]]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kind, tmp_path_factory):
+    """(table, seconds that it took)."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    KINDS[kind](root)
+    began = time.monotonic()
+    finish(root)
+    return table(root), time.monotonic() - began
+
+
+def check(root: Path, undisturbed) -> None:
+    """After whatever happened: the same table, and nothing left of what was killed."""
+    pd.testing.assert_frame_equal(table(root), undisturbed[0])
+    left = [path.name for path in root.rglob("*") if path.name.endswith(".tmp") or path.name.startswith("checkpoint")]
+    assert left == []
+
+
+def test_killed_at_random_moments(kind, undisturbed, tmp_path):
+    rng = random.Random(KILLS)
+    study = KINDS[kind](tmp_path)
+    for number in range(KILLS):
+        process = start(tmp_path)
+        time.sleep(rng.uniform(0.5, max(2.0, undisturbed[1])))
+        number_of_signal = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        os.killpg(process.pid, number_of_signal)
+        _, errors = process.communicate(timeout=120)
+        assert "Traceback" not in errors, (number, number_of_signal)
+        if process.returncode == 0:  # it was done by then: again, from the start
+            check(tmp_path, undisturbed)
+            shutil.rmtree(study.folder)
+            KINDS[kind](tmp_path)
+    finish(tmp_path)
+    check(tmp_path, undisturbed)
+
+
+def test_killed_and_then_damaged(kind, undisturbed, tmp_path):
+    """What a power cut leaves: files without their ends, zeros where they should be."""
+    rng = random.Random(DAMAGES)
+    study = KINDS[kind](tmp_path)
+    for _ in range(DAMAGES):
+        process = start(tmp_path)
+        time.sleep(rng.uniform(0.6, 1.0) * undisturbed[1])
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+        for path in [*study.folder.glob("trials/*/checkpoint.pt"), study.folder / "profile.json"]:
+            if path.exists():
+                damage(path, rng)
+        journal = study.folder / "study.log"
+        if journal.exists() and (content := journal.read_bytes()):
+            journal.write_bytes(content[: -rng.randrange(1, 20)])  # within its last line
+    finish(tmp_path)
+    check(tmp_path, undisturbed)
+
+
+def damage(path: Path, rng: random.Random) -> None:
+    content = path.read_bytes()
+    cut = rng.randrange(len(content) + 1)
+    path.write_bytes(rng.choice([b"", content[:cut], content[:cut] + bytes(len(content) - cut), content[:-1]]))
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int):
+    """A file system of that size; skips where none can be mounted."""
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or os.getuid() != 0, reason="needs to mount a small file system")
+def test_a_disk_that_fills_up(kind, undisturbed, tmp_path):
+    disk, rng = tmp_path / "disk", random.Random(DISKS)
+    with small_disk(disk, 24_000):
+        KINDS[kind](disk)
+        for _ in range(DISKS):
+            filler = disk / "filler"
+            fill(filler, leave=rng.choice([4_096, 40_000, 150_000]))
+            process = start(disk)
+            _, errors = process.communicate(timeout=280)
+            assert "Traceback" not in errors
+            last = errors.strip().splitlines()[-1]
+            assert process.returncode == 0 or last.startswith("error: "), errors
+            filler.unlink()
+        finish(disk)
+        check(disk, undisturbed)
+
+
+def fill(path: Path, leave: int) -> None:
+    """Take all of the file system's space but some bytes."""
+    free = shutil.disk_usage(path.parent).free
+    with path.open("wb") as file:
+        file.write(bytes(max(0, free - leave)))

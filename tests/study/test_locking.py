@@ -1,0 +1,172 @@
+"""Who uses a study's folder: nothing is deleted under a process that runs it, nothing is locked through a link."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from autoprog_search.errors import StudyError
+from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic
+from autoprog_search.study.engines.local import run_study
+from autoprog_search.study.locking import in_use, out_of_use
+from autoprog_search.study.profile import shared_profile, sub_networks
+from autoprog_search.study.store import Job, create_study, delete_study, list_studies, open_study
+from tests.tiny import CPU, TINY, cli_here, command, environment, tiny_config, tiny_data, without_measuring
+
+FULL = "methods={full: {seeds: 1}}"
+HOLDER = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+PROFILES = [b"", b"{", b'{"cpu, 1 thread(s)": {}}', b"[1]", b'{"cpu": {"seconds": [[2, 4, NaN]]}}', b"\xff"]
+
+
+def test_a_study_in_use_is_not_deleted(tmp_path):
+    study = create_study(tmp_path, tiny_config(FULL))
+    with in_use(study.folder), pytest.raises(StudyError, match=r"a process is running it \(it holds .running/"):
+        delete_study(study)
+    assert list_studies(tmp_path) == ["tiny"]
+    delete_study(study)
+    assert not study.folder.exists()
+
+
+def test_a_trial_that_another_process_runs_is_not_deleted(tmp_path):
+    """Such as NNI's trial processes, which are no workers of ours."""
+    study = create_study(tmp_path, tiny_config(FULL))
+    lock = study.lock_path(Job("full", 0, 0))
+    lock.parent.mkdir(parents=True)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(StudyError, match=r"trials/full-s0-t0/\.lock"):
+            delete_study(study)
+    finally:
+        holder.kill()
+        holder.wait()
+    delete_study(study)  # the system has freed it
+
+
+def test_a_study_that_was_deleted_is_not_begun(tmp_path):
+    study = create_study(tmp_path, tiny_config(FULL))
+    delete_study(study)
+    with pytest.raises(StudyError, match="no study any more"), in_use(study.folder):
+        pass
+    assert not study.folder.exists()
+
+
+def test_what_is_broken_can_be_deleted(tmp_path):
+    for number, damage in enumerate(
+        [
+            lambda folder: (folder / "study.yaml").write_text("name: ["),
+            lambda folder: (folder / "study.yaml").write_bytes(b"\xff\xfe"),
+            lambda folder: (folder / "study.yaml").write_text("methods: {full+../../x: {}}"),
+            lambda folder: (folder / "study.db").write_bytes(b"no database" * 999),
+            lambda folder: (folder / "study.db").unlink(),
+        ]
+    ):
+        study = create_study(tmp_path, tiny_config(FULL, name=f"s{number}"))
+        damage(study.folder)
+        done = cli_here("--root", tmp_path, "study", "delete", study.name, "--yes", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert not study.folder.exists()
+
+
+def test_a_study_is_deleted_though_its_storage_does_not_answer(tmp_path, caplog):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    study = create_study(tmp_path, tiny_config(FULL).model_copy(update={"storage": url}))
+    (tmp_path / "shared.db").write_bytes(b"no database" * 999)
+    delete_study(open_study(tmp_path, "tiny"))
+    assert not study.folder.exists()
+    assert "its trials stay where they are stored" in caplog.text
+
+
+def test_locks_are_not_taken_through_links(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "x.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(StudyError, match="is a symbolic link"):
+        file_lock(tmp_path / "x.lock")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/.create.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(StudyError, match="is a symbolic link"), out_of_use(tmp_path / "study"):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_what_a_killed_write_left_is_swept_up(tmp_path):
+    write_atomic(tmp_path / "results.csv", b"1")
+    (tmp_path / f".results.csv.a7x{TEMPORARY}").write_bytes(b"half")
+    (tmp_path / ".hidden").write_bytes(b"the user's own")
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "results.csv"]
+
+
+@pytest.mark.parametrize("content", PROFILES)
+def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
+    config = tiny_config(FULL, "space.stages=2")
+    study = without_measuring(create_study(tmp_path, config))
+    made_up = json.loads((study.folder / "profile.json").read_text())
+    (study.folder / "profile.json").write_bytes(content)
+    with caplog.at_level(logging.WARNING, "autoprog_search"):
+        profile = shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False)
+    assert "step times are measured again" in caplog.text
+    assert list(profile.seconds) == sub_networks(config)
+    assert json.loads((study.folder / "profile.json").read_text()) != made_up
+    caplog.clear()
+    assert shared_profile(study, tiny_data(config), CPU, should_stop=lambda: True) == profile
+    assert not caplog.records
+
+
+def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(tmp_path):
+    create_study(tmp_path, tiny_config("methods={full: {seeds: 2}, linear: {seeds: 2}}", "recipe.epochs=12"))
+    study = without_measuring(open_study(tmp_path, "tiny"))
+    process = subprocess.Popen(
+        command("--root", tmp_path, "study", "run", "tiny", "--workers", "2", "--device", "cpu"),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    held = study.folder / ".running"
+    deadline = time.monotonic() + 120
+    while len(workers := [int(path.name.split("-")[0]) for path in held.glob("*.lock")]) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(next(pid for pid in workers if pid != process.pid), signal.SIGKILL)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert "died (SIGKILL" in errors
+    assert {trial.state.name for trial in study.trials().values()} == {"COMPLETE"}
+    assert (study.folder / "results.csv").exists()
+    assert not list(study.folder.glob("trials/*/checkpoint*"))
+    delete_study(study)  # the killed worker's lock is free
+
+
+def test_a_run_that_fails_leaves_the_table_of_what_it_has(tmp_path):
+    study = create_study(tmp_path, tiny_config(FULL))
+    (study.folder / "trials").write_text("a file where trials should lie")
+    done = cli_here("--root", tmp_path, "study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert (study.folder / "results.csv").exists()
+
+
+def test_a_study_that_was_edited_is_not_run(tmp_path):
+    done = cli_here("--root", tmp_path, "study", "create", "tiny", "--config", TINY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "tiny/study.yaml"
+    path.write_text(path.read_text().replace("lr: 0.003", "lr: 0.002"))
+    with pytest.raises(StudyError, match=r"recipe\.lr was 0\.003, is 0\.002"):
+        run_study(open_study(tmp_path, "tiny"), workers=1, device="cpu")
