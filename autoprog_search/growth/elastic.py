@@ -17,7 +17,7 @@ from torch import nn
 from torch.func import functional_call
 
 from autoprog_search.cost import ModelCost
-from autoprog_search.errors import GrowthError
+from autoprog_search.errors import AutoProgError, GrowthError
 from autoprog_search.growth.adapters import (
     TrainOutput,
     adapter_of,
@@ -30,10 +30,11 @@ from autoprog_search.growth.adapters import (
     stacks_of,
 )
 from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, random_path, share_depths
-from autoprog_search.growth.create import create_timm_model
+from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
+from autoprog_search.growth.weights import one_line
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -128,6 +129,7 @@ class ElasticModel(nn.Module):
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
+        self._described = type(model).__name__
         self.model = model
         self.sub_network = self.full
         self._active: ActiveSet = self.chain[self.full.depth]
@@ -161,6 +163,7 @@ class ElasticModel(nn.Module):
             side = "above" if space.depth > blocks else "below"
             raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
         elastic = cls(model, depths=space.depths, operator=operator, chain=chain)
+        elastic._described = described(space)
         if (elastic.full, elastic.patch_size) != (space.full, space.patch_size):
             raise GrowthError(
                 f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
@@ -184,8 +187,16 @@ class ElasticModel(nn.Module):
 
     @cached_property
     def cost(self) -> ModelCost:
-        """FLOPs of its sub-networks, in closed form."""
-        return measure_cost(self, self._adapter, self._shares)
+        """FLOPs of its sub-networks, in closed form.
+
+        Raises:
+            GrowthError: the model cannot run.
+        """
+        try:
+            return measure_cost(self, self._adapter, self._shares)
+        # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
+        except Exception as error:  # noqa: BLE001
+            raise GrowthError(f"model: {self._described} cannot run ({one_line(error)})") from None
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -373,5 +384,22 @@ def cost_of(space: GrowthSpace, num_classes: int = 1000) -> ModelCost:
     Raises:
         GrowthError: as `ElasticModel.from_space`.
     """
-    with torch.device("meta"):
-        return ElasticModel.from_space(space, num_classes=num_classes, in_chans=space.in_chans or 3).cost
+    in_chans = space.model_args.get("in_chans") or 3
+    try:
+        with torch.device("meta"):
+            return ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).cost
+    except AutoProgError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what an odd argument breaks depends on the model's own lines
+        raise GrowthError(f"model: {described(space)} cannot be made elastic ({one_line(error)})") from None
+
+
+def check_elastic(space: GrowthSpace) -> ModelCost:
+    """Whether a growth space's model exists, can be built, is elastic, and runs at the space's sizes.
+
+    Nothing is trained and no memory taken: a second at most.
+
+    Raises:
+        GrowthError: it does not, with the reason in one line.
+    """
+    return cost_of(space)
