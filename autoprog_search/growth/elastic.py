@@ -6,7 +6,7 @@ same model switching its active set, and `elastic.model.state_dict()` is always 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -18,10 +18,12 @@ from torch.func import functional_call
 
 from autoprog_search.cost import ModelCost
 from autoprog_search.errors import AutoProgError, GrowthError
+from autoprog_search.growth.active_blocks import ActiveBlocks, Forward
 from autoprog_search.growth.adapters import (
     TrainOutput,
     adapter_of,
     drop_path_rate_of,
+    family_of,
     full_size,
     make_drop_paths_adjustable,
     patch_size_of,
@@ -37,36 +39,6 @@ from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_sta
 from autoprog_search.growth.weights import one_line
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-
-
-class ActiveBlocks(nn.ModuleList):
-    """A container of blocks of which only the active ones run; names and order are those of timm's own.
-
-    Called or iterated over (timm's families do one or the other), it gives the active blocks; `children()`, indices and
-    `state_dict()` give all. No `nn.Sequential`: of one, timm's gradient checkpointing would run all children.
-    """
-
-    active: ActiveSet
-    faded: dict[int, float]  # share of blocks that are fading in
-
-    def __init__(self, blocks: Iterable[nn.Module]) -> None:
-        super().__init__(blocks)
-        self.active = tuple(range(len(self)))
-        self.faded = {}
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        blocks = list(self._modules.values())
-        running = [(index, block) for index in self.active if (block := blocks[index]) is not None]
-        # Whatever iterates over them only calls them: a function will do.
-        return iter(
-            [partial(_fading, b, self.faded[i]) if i in self.faded else b for i, b in running]  # type: ignore[misc]
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the active blocks, one after the other."""
-        for block in self:
-            x = block(x)
-        return x
 
 
 class ElasticModel(nn.Module):
@@ -172,6 +144,14 @@ class ElasticModel(nn.Module):
         elastic.check_resolution(space.patches[0])
         return elastic
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the entry of its family, which may hold functions that do not pickle; it is looked up again.
+        return {name: value for name, value in self.__dict__.items() if name != "_adapter"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._adapter = family_of(self.model)
+
     def no_weight_decay(self) -> set[str]:
         """Parameters that timm's optimiser factory shall not decay, when it is given this model and not `model`."""
         names: Iterable[str] = getattr(self.model, "no_weight_decay", set)()
@@ -219,12 +199,26 @@ class ElasticModel(nn.Module):
         In train mode some models give more: a distilled model whose `distilled_training` is set a pair, VOLO with its
         auxiliary head `DenseLogits`.
         """
+        own = self._adapter.train_forward if self.training else None
+        return self._run_on(images, Forward(self.model, own) if own is not None else self.model)
+
+    def forward_intermediates(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """timm's method of that name, of the sub-network that runs: blocks count among those that are active.
+
+        Args:
+            images: as `forward` takes them.
+            args, kwargs: timm's: `indices`, `norm`, `intermediates_only`, ...
+        """
+
+        def features(model: nn.Module, resized: torch.Tensor) -> Any:
+            return model.forward_intermediates(resized, *args, **kwargs)  # type: ignore[operator]
+
+        return self._run_on(images, Forward(self.model, features))
+
+    def _run_on(self, images: torch.Tensor, run: nn.Module) -> Any:
         if images.shape[-1] != self.resolution:
             size = (self.resolution, self.resolution)
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=self.antialias)
-        run: nn.Module = self.model
-        if self.training and self._adapter.train_forward is not None:
-            run = _Forward(self.model, self._adapter.train_forward)
         if self._adapter.resolution == "resampled" and self.sub_network.patches != self.full.patches:
             name = "pos_embed" if run is self.model else "model.pos_embed"
             position = resampled_position(self.model, self.sub_network.grid)
@@ -278,13 +272,29 @@ class ElasticModel(nn.Module):
             container.active = tuple(index - inside.start for index in active if index in inside)
 
     def _containers(self) -> Iterator[tuple[ActiveBlocks, range]]:
-        """What holds the blocks, and which of all blocks each one holds."""
+        """What holds the blocks, and which of all blocks each one holds.
+
+        Raises:
+            GrowthError: some are gone.
+        """
+        containers = [self._container(path) for stack in self._adapter.stacks for path in stack.paths]
+        if (left := sum(container.size for container in containers)) != self.full.depth:
+            raise GrowthError(
+                f"model: {left} of its {self.full.depth} blocks are left (prune_intermediate_layers takes them out); "
+                "prune a copy of it instead"
+            )
         offset = 0
-        for path in (path for stack in self._adapter.stacks for path in stack.paths):
+        for container in containers:
+            yield container, range(offset, offset + container.size)
+            offset += container.size
+
+    def _container(self, path: str) -> ActiveBlocks:
+        try:
             container = self.model.get_submodule(path)
-            assert isinstance(container, ActiveBlocks)
-            yield container, range(offset, offset + len(container))
-            offset += len(container)
+        except AttributeError:
+            return ActiveBlocks(())
+        assert isinstance(container, ActiveBlocks)
+        return container
 
     def grow(
         self,
@@ -361,21 +371,6 @@ class ElasticModel(nn.Module):
         if depth not in self.chain:
             raise GrowthError(f"depth: {depth} is not among this model's levels {sorted(self.chain)}")
         return self.chain[depth]
-
-
-def _fading(block: nn.Module, share: float, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    return x + share * (block(x, *args, **kwargs) - x)
-
-
-class _Forward(nn.Module):
-    """A model with another forward pass, as a module, so that `functional_call` can exchange its parameters."""
-
-    def __init__(self, model: nn.Module, function: Callable[[nn.Module, torch.Tensor], TrainOutput]) -> None:
-        super().__init__()
-        self.model, self.function = model, function
-
-    def forward(self, images: torch.Tensor) -> TrainOutput:
-        return self.function(self.model, images)
 
 
 def cost_of(space: GrowthSpace, num_classes: int = 1000) -> ModelCost:
