@@ -16,7 +16,7 @@ from timm.models import load_state_dict
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-CLASSIFIERS = ("head", "aux_head", "fc", "classifier")
+CLASSIFIERS = ("head", "head_dist", "aux_head", "fc", "classifier")
 OF_PRETRAINING = ("mask_token", "lm_head", "decoder")  # what masked image models need besides, and leave in their files
 
 
@@ -41,21 +41,26 @@ def check_readable(path: Path) -> None:
         raise ValueError(f"{path} holds no weights: there is no tensor in it")
 
 
-def create_with_weights(create: Callable[..., nn.Module], path: Path, num_classes: int) -> nn.Module:
-    """A timm model with the weights of a file. A classifier for other classes is left fresh.
+def create_with_weights(
+    create: Callable[..., nn.Module], path: Path, num_classes: int, *, with_classifier: bool = False
+) -> nn.Module:
+    """A timm model with the weights of a file.
 
     Args:
         create: `timm.create_model` with all but the arguments that say where weights come from.
+        with_classifier: whether the file must have one for these classes; else it is left fresh where it has not.
 
     Raises:
-        ValueError: parts of the model are missing in the file, or it is of a larger one.
+        ValueError: parts of the model are missing in the file, or it has others besides.
         Exception: whatever timm and torch raise where shapes do not fit.
     """
     overlay = {"file": str(path), "num_classes": num_classes, "label_offset": 0}
     with _watching() as (missing, left_over):
         model = create(pretrained=True, pretrained_cfg_overlay=overlay)
-    if missing:
-        raise ValueError(f"it has no {missing[0]}")
+    needed = [name for name in missing if with_classifier or not _of_a_classifier(name)]
+    if needed:
+        whose = f" for {num_classes} classes" if _of_a_classifier(needed[0]) else ""
+        raise ValueError(f"it has no {needed[0]}{whose}")
     if left_over:
         raise ValueError(f"it has {left_over[0]} besides")
     return model
@@ -63,7 +68,7 @@ def create_with_weights(create: Callable[..., nn.Module], path: Path, num_classe
 
 @contextmanager
 def _watching() -> Iterator[tuple[list[str], list[str]]]:
-    """What was missing in what a model built meanwhile was loaded from, and what was left over; classifiers apart."""
+    """What was missing in what a model built meanwhile was loaded from, and what was left over."""
     missing: list[str] = []
     left_over: list[str] = []
     hooks: dict[int, list[Any]] = {}
@@ -74,13 +79,15 @@ def _watching() -> Iterator[tuple[list[str], list[str]]]:
             return
         roots.append(module)
         for name, own in module.state_dict().items():
-            if name.startswith(CLASSIFIERS) and name in state and state[name].shape != own.shape:
+            if _of_a_classifier(name) and name in state and state[name].shape != own.shape:
                 del state[name]
 
     def note(module: nn.Module, keys: Any) -> None:
         if module in roots:
-            missing.extend(name for name in keys.missing_keys if not name.startswith(CLASSIFIERS))
-            left_over.extend(name for name in keys.unexpected_keys if not name.startswith(CLASSIFIERS + OF_PRETRAINING))
+            missing.extend(keys.missing_keys)
+            left_over.extend(
+                name for name in keys.unexpected_keys if not (_of_a_classifier(name) or name.startswith(OF_PRETRAINING))
+            )
             keys.missing_keys.clear()  # torch would raise for what is left here, in many lines
             keys.unexpected_keys.clear()
 
@@ -96,3 +103,7 @@ def _watching() -> Iterator[tuple[list[str], list[str]]]:
         watching.remove()
         for hook in (hook for pair in hooks.values() for hook in pair):
             hook.remove()
+
+
+def _of_a_classifier(name: str) -> bool:
+    return name.split(".")[0] in CLASSIFIERS
