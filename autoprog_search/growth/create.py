@@ -24,10 +24,13 @@ from autoprog_search.growth.adapters import adapter_of
 from autoprog_search.growth.weights import check_readable, create_with_weights, one_line
 from autoprog_search.space import GrowthSpace
 
-MOST_TENSORS = 3_000  # in a model, some 200 blocks, which take seconds to build; timm's deepest have 48, and 800 tensors
+MOST_TENSORS = (
+    3_000  # in a model, some 200 blocks, which take seconds to build; timm's deepest have 48, and 800 tensors
+)
 MOST_PARAMETERS = 10**11  # where only the cost is wanted; timm's largest model has 6e9
 LARGEST_ARGUMENT = 10**6  # of the model's numbers; timm makes lists as long as the depth before any parameter
 COPIES = 3  # of the weights in memory: the network's and its two EMAs'
+_found_to_fit: set[str] = set()  # models that this process has judged; a study's trials build the same one again
 WEIGHTS_FROM = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")
 
 
@@ -48,12 +51,17 @@ def create_timm_model(
     _check_arguments(space)
     own = {"num_classes": num_classes, "drop_path_rate": drop_path_rate}
     arguments = {"in_chans": in_chans, **space.model_args, **own}
-    meta = torch.empty(0).device.type == "meta"
-    with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(None if meta else _memory()):
-        model = _create(space, arguments)
+    if torch.empty(0).device.type == "meta":  # only its cost is wanted
+        with _bounded(None):
+            model = _create(space, arguments)
+        adapter_of(model)
+        return model
+    if (key := f"{space.model} {arguments}") not in _found_to_fit:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(_memory()):
+            adapter_of(_create(space, arguments))
+        _found_to_fit.add(key)
+    model = _create(space, arguments, Path(checkpoint).expanduser() if checkpoint else None)
     adapter_of(model)
-    if not meta:
-        model = _create(space, arguments, Path(checkpoint).expanduser() if checkpoint else None)
     if space.pos_embed == "sincos" and not checkpoint:
         _set_sincos(model)
     return model
@@ -161,8 +169,6 @@ def _memory() -> int:
 @torch.no_grad()
 def _set_sincos(model: nn.Module) -> None:
     position: nn.Parameter = model.pos_embed  # type: ignore[assignment]
-    if position.device.type == "meta":
-        return  # only its cost is wanted
     grid: tuple[int, int] = model.patch_embed.grid_size  # type: ignore[union-attr, assignment]
     table = build_sincos2d_pos_embed(list(grid), dim=position.shape[-1])
     position[:, position.shape[1] - table.shape[0] :] = table  # class tokens keep timm's

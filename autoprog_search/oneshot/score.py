@@ -194,9 +194,7 @@ def checked_estimates(context: StageContext, rule: ScoreRule) -> tuple[Estimate,
     return tuple(sorted(estimates, key=lambda estimate: places[estimate.sub_network]))
 
 
-def _check_number(
-    estimate: Estimate, field: str, value: object, *, least: float = -inf, above: float = -inf
-) -> None:
+def _check_number(estimate: Estimate, field: str, value: object, *, least: float = -inf, above: float = -inf) -> None:
     if not _finite(value) or value < least or value <= above:  # type: ignore[operator]
         right = "0 or more" if least == 0 else "above 0" if above == 0 else "a finite number"
         raise EstimateError(f"estimate of {estimate.sub_network}, {field}: {value!r} cannot be; it is {right}")

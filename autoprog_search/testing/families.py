@@ -189,7 +189,7 @@ class FamilyCase:
         torch.save(elastic, saved)
         saved.seek(0)
         # What this very test has written a line above is safe to read with its code.
-        copies = [pickle.loads(pickle.dumps(elastic)), torch.load(saved, weights_only=False), deepcopy(elastic)]  # noqa: S301
+        copies = [pickle.loads(pickle.dumps(elastic)), torch.load(saved, weights_only=False), deepcopy(elastic)]
         for copy in copies:
             assert copy.state_dict().keys() == elastic.state_dict().keys()
             own = {parameter.data_ptr() for parameter in elastic.parameters()}
@@ -235,7 +235,7 @@ class FamilyCase:
             return
         elastic.activate(SubNetwork(sorted(elastic.chain)[len(elastic.chain) // 2], elastic.full.patches))
         plain, x = cut_to(model, elastic), images(elastic)
-        networks = (FeatureGetterNet(plain, out_indices=[0]), FeatureGetterNet(elastic.model, out_indices=[0]))
+        networks = (FeatureGetterNet(plain, (0,)), FeatureGetterNet(elastic.model, (0,)))
         with torch.inference_mode():
             equal(networks[1](x), networks[0](x))
         assert len(list(networks[1].parameters())) == len(list(networks[0].parameters()))

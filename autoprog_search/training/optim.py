@@ -61,7 +61,7 @@ def _check_name(opt: str) -> None:
     *before, name = opt.lower().split("_")  # timm reads the last part, and `lookahead` before it
     known = list_optimizers()
     if name not in known or before not in ([], ["lookahead"]):
-        near = difflib.get_close_matches(opt.lower(), known)
+        near = difflib.get_close_matches(opt.lower(), map(str, known))
         right = f"nearest: {', '.join(near)}" if near else "timm.optim.list_optimizers() lists what it has"
         raise ConfigError(f"recipe.opt: timm has no optimiser {opt!r}; {right}")
     info = get_optimizer_info(name)

@@ -1,4 +1,4 @@
-"""Weights in every format that timm reads: each file is a real timm model's state, renamed back to the original's names.
+"""Weights in every format that timm reads: each file is a real timm model's state, renamed back to the original's.
 
 The reference is timm's own loading of the same file, parameter by parameter.
 """
@@ -197,9 +197,7 @@ def test_weights_of_something_else_are_refused_in_one_line(tmp_path, made, chang
     state = source(name or "vit_tiny_patch16_224", arguments, num_classes=num_classes, **made).state_dict()
     torch.save(change(dict(state)), tmp_path / "w.pt")
     with pytest.raises(GrowthError, match=r"init_checkpoint: .*does not fit vit_tiny_patch16_224") as caught:
-        create_timm_model(
-            space("vit_tiny_patch16_224", SMALL), num_classes=5, checkpoint=str(tmp_path / "w.pt")
-        )
+        create_timm_model(space("vit_tiny_patch16_224", SMALL), num_classes=5, checkpoint=str(tmp_path / "w.pt"))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -212,7 +210,9 @@ class Opens:
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".npz", ""])
-@pytest.mark.parametrize("content", ["empty", "zeros", "text", "list", "tensor", "no tensors", "code", "cut off", "folder"])
+@pytest.mark.parametrize(
+    "content", ["empty", "zeros", "text", "list", "tensor", "no tensors", "code", "cut off", "folder"]
+)
 def test_what_holds_no_weights_is_one_line(tmp_path, monkeypatch, content, suffix):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / f"w{suffix}"

@@ -334,7 +334,10 @@ def test_an_offer_of_no_numbers_fails_the_trial_with_one_line(change, words):
 def test_an_offer_without_estimates_or_levels_says_so():
     study = optuna.create_study(sampler=AutoProgSampler(seed=0))
     context = context_choosing(SubNetwork(6, 16))
-    for changed, words in ((replace(context, estimates=None), "9 candidates and 0"), (replace(context, depths=(1, 2)), "6 is none")):
+    for changed, words in (
+        (replace(context, estimates=None), "9 candidates and 0"),
+        (replace(context, depths=(1, 2)), "6 is none"),
+    ):
         trial = study.ask()
         study.sampler.offer(trial.number, changed)
         with pytest.raises(EstimateError, match=words):
