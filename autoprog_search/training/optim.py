@@ -39,14 +39,16 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     _check_arguments(recipe)
     try:
         _try_out(recipe, recipe.opt_args, model)
-        return _made(recipe, recipe.opt_args, model)
+        return _made(recipe, recipe.scaled_lr, recipe.opt_args, model)
     except Exception as error:  # noqa: BLE001 - every optimiser raises its own, some at their first step only
         raise ConfigError(_what_is_wrong(recipe, model, error)) from None
 
 
-def _made(recipe: Recipe, own: Mapping[str, Any], trained: nn.Module | list[nn.Parameter]) -> torch.optim.Optimizer:
+def _made(
+    recipe: Recipe, lr: float, own: Mapping[str, Any], trained: nn.Module | list[nn.Parameter]
+) -> torch.optim.Optimizer:
     fused = {"fused": True} if recipe.opt in FUSED else {}
-    arguments = {"lr": recipe.scaled_lr, "weight_decay": recipe.weight_decay, **fused, **own}
+    arguments = {"lr": lr, "weight_decay": recipe.weight_decay, **fused, **own}
     optimizer = create_optimizer_v2(trained, opt=recipe.opt, **arguments)
     inner = getattr(optimizer, "_base_optimizer", optimizer)  # lookahead's
     if isinstance(inner, kron.Kron):
@@ -95,7 +97,7 @@ def _try_out(recipe: Recipe, own: Mapping[str, Any], model: nn.Module) -> None:
     """
     device = next(model.parameters()).device
     first, second = (nn.Parameter(torch.ones(shape, device=device)) for shape in ((4, 3), (3,)))
-    optimizer = _made(recipe, own, [first, second])
+    optimizer = _made(recipe, 1e-3, own, [first, second])  # a run whose own rate is too high fails as a run
     for learning in ((first,), (first, second), (first,)):
         for parameter in learning:
             parameter.grad = torch.full_like(parameter, 0.1)
