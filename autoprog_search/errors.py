@@ -28,6 +28,10 @@ class ConfigError(AutoProgError):
     """A recipe, a growth setting or a study configuration with a wrong field."""
 
 
+class EstimateError(AutoProgError):
+    """One-shot estimates that no choice can be made from."""
+
+
 class MissingExtraError(AutoProgError, ImportError):
     """An optional part of the package whose dependencies are not installed."""
 

@@ -101,9 +101,9 @@ def show(
 
 
 def _cost_of(space: GrowthSpace) -> ModelCost:
-    from autoprog_search.growth.elastic import cost_of  # last: it waits for torch, and wrong options should not
+    from autoprog_search.growth.elastic import check_elastic  # last: it waits for torch, and wrong options should not
 
-    return cost_of(space)
+    return check_elastic(space)
 
 
 def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None) -> list[dict[str, Any]]:
@@ -171,11 +171,19 @@ def _echo_prediction(runs: Sequence[PlannedRun], resources: Resources, epochs: i
 @space.command("validate")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def validate(files: tuple[str, ...]) -> None:
-    """Check growth spaces in YAML files; the first wrong field ends with exit code 2."""
+    """Check growth spaces in YAML files, and that their models exist and can be elastic.
+
+    The first wrong field ends with exit code 2.
+    """
+    from autoprog_search.errors import GrowthError
     from autoprog_search.space import GrowthSpace
 
     for file in files:
         checked = GrowthSpace.load(file)
+        try:
+            _cost_of(checked)
+        except GrowthError as error:
+            raise GrowthError(f"{file}: {error}") from None
         click.echo(f"{file}: {checked.count():,} schedules over {len(checked.sub_networks)} sub-networks")
 
 

@@ -62,6 +62,14 @@ class Stack:
     drops: bool = True
 
 
+def _as_it_is(model: nn.Module) -> None:
+    pass
+
+
+def _nothing_against(model: nn.Module) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class FamilyAdapter:
     """One timm family.
@@ -89,8 +97,8 @@ class FamilyAdapter:
     residual_ends: tuple[str, ...] = RESIDUAL_ENDS
     drop_paths: tuple[str, ...] = ("drop_path1", "drop_path2")
     drop_rule: Literal["linear", "constant"] = "linear"
-    prepare: Callable[[nn.Module], None] = lambda model: None
-    refusal: Callable[[nn.Module], str] = lambda model: ""
+    prepare: Callable[[nn.Module], None] = _as_it_is
+    refusal: Callable[[nn.Module], str] = _nothing_against
     train_forward: Callable[[nn.Module, torch.Tensor], TrainOutput] | None = None
 
     def drop_path_rates(self, rate: float, depth: int) -> list[float]:
@@ -242,11 +250,7 @@ def adapter_of(model: nn.Module) -> FamilyAdapter:
         GrowthError: an unknown family, other blocks than the family's plain ones, or something else that growth would
             break.
     """
-    name = type(model).__name__
-    adapter = next((a for a in ADAPTERS.values() if isinstance(model, a.family)), None)
-    if adapter is None:
-        known = ", ".join(a.family.__name__ for a in ADAPTERS.values())
-        raise GrowthError(f"model: {name} cannot be made elastic, growth/adapters.py has no entry for it ({known})")
+    name, adapter = type(model).__name__, family_of(model)
     for stack, blocks in zip(adapter.stacks, stacks_of(adapter, model), strict=True):
         other = next((b for b in blocks if type(b) is not stack.block), None)
         if other is not None:
@@ -257,6 +261,19 @@ def adapter_of(model: nn.Module) -> FamilyAdapter:
         raise GrowthError(f"model: {name} runs at one resolution only; create it with dynamic_img_size=True")
     if reason := adapter.refusal(model):
         raise GrowthError(f"model: {name} {reason}")
+    return adapter
+
+
+def family_of(model: nn.Module) -> FamilyAdapter:
+    """The entry of a timm model's family, whether or not this model can be made elastic.
+
+    Raises:
+        GrowthError: there is none.
+    """
+    adapter = next((a for a in ADAPTERS.values() if isinstance(model, a.family)), None)
+    if adapter is None:
+        name, known = type(model).__name__, ", ".join(a.family.__name__ for a in ADAPTERS.values())
+        raise GrowthError(f"model: {name} cannot be made elastic, growth/adapters.py has no entry for it ({known})")
     return adapter
 
 

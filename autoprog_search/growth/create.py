@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from timm.layers import build_sincos2d_pos_embed
-from timm.models import load_state_dict
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.adapters import adapter_of
+from autoprog_search.growth.weights import check_readable, create_with_weights, one_line
 from autoprog_search.space import GrowthSpace
+
+MOST_TENSORS = (
+    3_000  # in a model, some 200 blocks, which take seconds to build; timm's deepest have 48, and 800 tensors
+)
+MOST_PARAMETERS = 10**11  # where only the cost is wanted; timm's largest model has 6e9
+LARGEST_ARGUMENT = 10**6  # of the model's numbers; timm makes lists as long as the depth before any parameter
+COPIES = 3  # of the weights in memory: the network's and its two EMAs'
+_found_to_fit: set[str] = set()  # models that this process has judged; a study's trials build the same one again
+WEIGHTS_FROM = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path")
 
 
 def create_timm_model(
@@ -22,63 +40,135 @@ def create_timm_model(
     """The plain timm model of a growth space, at full size.
 
     Args:
-        checkpoint: file of weights to start from. A classifier for other classes and an input layer for other channels
-            are left fresh or adapted, positions of another image size are resampled, all by timm.
+        checkpoint: file of weights to start from, in any format that timm's filter for the model reads. A classifier
+            for other classes and an input layer for other channels are left fresh or adapted, positions of another
+            image size are resampled, all by timm.
 
     Raises:
-        GrowthError: timm does not know the model or its arguments, it cannot be made elastic, or the weights are not of
-            this model.
+        GrowthError: timm does not know the model or its arguments, it cannot be made elastic, it does not fit in this
+            machine's memory, or the weights are not of this model.
     """
-    if not timm.is_model(space.model):
-        raise GrowthError(f"model: timm has no {space.model!r}; timm.list_models() lists what it has")
-    arguments = {"in_chans": in_chans, **space.model_args, "num_classes": num_classes, "drop_path_rate": drop_path_rate}
-    weights: set[str] = set()
-    if checkpoint:
-        overlay, weights = _overlay(space.model, Path(checkpoint).expanduser())
-        arguments |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
-    try:
-        try:
-            model: nn.Module = timm.create_model(space.model, dynamic_img_size=True, **arguments)
-        except TypeError as error:
-            if "dynamic_img_size" not in str(error):
-                raise
-            model = timm.create_model(space.model, **arguments)  # the family takes other sizes another way, or not
-    except (TypeError, AssertionError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise GrowthError(f"model: timm cannot build an elastic {space.model} ({reason})") from None
-    except RuntimeError as error:  # load_state_dict's many lines
-        reason = " ".join(str(error).split())[:200]
-        what = f"init_checkpoint: {checkpoint} does not fit" if checkpoint else "model: timm cannot build an elastic"
-        raise GrowthError(f"{what} {space.model}: {reason}") from None
+    _check_arguments(space)
+    own = {"num_classes": num_classes, "drop_path_rate": drop_path_rate}
+    arguments = {"in_chans": in_chans, **space.model_args, **own}
+    if torch.empty(0).device.type == "meta":  # only its cost is wanted
+        with _bounded(None):
+            model = _create(space, arguments)
+        adapter_of(model)
+        return model
+    if (key := f"{space.model} {arguments}") not in _found_to_fit:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(_memory()):
+            adapter_of(_create(space, arguments))
+        _found_to_fit.add(key)
+    model = _create(space, arguments, Path(checkpoint).expanduser() if checkpoint else None)
     adapter_of(model)
-    # Where a classifier is left out, timm asks for no key in particular; weights of something else would pass unseen.
-    missing = [name for name in model.state_dict() if name not in weights and not name.startswith(("head", "aux_head"))]
-    if checkpoint and missing:
-        raise GrowthError(f"init_checkpoint: {checkpoint} does not fit {space.model}: it has no {missing[0]}")
     if space.pos_embed == "sincos" and not checkpoint:
         _set_sincos(model)
     return model
 
 
-def _overlay(name: str, path: Path) -> tuple[dict[str, Any], set[str]]:
-    """What timm must know of a file of weights (where it is, how many classes its classifier has), and its keys."""
+def described(space: GrowthSpace) -> str:
+    """A space's model and its arguments, for an error message."""
+    return f"{space.model} with {str(space.model_args)[:200]}" if space.model_args else space.model
+
+
+def nearest_models(name: str) -> str:
+    """What timm has of like name, for an error message."""
+    near = difflib.get_close_matches(name, timm.list_models(), n=3)
+    return f"nearest: {', '.join(near)}" if near else "timm.list_models() lists what it has"
+
+
+def _check_arguments(space: GrowthSpace) -> None:
+    if not timm.is_model(space.model):
+        raise GrowthError(f"model: timm has no {space.model!r}; {nearest_models(space.model)}")
+    for name in WEIGHTS_FROM:
+        if name in space.model_args:
+            raise GrowthError(f"model_args.{name}: weights to start from are given as recipe.init_checkpoint")
+    for name, value in _numbers(space.model_args, "model_args"):
+        if not abs(value) <= LARGEST_ARGUMENT:  # so that NaN is refused
+            raise GrowthError(f"{name}: {value!r} is beyond any model; give at most {LARGEST_ARGUMENT:,}")
+
+
+def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers(item, name)
+    elif isinstance(value, int | float):
+        yield name, value
+
+
+def _create(space: GrowthSpace, arguments: dict[str, Any], weights: Path | None = None) -> nn.Module:
+    if weights is not None:
+        try:
+            check_readable(weights)
+        except ValueError as error:
+            raise GrowthError(f"init_checkpoint: {error}") from None
     try:
-        state = load_state_dict(str(path), weights_only=True)
-    except FileNotFoundError:
-        raise GrowthError(f"init_checkpoint: there is no file {path}") from None
-    except Exception as error:  # noqa: BLE001 - pickle, zip and safetensors each raise their own
-        raise GrowthError(f"init_checkpoint: {path} holds no weights: {' '.join(str(error).split())[:200]}") from None
-    cfg = timm.get_pretrained_cfg(name)
-    classifier = (cfg.classifier if cfg is not None else None) or "head"
-    weight = state.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
-    return {"file": str(path), "num_classes": len(weight) if weight is not None else 0}, set(state)
+        try:
+            return _built(space.model, {"dynamic_img_size": True, **arguments}, weights)
+        except TypeError as error:
+            if "dynamic_img_size" not in str(error):
+                raise
+            return _built(space.model, arguments, weights)  # the family takes other sizes another way, or not at all
+    except GrowthError:
+        raise
+    # timm checks few of its arguments: what is wrong with them shows as whatever the model's own lines raise on them.
+    except Exception as error:  # noqa: BLE001
+        if weights is not None:
+            raise GrowthError(f"init_checkpoint: {weights} does not fit {space.model}: {one_line(error)}") from None
+        raise GrowthError(f"model: timm cannot build {described(space)} ({one_line(error)})") from None
+
+
+def _built(name: str, arguments: dict[str, Any], weights: Path | None) -> nn.Module:
+    create = partial(timm.create_model, name, **arguments)
+    return create_with_weights(create, weights, arguments["num_classes"]) if weights is not None else create()
+
+
+@contextmanager
+def _bounded(memory: int | None) -> Iterator[None]:
+    """End the building of a model that is beyond all bounds, before it has taken the time and the memory.
+
+    Args:
+        memory: bytes that it may fill; None: it needs none.
+
+    Raises:
+        GrowthError: the model is too large.
+    """
+    numbers = tensors = 0
+
+    def count(module: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+        nonlocal numbers, tensors
+        if tensor is None:
+            return
+        numbers, tensors = numbers + tensor.numel(), tensors + 1
+        if tensors > MOST_TENSORS:
+            raise GrowthError(f"model: it has more than {MOST_TENSORS:,} parameter tensors; make it less deep")
+        if numbers > MOST_PARAMETERS:
+            raise GrowthError(f"model: it has more than {MOST_PARAMETERS:.0e} parameters; make it smaller")
+        if memory is not None and 4 * COPIES * numbers > memory:
+            raise GrowthError(
+                f"model: {COPIES} copies (network, two EMAs) of its more than {numbers:.2g} parameters take over "
+                f"{4 * COPIES * numbers / 1e9:.3g} GB, this machine has {memory / 1e9:.3g} GB; make it smaller"
+            )
+
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @torch.no_grad()
 def _set_sincos(model: nn.Module) -> None:
     position: nn.Parameter = model.pos_embed  # type: ignore[assignment]
-    if position.device.type == "meta":
-        return  # only its cost is wanted
     grid: tuple[int, int] = model.patch_embed.grid_size  # type: ignore[union-attr, assignment]
     table = build_sincos2d_pos_embed(list(grid), dim=position.shape[-1])
     position[:, position.shape[1] - table.shape[0] :] = table  # class tokens keep timm's

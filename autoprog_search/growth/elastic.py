@@ -6,7 +6,7 @@ same model switching its active set, and `elastic.model.state_dict()` is always 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -17,11 +17,13 @@ from torch import nn
 from torch.func import functional_call
 
 from autoprog_search.cost import ModelCost
-from autoprog_search.errors import GrowthError
+from autoprog_search.errors import AutoProgError, GrowthError
+from autoprog_search.growth.active_blocks import ActiveBlocks, Forward
 from autoprog_search.growth.adapters import (
     TrainOutput,
     adapter_of,
     drop_path_rate_of,
+    family_of,
     full_size,
     make_drop_paths_adjustable,
     patch_size_of,
@@ -30,42 +32,13 @@ from autoprog_search.growth.adapters import (
     stacks_of,
 )
 from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, random_path, share_depths
-from autoprog_search.growth.create import create_timm_model
+from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
+from autoprog_search.growth.weights import one_line
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-
-
-class ActiveBlocks(nn.ModuleList):
-    """A container of blocks of which only the active ones run; names and order are those of timm's own.
-
-    Called or iterated over (timm's families do one or the other), it gives the active blocks; `children()`, indices and
-    `state_dict()` give all. No `nn.Sequential`: of one, timm's gradient checkpointing would run all children.
-    """
-
-    active: ActiveSet
-    faded: dict[int, float]  # share of blocks that are fading in
-
-    def __init__(self, blocks: Iterable[nn.Module]) -> None:
-        super().__init__(blocks)
-        self.active = tuple(range(len(self)))
-        self.faded = {}
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        blocks = list(self._modules.values())
-        running = [(index, block) for index in self.active if (block := blocks[index]) is not None]
-        # Whatever iterates over them only calls them: a function will do.
-        return iter(
-            [partial(_fading, b, self.faded[i]) if i in self.faded else b for i, b in running]  # type: ignore[misc]
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the active blocks, one after the other."""
-        for block in self:
-            x = block(x)
-        return x
 
 
 class ElasticModel(nn.Module):
@@ -128,6 +101,7 @@ class ElasticModel(nn.Module):
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
+        self._described = type(model).__name__
         self.model = model
         self.sub_network = self.full
         self._active: ActiveSet = self.chain[self.full.depth]
@@ -161,6 +135,7 @@ class ElasticModel(nn.Module):
             side = "above" if space.depth > blocks else "below"
             raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
         elastic = cls(model, depths=space.depths, operator=operator, chain=chain)
+        elastic._described = described(space)
         if (elastic.full, elastic.patch_size) != (space.full, space.patch_size):
             raise GrowthError(
                 f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
@@ -168,6 +143,14 @@ class ElasticModel(nn.Module):
             )
         elastic.check_resolution(space.patches[0])
         return elastic
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the entry of its family, which may hold functions that do not pickle; it is looked up again.
+        return {name: value for name, value in self.__dict__.items() if name != "_adapter"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._adapter = family_of(self.model)
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that timm's optimiser factory shall not decay, when it is given this model and not `model`."""
@@ -184,8 +167,16 @@ class ElasticModel(nn.Module):
 
     @cached_property
     def cost(self) -> ModelCost:
-        """FLOPs of its sub-networks, in closed form."""
-        return measure_cost(self, self._adapter, self._shares)
+        """FLOPs of its sub-networks, in closed form.
+
+        Raises:
+            GrowthError: the model cannot run.
+        """
+        try:
+            return measure_cost(self, self._adapter, self._shares)
+        # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
+        except Exception as error:  # noqa: BLE001
+            raise GrowthError(f"model: {self._described} cannot run ({one_line(error)})") from None
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -208,12 +199,26 @@ class ElasticModel(nn.Module):
         In train mode some models give more: a distilled model whose `distilled_training` is set a pair, VOLO with its
         auxiliary head `DenseLogits`.
         """
+        own = self._adapter.train_forward if self.training else None
+        return self._run_on(images, Forward(self.model, own) if own is not None else self.model)
+
+    def forward_intermediates(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """timm's method of that name, of the sub-network that runs: blocks count among those that are active.
+
+        Args:
+            images: as `forward` takes them.
+            args, kwargs: timm's: `indices`, `norm`, `intermediates_only`, ...
+        """
+
+        def features(model: nn.Module, resized: torch.Tensor) -> Any:
+            return model.forward_intermediates(resized, *args, **kwargs)  # type: ignore[operator]
+
+        return self._run_on(images, Forward(self.model, features))
+
+    def _run_on(self, images: torch.Tensor, run: nn.Module) -> Any:
         if images.shape[-1] != self.resolution:
             size = (self.resolution, self.resolution)
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=self.antialias)
-        run: nn.Module = self.model
-        if self.training and self._adapter.train_forward is not None:
-            run = _Forward(self.model, self._adapter.train_forward)
         if self._adapter.resolution == "resampled" and self.sub_network.patches != self.full.patches:
             name = "pos_embed" if run is self.model else "model.pos_embed"
             position = resampled_position(self.model, self.sub_network.grid)
@@ -267,13 +272,29 @@ class ElasticModel(nn.Module):
             container.active = tuple(index - inside.start for index in active if index in inside)
 
     def _containers(self) -> Iterator[tuple[ActiveBlocks, range]]:
-        """What holds the blocks, and which of all blocks each one holds."""
+        """What holds the blocks, and which of all blocks each one holds.
+
+        Raises:
+            GrowthError: some are gone.
+        """
+        containers = [self._container(path) for stack in self._adapter.stacks for path in stack.paths]
+        if (left := sum(container.size for container in containers)) != self.full.depth:
+            raise GrowthError(
+                f"model: {left} of its {self.full.depth} blocks are left (prune_intermediate_layers takes them out); "
+                "prune a copy of it instead"
+            )
         offset = 0
-        for path in (path for stack in self._adapter.stacks for path in stack.paths):
+        for container in containers:
+            yield container, range(offset, offset + container.size)
+            offset += container.size
+
+    def _container(self, path: str) -> ActiveBlocks:
+        try:
             container = self.model.get_submodule(path)
-            assert isinstance(container, ActiveBlocks)
-            yield container, range(offset, offset + len(container))
-            offset += len(container)
+        except AttributeError:
+            return ActiveBlocks(())
+        assert isinstance(container, ActiveBlocks)
+        return container
 
     def grow(
         self,
@@ -352,26 +373,28 @@ class ElasticModel(nn.Module):
         return self.chain[depth]
 
 
-def _fading(block: nn.Module, share: float, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    return x + share * (block(x, *args, **kwargs) - x)
-
-
-class _Forward(nn.Module):
-    """A model with another forward pass, as a module, so that `functional_call` can exchange its parameters."""
-
-    def __init__(self, model: nn.Module, function: Callable[[nn.Module, torch.Tensor], TrainOutput]) -> None:
-        super().__init__()
-        self.model, self.function = model, function
-
-    def forward(self, images: torch.Tensor) -> TrainOutput:
-        return self.function(self.model, images)
-
-
 def cost_of(space: GrowthSpace, num_classes: int = 1000) -> ModelCost:
     """FLOPs of a growth space's sub-networks, without memory for its parameters.
 
     Raises:
         GrowthError: as `ElasticModel.from_space`.
     """
-    with torch.device("meta"):
-        return ElasticModel.from_space(space, num_classes=num_classes, in_chans=space.in_chans or 3).cost
+    in_chans = space.model_args.get("in_chans") or 3
+    try:
+        with torch.device("meta"):
+            return ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).cost
+    except AutoProgError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what an odd argument breaks depends on the model's own lines
+        raise GrowthError(f"model: {described(space)} cannot be made elastic ({one_line(error)})") from None
+
+
+def check_elastic(space: GrowthSpace) -> ModelCost:
+    """Whether a growth space's model exists, can be built, is elastic, and runs at the space's sizes.
+
+    Nothing is trained and no memory taken: a second at most.
+
+    Raises:
+        GrowthError: it does not, with the reason in one line.
+    """
+    return cost_of(space)

@@ -18,6 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Choice, StageContext
+from autoprog_search.errors import EstimateError
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import LENGTHS, GrowthSpace, parameter_name
@@ -91,7 +92,11 @@ class AutoProgSampler(BaseSampler):
             self._offered[trial_number, context.stage] = context
 
     def decide(self, context: StageContext) -> Choice:
-        """The joint choice for a stage: a pure function of its estimates."""
+        """The joint choice for a stage: a pure function of its estimates.
+
+        Raises:
+            EstimateError: they are missing, or no numbers to compare.
+        """
         return choose(context, self.rule)
 
     def sample_independent(
@@ -104,6 +109,7 @@ class AutoProgSampler(BaseSampler):
 
         Raises:
             ValueError: the chosen level lies outside the range that was asked for.
+            EstimateError: as `decide`, or a candidate that is on none of the context's levels.
         """
         ours = parse_parameter(param_name)
         with self._lock:
@@ -111,8 +117,10 @@ class AutoProgSampler(BaseSampler):
         if ours is None or context is None:
             return self._base.sample_independent(study, trial, param_name, param_distribution)
         choice = self.decide(context).sub_network
-        level = context.depths.index(choice.depth) if ours.axis == "depth" else context.patches.index(choice.patches)
-        return checked(param_name, level, param_distribution)
+        own, levels = (choice.depth, context.depths) if ours.axis == "depth" else (choice.patches, context.patches)
+        if own not in levels:
+            raise EstimateError(f"candidate {choice}: {own} is none of the context's {ours.axis} levels {levels}")
+        return checked(param_name, levels.index(own), param_distribution)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The base sampler's, without our parameters."""

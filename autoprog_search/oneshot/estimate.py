@@ -111,7 +111,11 @@ def summarise(losses: torch.Tensor, paired: bool = False) -> list[tuple[float, f
     Args:
         paired: the errors of the differences to the candidate of the least mean instead, on the same images: smaller,
             for images that are hard for one are hard for all; its own is 0.
+
+    A single image has no spread: its losses are taken as they are.
     """
     count = losses.shape[1]
+    if count == 1:
+        return [(float(loss), 0.0) for loss in losses[:, 0]]
     spread = (losses - losses[losses.mean(dim=1).argmin()] if paired else losses).std(dim=1, correction=1)
     return [(float(m), float(s) / count**0.5) for m, s in zip(losses.mean(dim=1), spread, strict=True)]

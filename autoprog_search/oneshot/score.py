@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
+from numbers import Real
 from typing import Literal
 
 import numpy as np
 
 from autoprog_search.choosing import Choice, Estimate, StageContext
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, EstimateError
 
 TARGET_SLACK = 0.01  # relative to the target cost, within which candidates are equally good at reaching it
 TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candidate wins
@@ -43,15 +45,24 @@ class ScoreRule:
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ConfigError(f"score: {self.score!r} is unknown; there are {', '.join(SCORES)}")
+        for name in ("w", "w_scale", "w_default", "tie_se", "target_speedup"):
+            value, optional = getattr(self, name), name in ("w", "target_speedup")
+            if not (_finite(value) or (optional and value is None)):
+                raise ConfigError(f"{name}: {value!r} is no finite number{', nor None' if optional else ''}")
+        if self.tie_se < 0:
+            raise ConfigError(f"tie_se: {self.tie_se} is below 0; 0 takes each estimate as it is")
+        if self.target_speedup is not None and self.target_speedup <= 0:
+            raise ConfigError(f"target_speedup: {self.target_speedup} is not above 0; 2 is half of the full run's cost")
 
 
 def fit_weight(losses: Sequence[float], costs: Sequence[float]) -> float | None:
     """w = max(0, -a), with L ~ b * T^a fitted by least squares in log-log (the released code fits nonlinearly).
 
     Returns:
-        None where there are fewer than 3 distinct costs: through two points any trend is exact.
+        None where there are fewer than 3 distinct costs: through two points any trend is exact; or where a logarithm
+        is missing.
     """
-    if len({float(c) for c in costs}) < 3:
+    if len({float(c) for c in costs}) < 3 or not all(_finite(v) and v > 0 for v in (*losses, *costs)):
         return None
     slope = np.polynomial.polynomial.polyfit(np.log(costs), np.log(losses), 1)[1]
     return max(0.0, -float(slope))
@@ -119,23 +130,31 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
     """The candidate with the least score: a pure function of the estimates. A single candidate needs none.
 
     Where the run is to end at a target cost, the score decides between the candidates that still lead there.
+
+    Raises:
+        EstimateError: estimates that are missing, not of the candidates, or no numbers to compare.
     """
+    estimates = checked_estimates(context, rule)
     if len(context.candidates) == 1:
         return Choice(context.candidates[0])
-    estimates: Sequence[Estimate] = context.estimates or ()
-    assert estimates, "a score needs estimates"
     w, score = weight_of(context, rule), SCORES[rule.score]
     costs = np.array([e.cost for e in estimates], dtype=float)
-    measured = [e.decrease if score.decrease else e.loss for e in estimates]
-    assert None not in measured, "the run was told of another score"
-    scores = score.values(np.array(measured, dtype=float), costs, w)
+    measured = np.array([e.decrease if score.decrease else e.loss for e in estimates], dtype=float)
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        scores = score.values(measured, costs, w)
+        # A decrease is taken to be as uncertain as the loss that it ends at.
+        errors = np.abs(score.values(np.array([e.loss_se for e in estimates], dtype=float), costs, w))
+    for estimate, *values in zip(estimates, scores, errors, strict=True):
+        if not np.isfinite(values).all():
+            raise EstimateError(
+                f"estimate of {estimate.sub_network}: its score is beyond all numbers (cost {estimate.cost:g}, of at "
+                f"most {costs.max():g}, to the power of w = {w:g})"
+            )
     if rule.target_speedup is not None:
-        assert context.ends is not None, "a target needs to know where the run may end"
+        assert context.ends is not None  # checked above
         allowed = on_target(context.ends, 1 / rule.target_speedup)
         scores = np.array([score if i in allowed else np.inf for i, score in enumerate(scores)])
     best = int(scores.argmin())
-    # A decrease is taken to be as uncertain as the loss that it ends at.
-    errors = np.abs(score.values(np.array([e.loss_se for e in estimates]), costs, w))
     slack = np.maximum(TIE * abs(scores[best]), rule.tie_se * np.hypot(errors, errors[best]))
     tied = [i for i in range(len(scores)) if scores[i] - scores[best] <= slack[i]]
     winner = min(tied, key=lambda i: (costs[i], i))
@@ -144,3 +163,55 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
     comparable = len(others) and scores[winner]  # nothing is so many times above 0
     margin = float((others.min() - scores[winner]) / abs(scores[winner])) if comparable else None
     return Choice(estimates[winner].sub_network, w=w, margin=margin)
+
+
+def checked_estimates(context: StageContext, rule: ScoreRule) -> tuple[Estimate, ...]:
+    """The stage's estimates, in the order of its candidates; none where a single candidate came without.
+
+    Raises:
+        EstimateError: as `choose`.
+    """
+    candidates, estimates = context.candidates, context.estimates or ()
+    if not candidates:
+        raise EstimateError(f"candidates: stage {context.stage} has none; offer at least one")
+    if len(candidates) == 1 and not estimates:
+        return ()
+    if sorted(e.sub_network for e in estimates) != sorted(candidates):
+        raise EstimateError(
+            f"estimates: stage {context.stage} has {len(candidates)} candidates and {len(estimates)} estimates"
+            f"{', of others' if len(candidates) == len(estimates) else ''}; each candidate needs one of its own"
+        )
+    decreases = SCORES[rule.score].decrease is not None
+    for estimate in estimates:
+        _check_number(estimate, "loss", estimate.loss, least=0)
+        _check_number(estimate, "loss_se", estimate.loss_se, least=0)
+        _check_number(estimate, "cost", estimate.cost, above=0)
+        if decreases or estimate.decrease is not None:
+            _check_number(estimate, "decrease", estimate.decrease)
+    if rule.target_speedup is not None and len(candidates) > 1:
+        _check_ends(context)
+    places = {candidate: place for place, candidate in enumerate(candidates)}
+    return tuple(sorted(estimates, key=lambda estimate: places[estimate.sub_network]))
+
+
+def _check_number(estimate: Estimate, field: str, value: object, *, least: float = -inf, above: float = -inf) -> None:
+    if not _finite(value) or value < least or value <= above:  # type: ignore[operator]
+        right = "0 or more" if least == 0 else "above 0" if above == 0 else "a finite number"
+        raise EstimateError(f"estimate of {estimate.sub_network}, {field}: {value!r} cannot be; it is {right}")
+
+
+def _check_ends(context: StageContext) -> None:
+    if context.ends is None or len(context.ends) != len(context.candidates):
+        given = "none" if context.ends is None else f"{len(context.ends)}"
+        raise EstimateError(
+            f"ends: a target_speedup needs the costs that the run may end at, one tuple for each of stage "
+            f"{context.stage}'s {len(context.candidates)} candidates; got {given}"
+        )
+    for candidate, reachable in zip(context.candidates, context.ends, strict=True):
+        wrong = next((end for end in reachable if not _finite(end)), None)
+        if not reachable or wrong is not None:
+            raise EstimateError(f"ends of {candidate}: {wrong!r} cannot be; give finite shares of the full run's cost")
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, Real) and isfinite(value)

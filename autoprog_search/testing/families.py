@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from timm.models._features import FeatureGetterNet
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -176,6 +180,89 @@ class FamilyCase:
         elastic.eval()
         with torch.inference_mode():
             torch.testing.assert_close(again(images(elastic)), elastic(images(elastic)))
+
+    def test_a_copy_computes_and_grows_the_same(self, elastic: ElasticModel) -> None:
+        """By pickle, `torch.save` and `copy.deepcopy`, as a sub-network in the middle of fading in."""
+        elastic.activate(schedule(elastic)[0])
+        elastic.fade(elastic.active[-1:], 0.5)
+        saved = BytesIO()
+        torch.save(elastic, saved)
+        saved.seek(0)
+        # What this very test has written a line above is safe to read with its code.
+        copies = [pickle.loads(pickle.dumps(elastic)), torch.load(saved, weights_only=False), deepcopy(elastic)]
+        for copy in copies:
+            assert copy.state_dict().keys() == elastic.state_dict().keys()
+            own = {parameter.data_ptr() for parameter in elastic.parameters()}
+            assert not own & {parameter.data_ptr() for parameter in copy.parameters()}
+        for step in range(2):
+            outputs = []
+            for network in (elastic, *copies):
+                network.eval()
+                with torch.inference_mode():
+                    outputs.append(logits_of(network(images(network))))
+                if step == 0:
+                    torch.manual_seed(0)
+                    network.grow(network.full, "rand_init")
+            assert all(torch.equal(outputs[0], other) for other in outputs[1:])
+
+    def test_features_are_those_of_the_sub_network(self, build: Callable[..., nn.Module]) -> None:
+        """timm's intermediate features, against timm's of a model that has the active blocks alone."""
+        model = shaken(build()).eval()
+        elastic = ElasticModel(deepcopy(model)).eval()
+        if not hasattr(model, "forward_intermediates"):
+            return
+        for sub_network in schedule(elastic):
+            dynamic = elastic._adapter.resolution == "dynamic"  # timm's own cannot run at another resolution else
+            elastic.activate(sub_network if dynamic else SubNetwork(sub_network.depth, elastic.full.patches))
+            plain, x = cut_to(model, elastic), images(elastic, batch=1)
+            with torch.inference_mode():
+                taken = plain.forward_intermediates(x, intermediates_only=True)  # type: ignore[operator]
+                for indices in (None, 1, len(taken), [0, -1]):
+                    for options in ({"norm": True}, {"stop_early": True, "intermediates_only": True}):
+                        theirs = plain.forward_intermediates(x, indices, **options)  # type: ignore[operator]
+                        equal(elastic.model.forward_intermediates(x, indices, **options), theirs)  # type: ignore[operator]
+                        equal(elastic.forward_intermediates(x, indices, **options), theirs)
+                if hasattr(model, "get_intermediate_layers"):
+                    for n in (1, len(taken), [0]):
+                        theirs = plain.get_intermediate_layers(x, n, norm=True)  # type: ignore[operator]
+                        equal(elastic.model.get_intermediate_layers(x, n, norm=True), theirs)  # type: ignore[operator]
+
+    def test_pruned_to_a_layers_features(self, build: Callable[..., nn.Module]) -> None:
+        """timm's own way to cut a model down to its features; the elastic model then says that it is one no more."""
+        model = shaken(build()).eval()
+        elastic = ElasticModel(deepcopy(model)).eval()
+        if not hasattr(model, "prune_intermediate_layers"):
+            return
+        elastic.activate(SubNetwork(sorted(elastic.chain)[len(elastic.chain) // 2], elastic.full.patches))
+        plain, x = cut_to(model, elastic), images(elastic)
+        networks = (FeatureGetterNet(plain, (0,)), FeatureGetterNet(elastic.model, (0,)))
+        with torch.inference_mode():
+            equal(networks[1](x), networks[0](x))
+        assert len(list(networks[1].parameters())) == len(list(networks[0].parameters()))
+        with pytest.raises(GrowthError, match=r"blocks are left"):
+            elastic.activate(elastic.full)
+
+
+def cut_to(model: nn.Module, elastic: ElasticModel) -> nn.Module:
+    """A plain model's copy that has, of its blocks, those alone that run in the elastic one."""
+    plain, index = deepcopy(model), 0
+    for path in (path for stack in elastic._adapter.stacks for path in stack.paths):
+        container = plain.get_submodule(path)
+        blocks = [b for i, b in enumerate(container.children(), start=index) if i in elastic.active]
+        index += len(list(container.children()))
+        sequential = isinstance(container, nn.Sequential)
+        plain.set_submodule(path, nn.Sequential(*blocks) if sequential else nn.ModuleList(blocks))
+    return plain
+
+
+def equal(ours: Any, theirs: Any) -> None:
+    """Assert that nested sequences of tensors are the same, bit for bit."""
+    if isinstance(theirs, torch.Tensor):
+        assert torch.equal(ours, theirs)
+        return
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        equal(one, other)
 
 
 def entry_of(model: nn.Module) -> str:

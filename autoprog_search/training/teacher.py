@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -10,7 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.growth.create import nearest_models
 from autoprog_search.growth.flops import forward_flops
+from autoprog_search.growth.weights import check_readable, create_with_weights, one_line
 from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.tensor_data import ChannelStatistics
 from autoprog_search.training.transforms import channel_values, data_config_of
@@ -35,21 +38,14 @@ class Teacher(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(name):
-            raise ConfigError(f"recipe, teacher: timm has no {name!r}")
-        if checkpoint and not Path(checkpoint).expanduser().is_file():
-            raise ConfigError(f"recipe, teacher_checkpoint: there is no file {checkpoint}")
+            raise ConfigError(f"recipe, teacher: timm has no {name!r}; {nearest_models(name)}")
         cfg = timm.get_pretrained_cfg(name)
         if not checkpoint and cfg is not None and cfg.num_classes != num_classes:
             raise ConfigError(
                 f"recipe, teacher: timm's weights of {name} know {cfg.num_classes} classes, the data have "
                 f"{num_classes}; give recipe.teacher_checkpoint"
             )
-        arguments = {"checkpoint_path": str(Path(checkpoint).expanduser())} if checkpoint else {"pretrained": True}
-        try:
-            network = timm.create_model(name, num_classes=num_classes, in_chans=in_chans, **arguments)
-        except Exception as error:  # noqa: BLE001 - no network, a file that is no checkpoint, other classes: each its own
-            reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {reason}") from None
+        network = _network(name, checkpoint, num_classes, in_chans)
         self.network = network.eval().requires_grad_(False)
         own = data_config_of(name)
         self.side: int = own["input_size"][-1]
@@ -82,3 +78,21 @@ def build_teacher(
         raise ConfigError(f"recipe, teacher: {type(model).__name__} has no distillation token; take a distilled model")
     model.set_distilled_training(True)  # type: ignore[operator]
     return Teacher(recipe.teacher, recipe.teacher_checkpoint, normalisation, num_classes, in_chans)
+
+
+def _network(name: str, checkpoint: str, num_classes: int, in_chans: int) -> nn.Module:
+    create = partial(timm.create_model, name, num_classes=num_classes, in_chans=in_chans)
+    if not checkpoint:
+        try:
+            return create(pretrained=True)
+        except Exception as error:  # noqa: BLE001 - no network, no weights, a cache that is damaged: each its own
+            raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {one_line(error)}") from None
+    path = Path(checkpoint).expanduser()
+    try:
+        check_readable(path)
+    except ValueError as error:
+        raise ConfigError(f"recipe, teacher_checkpoint: {error}") from None
+    try:
+        return create_with_weights(create, path, num_classes, with_classifier=True)
+    except Exception as error:  # noqa: BLE001 - shapes, arguments: whatever timm and torch raise on them
+        raise ConfigError(f"recipe, teacher_checkpoint: {checkpoint} does not fit {name}: {one_line(error)}") from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from copy import deepcopy
+from dataclasses import replace
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -10,10 +13,12 @@ import timm
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
+from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3
 from torch import nn
 
 from autoprog_search.errors import GrowthError
+from autoprog_search.growth.adapters import ADAPTERS
 from autoprog_search.growth.chain import even_chain
 from autoprog_search.growth.create import create_timm_model
 from autoprog_search.growth.elastic import ActiveBlocks, ElasticModel
@@ -327,3 +332,70 @@ def test_sincos_positions_are_set_where_the_space_says_so():
     assert changed == ["pos_embed"]
     assert sincos.get_parameter("pos_embed").square().mean().item() == pytest.approx(0.5)  # sin² + cos² in pairs
     assert sincos.get_parameter("pos_embed").requires_grad
+
+
+# ── copies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _logits(elastic: ElasticModel) -> torch.Tensor:
+    with torch.inference_mode():
+        return elastic(images())
+
+
+def test_it_goes_to_a_spawned_process_and_back():
+    elastic = ElasticModel(tiny("deit"), depths=DEPTHS).eval()
+    elastic.activate(SubNetwork(3, 36))
+    with get_context("spawn").Pool(1) as pool:
+        there = pool.apply(_logits, (elastic,))
+    torch.testing.assert_close(there, _logits(elastic), atol=1e-6, rtol=0)
+
+
+def test_functions_of_a_plug_ins_entry_need_not_pickle(monkeypatch):
+    """The entry is looked up again where the copy is made."""
+    entry = replace(ADAPTERS["vit"], prepare=lambda model: None, refusal=lambda model: "")
+    monkeypatch.setitem(ADAPTERS, "vit", entry)
+    copy = pickle.loads(pickle.dumps(ElasticModel(tiny("deit"), depths=DEPTHS)))
+    assert copy._adapter is entry
+
+
+# ── the active blocks, to whoever counts in them ────────────────────────────────────────────────────────────────────
+
+
+def test_active_blocks_are_what_is_counted_and_all_blocks_what_is_named():
+    layers = [nn.Linear(2, 2) for _ in range(5)]
+    blocks = ActiveBlocks(layers)
+    blocks.active = (0, 2, 3)
+    assert len(blocks) == 3
+    assert [blocks[0], blocks[1], blocks[-1]] == [layers[0], layers[2], layers[3]]
+    assert list(blocks) == [layers[0], layers[2], layers[3]]
+    assert list(blocks[1:]) == list(blocks[-2:]) == [layers[2], layers[3]]
+    assert list(blocks[:0]) == []
+    with pytest.raises(IndexError):
+        blocks[3]
+    assert list(blocks.children()) == layers
+    assert blocks.size == 5
+    assert blocks.get_submodule("4") is layers[4]
+    assert len(blocks.state_dict()) == 10
+    blocks[1] = other = nn.Linear(2, 2)
+    assert list(blocks.children())[2] is other
+    x = torch.randn(4, 2)
+    blocks.faded = {3: 0.5}
+    torch.testing.assert_close(blocks[1:](x), 0.5 * other(x) + 0.5 * layers[3](other(x)))  # a part fades as the whole
+
+
+def test_features_at_another_resolution_are_of_the_resampled_positions():
+    """CaiT takes no other size by itself."""
+    elastic = ElasticModel(timm.create_model("cait_xxs24_224", **{**TINY, "depth": BLOCKS}), depths=DEPTHS).eval()
+    elastic.activate(SubNetwork(3, 16))
+    with torch.inference_mode():
+        last, features = elastic.forward_intermediates(images(24), indices=[0, -1])
+        assert [f.shape for f in features] == [(3, 16, 4, 4)] * 2
+        assert torch.equal(elastic.model.forward_head(last), elastic(images(24)))
+
+
+def test_layer_decay_still_sees_every_block():
+    elastic = ElasticModel(tiny("deit"), depths=DEPTHS)
+    elastic.activate(SubNetwork(2, 9))
+    groups = param_groups_layer_decay(elastic.model, layer_decay=0.5)
+    assert sum(len(group["params"]) for group in groups) == len(list(elastic.model.parameters()))
+    assert len({group["lr_scale"] for group in groups}) == BLOCKS + 2

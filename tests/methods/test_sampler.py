@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Container
+from dataclasses import replace
 from itertools import product
 from threading import Barrier
 from typing import Any
@@ -22,6 +23,7 @@ from optuna.testing.pytest_samplers import (
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Estimate, StageContext
+from autoprog_search.errors import EstimateError
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, parse_parameter
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
@@ -307,3 +309,36 @@ def test_our_parameters_are_known_by_name(name, stage, axis):
 )
 def test_other_names_are_not_ours(name):
     assert parse_parameter(name) is None
+
+
+# ── what cannot be chosen from ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"loss": float("nan")}, r"estimate of 4 blocks x 9 patches, loss: nan cannot be"),
+        ({"cost": 0.0}, r"estimate of 4 blocks x 9 patches, cost: 0\.0 cannot be"),
+    ],
+)
+def test_an_offer_of_no_numbers_fails_the_trial_with_one_line(change, words):
+    study = optuna.create_study(sampler=AutoProgSampler(seed=0))
+    context = context_choosing(SubNetwork(6, 16))
+    first, *others = context.estimates
+    trial = study.ask()
+    study.sampler.offer(trial.number, replace(context, estimates=(replace(first, **change), *others)))
+    with pytest.raises(EstimateError, match=words):
+        trial.suggest_int("stage1_depth_level", 0, 2)
+
+
+def test_an_offer_without_estimates_or_levels_says_so():
+    study = optuna.create_study(sampler=AutoProgSampler(seed=0))
+    context = context_choosing(SubNetwork(6, 16))
+    for changed, words in (
+        (replace(context, estimates=None), "9 candidates and 0"),
+        (replace(context, depths=(1, 2)), "6 is none"),
+    ):
+        trial = study.ask()
+        study.sampler.offer(trial.number, changed)
+        with pytest.raises(EstimateError, match=words):
+            trial.suggest_int("stage1_depth_level", 0, 2)

@@ -76,6 +76,51 @@ def test_a_teacher_that_cannot_be_had_is_one_line(overrides, words):
         tiny_trainer(config, levels(config, (0, 0), (1, 1)))
 
 
+def teacher_of(path: Path, num_classes: int = 10) -> Teacher:
+    return Teacher("deit3_small_patch16_224", str(path), ((0.5,), (0.5,)), num_classes, in_chans=1)
+
+
+def test_a_teachers_file_may_be_in_any_format_that_timm_reads(tmp_path):
+    """Original DeiT III: `model` around it, `gamma_1` instead of `ls1.gamma`."""
+    network = timm.create_model("deit3_small_patch16_224", num_classes=10, in_chans=1)
+    state = {
+        n.replace(".ls1.gamma", ".gamma_1").replace(".ls2.gamma", ".gamma_2"): v
+        for n, v in network.state_dict().items()
+    }
+    torch.save({"model": state}, tmp_path / "t.pt")
+    teacher = teacher_of(tmp_path / "t.pt").network.state_dict()
+    assert all(torch.equal(value, teacher[name]) for name, value in network.state_dict().items())
+    with pytest.raises(ConfigError, match=r"teacher_checkpoint: .* it has no head\.weight for 9 classes"):
+        teacher_of(tmp_path / "t.pt", num_classes=9)
+
+
+class Opens:
+    """What a pickle of it would call."""
+
+    def __reduce__(self):
+        return (open, ("touched-by-pickle", "w"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no weights"),
+        (b"\0" * 100, "holds no weights"),
+        ({"epoch": 3}, "holds no weights"),
+        ({"a": Opens()}, "holds no weights"),
+        ({"conv.weight": torch.zeros(3)}, "does not fit deit3_small_patch16_224: it has no "),
+    ],
+)
+def test_a_teachers_file_that_is_none_is_one_line(tmp_path, monkeypatch, content, words):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "t.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ConfigError, match=f"recipe, teacher_checkpoint: .*{words}") as caught:
+        teacher_of(path)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "touched-by-pickle").exists()
+
+
 def test_weights_without_a_teacher_are_refused():
     with pytest.raises(ConfigError, match="teacher_checkpoint: whose"):
         Recipe(teacher_checkpoint="w.pt")
