@@ -7,19 +7,20 @@ axis as an absolute list or as fractions of full size, and the stages. The last 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from functools import cached_property
-from itertools import combinations_with_replacement, pairwise, product
+from itertools import accumulate, combinations_with_replacement, pairwise, product
 from math import comb
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from autoprog_search.errors import ScheduleError, SpaceError
+from autoprog_search.errors import ScheduleError, SpaceError, shown, there_are
+from autoprog_search.fields import Options, Real, Settings, Text, Whole, read_fields
 from autoprog_search.files import read_yaml
 from autoprog_search.schedule import GrowthSchedule, SubNetwork, check_square, patches_at
+from autoprog_search.values import LARGEST
 
 if TYPE_CHECKING:
     from optuna.distributions import IntDistribution
@@ -35,8 +36,16 @@ PRESETS = Path(__file__).parent / "search_spaces"
 if not PRESETS.is_dir():  # a source checkout: the folder lies beside the package, in a wheel inside it
     PRESETS = Path(__file__).parent.parent / "search_spaces"
 
+# Bounds that no space should meet: what is computed for every sub-network or every stage stays quick.
+MOST_BLOCKS = 1000  # the deepest Transformers that were trained
+MOST_PIXELS = 16_384  # along a side
+MOST_LEVELS = 100  # of an axis
+MOST_STAGES = 300  # growth at every epoch of the longest recipe
+MOST_LENGTHS = 100  # choices of stage lengths
+MOST_ARGUMENT = 1_000_000  # in model_args, either sign: a width beyond it fills any memory
 
-class GrowthSpace(BaseModel):
+
+class GrowthSpace(Settings):
     """A timm model, its full size, the levels it may grow through, and the stages.
 
     Give each axis once: `depths` or `depth_fractions`; `patches`, `resolutions` or `resolution_fractions`. After
@@ -56,23 +65,23 @@ class GrowthSpace(BaseModel):
         recipe: name of the recipe that a study on this space uses unless told otherwise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    also: ClassVar[tuple[str, ...]] = ("depth_fractions", "resolutions", "resolution_fractions", "resolution_step")
 
-    name: str
-    description: str = ""
-    model: str
-    model_args: dict[str, Any] = Field(default_factory=dict)
+    name: Text
+    description: Text = ""
+    model: Text
+    model_args: Options = Field(default_factory=dict)
     pos_embed: Literal["timm", "sincos"] = "timm"
-    depth: int = Field(ge=1)
-    resolution: int = Field(ge=1)
-    patch_size: int = Field(ge=1)
-    depths: tuple[int, ...] = ()
-    patches: tuple[int, ...] = ()
-    stages: int = Field(default=4, ge=1)
-    stage_lengths: tuple[float, ...] = ()
-    stage_length_choices: tuple[tuple[float, ...], ...] = ()
+    depth: Whole = Field(ge=1, le=MOST_BLOCKS)
+    resolution: Whole = Field(ge=1, le=MOST_PIXELS)
+    patch_size: Whole = Field(ge=1, le=MOST_PIXELS)
+    depths: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
+    patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
+    stages: Whole = Field(default=4, ge=1, le=MOST_STAGES)
+    stage_lengths: tuple[Real, ...] = ()
+    stage_length_choices: tuple[tuple[Real, ...], ...] = Field(default=(), max_length=MOST_LENGTHS)
     equal_compute: bool = False
-    recipe: str = "imagenet_deit_100ep"
+    recipe: Text = "imagenet_deit_100ep"
 
     @model_validator(mode="before")
     @classmethod
@@ -82,9 +91,10 @@ class GrowthSpace(BaseModel):
         data = dict(data)
         # What is computed with below is checked here; pydantic checks the rest afterwards.
         for name in ("depth", "resolution", "patch_size", "resolution_step"):
-            _check_count(data, name)
-        for name in ("depths", "depth_fractions", "patches", "resolutions", "resolution_fractions", "stage_lengths"):
-            _check_numbers(data, name)
+            _read_count(data, name, MOST_BLOCKS if name == "depth" else MOST_PIXELS)
+        for name in ("depths", "depth_fractions", "patches", "resolutions", "resolution_fractions"):
+            _check_numbers(data, name, MOST_LEVELS)
+        _check_numbers(data, "stage_lengths", MOST_STAGES)
         _one_of(data, "depths", "depth_fractions")
         _one_of(data, "patches", "resolutions", "resolution_fractions")
         if fractions := data.pop("depth_fractions", None):
@@ -100,12 +110,20 @@ class GrowthSpace(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> GrowthSpace:
+        for name, value in self.model_args.items():
+            if isinstance(value, int | float) and abs(value) > MOST_ARGUMENT:
+                raise SpaceError(f"model_args, {name}: {value:g} is beyond {MOST_ARGUMENT:,}")
+        if self.model_args.get("depth", self.depth) != self.depth:
+            raise SpaceError(
+                f"model_args, depth: {shown(self.model_args['depth'])} is not the space's depth {self.depth}; "
+                "give the same twice"
+            )
         for n in self.patches:
             check_square(n)
         full_patches = patches_at(self.resolution, self.patch_size)
         for axis, levels, full in (("depths", self.depths, self.depth), ("patches", self.patches, full_patches)):
             if list(levels) != sorted(set(levels)) or not levels or levels[0] < 1:
-                raise SpaceError(f"{axis}: {list(levels)} are not ascending distinct numbers above 0")
+                raise SpaceError(f"{axis}: {shown(list(levels))} are not ascending distinct numbers above 0")
             if levels[-1] > full:
                 raise SpaceError(f"{axis}: {levels[-1]} is above {self.model}'s {full}")
             if levels[-1] != full:
@@ -132,17 +150,13 @@ class GrowthSpace(BaseModel):
         if path.suffix not in (".yaml", ".yml"):
             path = PRESETS / f"{name_or_path}.yaml"
             if name_or_path not in cls.presets():
-                known = ", ".join(cls.presets())
-                raise SpaceError(f"space: {name_or_path!r} is neither a preset ({known}) nor a .yaml file")
+                known = there_are(name_or_path, cls.presets())
+                raise SpaceError(f"space: {name_or_path!r} is neither a .yaml file nor a preset; {known}")
         data = read_yaml(path, SpaceError, "space: ")
         if not isinstance(data, dict):
             raise SpaceError(f"space: {path} is not a mapping of fields")
         try:
-            return cls.model_validate({"name": path.stem, **data})
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise SpaceError(f"space {path.stem}, {field}: {first['msg']}, got {first['input']!r}") from None
+            return read_fields(cls, {"name": path.stem, **data}, "", SpaceError)
         except (SpaceError, ScheduleError) as error:
             raise SpaceError(f"space {path.stem}, {error}") from None
 
@@ -180,9 +194,10 @@ class GrowthSpace(BaseModel):
             SpaceError: it is not one of them.
         """
         if sub_network.depth not in self.depths:
-            raise SpaceError(f"depth: {sub_network.depth} is not a level of {self.name}: {list(self.depths)}")
+            raise SpaceError(f"depth: {sub_network.depth} is not a level of {self.name}: {shown(list(self.depths))}")
         if sub_network.patches not in self.patches:
-            raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {list(self.patches)}")
+            given = shown(list(self.patches))
+            raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {given}")
         return self.depths.index(sub_network.depth), self.patches.index(sub_network.patches)
 
     # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────
@@ -208,9 +223,12 @@ class GrowthSpace(BaseModel):
         Raises:
             SpaceError: fewer epochs than stages would leave one empty.
         """
-        lengths = self.stage_lengths or (Fraction(1, self.stages),) * self.stages
-        # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
-        starts = [int(epochs * sum(lengths[:k]) + 1e-9) for k in range(self.stages)] + [epochs]
+        if self.stage_lengths:
+            # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
+            begun = accumulate(self.stage_lengths[:-1], initial=0.0)
+            starts = [*(int(epochs * share + 1e-9) for share in begun), epochs]
+        else:
+            starts = [k * epochs // self.stages for k in range(self.stages + 1)]
         parts = tuple(b - a for a, b in pairwise(starts))
         if min(parts) < 1:
             k = parts.index(min(parts)) + 1
@@ -294,7 +312,7 @@ def _check_lengths(name: str, lengths: Sequence[float], stages: int) -> None:
     if len(lengths) != stages:
         raise SpaceError(f"{name}: got {len(lengths)} for {stages} stages")
     if not (min(lengths) > 0 and abs(sum(lengths) - 1) <= 1e-6):  # so that NaN is refused
-        raise SpaceError(f"{name}: {list(lengths)} are not shares above 0 that sum to 1")
+        raise SpaceError(f"{name}: {shown(list(lengths))} are not shares above 0 that sum to 1")
 
 
 def _one_of(data: dict[str, Any], *names: str) -> None:
@@ -303,25 +321,29 @@ def _one_of(data: dict[str, Any], *names: str) -> None:
         raise SpaceError(f"{names[0]}: give exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}")
 
 
-def _check_count(data: dict[str, Any], name: str) -> None:
+def _read_count(data: dict[str, Any], name: str, most: int) -> None:
     value = data.get(name, 1)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SpaceError(f"{name}: {value!r} is not a whole number above 0")
+    if isinstance(value, float) and value.is_integer():
+        value = data[name] = int(value)  # 2e1
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise SpaceError(f"{name}: {shown(value)} is not a whole number above 0, up to {most:,}")
 
 
-def _check_numbers(data: dict[str, Any], name: str) -> None:
+def _check_numbers(data: dict[str, Any], name: str, most: int) -> None:
     values = data.get(name, [])
     numbers = isinstance(values, list | tuple) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) for v in values
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= LARGEST for v in values
     )
     if not numbers:
-        raise SpaceError(f"{name}: {values!r} is not a list of numbers")
+        raise SpaceError(f"{name}: {shown(values)} is not a list of numbers")
+    if len(values) > most:
+        raise SpaceError(f"{name}: got {len(values):,} numbers, more than {most:,}")
 
 
 def _scale(fractions: list[float], full: Any, step: int, axis: str) -> list[int]:
     """Fractions of full size, each rounded to the nearest multiple of `step`, halves up; 1 is full size itself."""
     if not all(0 < f <= 1 for f in fractions):
-        raise SpaceError(f"{axis}_fractions: {fractions!r} are not numbers above 0 and up to 1")
+        raise SpaceError(f"{axis}_fractions: {shown(fractions)} are not numbers above 0 and up to 1")
     if full is None:
         raise SpaceError(f"{axis}: missing; its fractions need it")
     return [full if f == 1 else max(step, int(f * full / step + 0.5) * step) for f in fractions]

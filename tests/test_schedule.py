@@ -93,7 +93,7 @@ MALFORMED = {
     "zero stages": ("stages: []", ["stages", "0"]),
     "stage a number": ("stages: [3]", ["stage 1", "3"]),
     "broken YAML": ("stages: [", ["cannot be read"]),
-    "impossible date": (stage("epochs: 2020-13-45, depth: 2, patches: 9"), ["cannot be read"]),
+    "impossible date": (stage("epochs: 2020-13-45, depth: 2, patches: 9"), ["stage 1, epochs", "2020-13-45"]),
     "a Python object": ("stages: !!python/object:os.system x", ["cannot be read"]),
     "unknown field": (stage("epochs: 1, depth: 2, patches: 9, width: 3"), ["stage 1", "width"]),
     "unknown fields of two types": (stage("epochs: 1, depth: 2, patches: 9, b: 3, 7: 1"), ["stage 1", "7 is unknown"]),

@@ -245,7 +245,7 @@ MALFORMED = {
     "a control character": ("\x00", ["cannot be read"]),
     "an unhashable key": ("? [1]\n: 2", ["cannot be read"]),
     "a Python object": ("model: !!python/object:os.system x", ["cannot be read"]),
-    "an impossible date": ("model: 2020-13-45", ["cannot be read"]),
+    "an impossible date": (small("depth") + "depth: 2020-13-45", ["depth", "2020-13-45"]),
     "unknown field": (small(bogus=1), ["bogus", "1"]),
     "no model": (small("model"), ["model", "required"]),
     "model a number": (small(model=3), ["model", "3"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, ScheduleError
-from autoprog_search.files import write_atomic
+from autoprog_search.files import write_atomic, write_yaml
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.checkpoint import export_weights
@@ -51,8 +51,6 @@ def train(
     Raises:
         AutoProgError: something of the input is wrong, or the run failed.
     """
-    import yaml
-
     from autoprog_search.study.run_trial import result_row, run_program
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device
@@ -109,7 +107,7 @@ def train(
     if out is not None and checkpoint is not None:
         ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
         export_weights(out / "weights.safetensors", result.weights)
-        write_atomic(out / "schedule.yaml", yaml.safe_dump(ran.to_dict(), sort_keys=False).encode())
+        write_yaml(out / "schedule.yaml", ran.to_dict())
         write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
         checkpoint.unlink(missing_ok=True)
     return row

@@ -16,14 +16,13 @@ from random import Random
 from typing import Literal
 
 import optuna
-import yaml
 from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import read_yaml, write_atomic
+from autoprog_search.files import read_yaml, write_yaml
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.training.randomness import derive
@@ -176,8 +175,7 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
         _create_trials(study)
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
+        write_yaml(folder / "study.yaml", config.model_dump(mode="json"))  # last: a study with this file is whole
     return study
 
 
