@@ -94,11 +94,15 @@ def read_fields(model: type[Model], data: Any, where: str, error: type[AutoProgE
     *parents, last = first["loc"] or ("",)
     place = ", ".join(filter(None, (where, ".".join(map(str, first["loc"])))))
     if first["type"] == "extra_forbidden":
-        known = there_are(str(last), fields_at(model, parents))
-        raise error(f"{place}: unknown field; {known}; got {shown(first['input'])}")
+        raise error(f"{place}: {unknown_field(str(last), fields_at(model, parents), first['input'])}")
     if first["type"] == "missing":
         raise error(f"{place}: missing; the field is required")
     raise error(f"{place}: {first['msg'].removeprefix('Value error, ')}, got {shown(first['input'])}")
+
+
+def unknown_field(name: str, known: Sequence[str], value: Any) -> str:
+    """What to say of a field that is none."""
+    return f"unknown field; {there_are(name, known)}; got {shown(value)}"
 
 
 def fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:

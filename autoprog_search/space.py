@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from autoprog_search.errors import ScheduleError, SpaceError, shown, there_are
-from autoprog_search.fields import Options, Real, Settings, Text, Whole, read_fields
+from autoprog_search.fields import Options, Real, Settings, Text, Whole, fields_at, read_fields, unknown_field
 from autoprog_search.files import read_yaml
 from autoprog_search.schedule import GrowthSchedule, SubNetwork, check_square, patches_at
 from autoprog_search.values import LARGEST
@@ -88,7 +88,10 @@ class GrowthSpace(Settings):
     def _resolve_levels(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        data = dict(data)
+        data, known = dict(data), fields_at(cls, ())
+        for name in data:  # first, since a field that is missing may be one that is misspelt
+            if name not in known:
+                raise SpaceError(f"{name}: {unknown_field(str(name), known, data[name])}")
         # What is computed with below is checked here; pydantic checks the rest afterwards.
         for name in ("depth", "resolution", "patch_size", "resolution_step"):
             _read_count(data, name, MOST_BLOCKS if name == "depth" else MOST_PIXELS)
@@ -151,7 +154,7 @@ class GrowthSpace(Settings):
             path = PRESETS / f"{name_or_path}.yaml"
             if name_or_path not in cls.presets():
                 known = there_are(name_or_path, cls.presets())
-                raise SpaceError(f"space: {name_or_path!r} is neither a .yaml file nor a preset; {known}")
+                raise SpaceError(f"space: {shown(name_or_path)} is neither a .yaml file nor a preset; {known}")
         data = read_yaml(path, SpaceError, "space: ")
         if not isinstance(data, dict):
             raise SpaceError(f"space: {path} is not a mapping of fields")
@@ -253,6 +256,16 @@ class GrowthSpace(Settings):
         ):
             yield (*zip(i, j, strict=True), last)
 
+    def numbered(self, place: int) -> Levels:
+        """The schedule at that place of `enumerate`, without the others."""
+        free, last = self.stages - 1, (len(self.depths) - 1, len(self.patches) - 1)
+        of_patches = comb(len(self.patches) + free - 1, free)
+        i, j = (
+            _multiset(len(levels), free, at)
+            for levels, at in zip((self.depths, self.patches), divmod(place, of_patches), strict=True)
+        )
+        return (*zip(i, j, strict=True), last)
+
     def sample(self, rng: Random) -> Levels:
         """A schedule drawn uniformly over *schedules*, not over the choices stage by stage.
 
@@ -295,6 +308,18 @@ class GrowthSpace(Settings):
             for k in range(1, self.stages)
             for axis, levels in zip(AXES, (self.depths, self.patches), strict=True)
         }
+
+
+def _multiset(levels: int, count: int, place: int) -> list[int]:
+    """`combinations_with_replacement(range(levels), count)` at that place."""
+    chosen: list[int] = []
+    level = 0
+    for left in reversed(range(count)):
+        while place >= (ways := comb(levels - level + left - 1, left)):  # on from here, with this level next
+            place -= ways
+            level += 1
+        chosen.append(level)
+    return chosen
 
 
 def parameter_name(stage: int, axis: str) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from autoprog_search.choosing import Choice, Estimate, StageContext
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, shown, there_are
 
 TARGET_SLACK = 0.01  # relative to the target cost, within which candidates are equally good at reaching it
 TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candidate wins
@@ -42,7 +42,7 @@ class ScoreRule:
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
-            raise ConfigError(f"score: {self.score!r} is unknown; there are {', '.join(SCORES)}")
+            raise ConfigError(f"score: {shown(self.score)} is unknown; {there_are(self.score, SCORES)}")
 
 
 def fit_weight(losses: Sequence[float], costs: Sequence[float]) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprog_search.choosing import Method
-from autoprog_search.errors import ConfigError, ScheduleError
+from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
 from autoprog_search.files import write_atomic, write_yaml
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.space import GrowthSpace
@@ -136,7 +136,8 @@ def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:
 
     known = {name: info.program for name, info in METHODS.items() if info.program is not None}
     if schedule not in known and schedule != "autoprog":
-        raise ConfigError(f"schedule: {schedule!r} is neither a file nor one of {', '.join([*known, 'autoprog'])}")
+        names = there_are(schedule, [*known, "autoprog"])
+        raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
     return known.get(schedule)
 
 

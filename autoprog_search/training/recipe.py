@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from autoprog_search.errors import ConfigError, there_are
+from autoprog_search.errors import ConfigError, shown, there_are
 from autoprog_search.fields import Model, Options, Real, Settings, Text, Whole, read_fields
 from autoprog_search.files import read_yaml
 from autoprog_search.oneshot.candidates import ForceGrowth
@@ -271,7 +271,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
         if name_or_path not in known:
             raise ConfigError(
-                f"recipe: {name_or_path!r} is neither a .yaml file nor a recipe; {there_are(name_or_path, known)}"
+                f"recipe: {shown(name_or_path)} is neither a .yaml file nor a recipe; {there_are(name_or_path, known)}"
             )
         path = RECIPES / f"{name_or_path}.yaml"
     data = read_yaml(path, ConfigError, "recipe: ")
