@@ -51,12 +51,15 @@ def read_yaml(path: Path, error: type[AutoProgError], what: str = "") -> Any:
         error: what to raise where the file cannot be read or is no YAML.
         what: begins its message.
     """
+    most = 4 * TEXT_LIMIT  # UTF-8 takes up to 4 bytes a character
     try:
         # Not blocking: opening a named pipe waits for somebody to write to it.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError("it is no file")
-            data = file.read(4 * TEXT_LIMIT + 1)  # UTF-8 takes up to 4 bytes a character
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"it has more than {most:,} bytes")
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as reason:
         raise error(f"{what}{path} cannot be read: byte {reason.start + 1} is no UTF-8 text") from None

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LARGEST = 10**18
 """The largest number anywhere, either sign: whole ones fit in 64 bits."""
 
-TEXT_LIMIT = 128 * 1024
-"""Characters of a file or a value: what Linux takes as an argument. The longest study.yaml of ours has 6,000."""
+TEXT_LIMIT = 64 * 1024
+"""Characters of a file or a value, read in a quarter of a second. The longest study.yaml of ours has 6,000."""
 
 SIZE_LIMIT = 4 * TEXT_LIMIT
 """Values and characters when every alias is written out."""
