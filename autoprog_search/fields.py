@@ -14,6 +14,9 @@ from autoprog_search.values import DEPTH_LIMIT, LARGEST, UNPRINTABLE
 TEXT_LENGTH = 4096
 """Characters of a name, a path or a description: Linux's longest path."""
 
+OPTION_DEPTH = DEPTH_LIMIT // 2
+"""Brackets within brackets of options, which stand within others themselves when they are stored."""
+
 
 class Settings(BaseModel):
     """A group of fields. Frozen; no others than these; every number finite.
@@ -52,8 +55,8 @@ def _check_options(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_option(value: Any, depth: int) -> None:
-    if depth > DEPTH_LIMIT:
-        raise ValueError(f"more than {DEPTH_LIMIT} brackets within brackets")
+    if depth > OPTION_DEPTH:
+        raise ValueError(f"more than {OPTION_DEPTH} brackets within brackets")
     if isinstance(value, Mapping):
         for name, part in value.items():
             if not isinstance(name, str):

@@ -39,6 +39,7 @@ def write_yaml(path: Path, data: Any) -> None:
     """Replace a file by plain data that `read_yaml` reads back the same.
 
     Raises:
+        ConfigError: they are more than `read_yaml` takes.
         StudyError: the folder cannot be written.
     """
     write_atomic(path, dump_yaml(data).encode())

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import StringIO
 from math import inf, nan
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from autoprog_search.errors import AutoProgError, shown
+from autoprog_search.errors import AutoProgError, ConfigError, shown
 
 if TYPE_CHECKING:
     from yaml import SafeDumper
@@ -240,10 +241,23 @@ def _refuse(event: Any, reason: str) -> NoReturn:
 
 
 def dump_yaml(data: Any) -> str:
-    """The YAML text of plain data, which `parse_yaml` reads back the same: text that looks like a number is quoted."""
+    """The YAML text of plain data, which `parse_yaml` reads back the same: text that looks like a number is quoted.
+
+    Raises:
+        ConfigError: it is longer than `parse_yaml` takes.
+    """
     import yaml
 
-    return yaml.dump(data, Dumper=_dumper(), sort_keys=False)
+    text = _Text()
+    yaml.dump(data, text, Dumper=_dumper(), sort_keys=False)
+    return text.getvalue()
+
+
+class _Text(StringIO):
+    def write(self, text: str) -> int:
+        if self.tell() + len(text) > TEXT_LIMIT:
+            raise ConfigError(f"settings: written out they take more than {TEXT_LIMIT:,} characters of YAML")
+        return super().write(text)
 
 
 @lru_cache(maxsize=1)

@@ -225,6 +225,15 @@ def test_what_is_written_is_read_back_the_same(data):
     assert repr(read(dump_yaml(data))) == repr(data)
 
 
+def test_what_could_not_be_read_back_is_not_written():
+    assert len(dump_yaml({"a": "x" * (TEXT_LIMIT - 4)})) == TEXT_LIMIT
+    began = time.process_time()
+    for data in ({"a": "x" * (TEXT_LIMIT - 3)}, [1] * TEXT_LIMIT, [[0.1] * 300 for _ in range(100)]):
+        with pytest.raises(ConfigError, match=r"settings: .* 65,536 characters"):
+            dump_yaml(data)
+    assert time.process_time() - began < 6
+
+
 def test_pyyaml_alone_would_not_read_it_back():
     """The control: text that looks like a number to us, and not to PyYAML's own writer."""
     assert read(yaml.safe_dump({"opt": "1e-6"})) == {"opt": 1e-6}

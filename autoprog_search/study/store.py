@@ -22,11 +22,12 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import read_yaml, write_yaml
+from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
+from autoprog_search.values import dump_yaml
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = [
     "minimize",
@@ -162,6 +163,7 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
         StudyError: it exists, or its folder cannot be written.
     """
     folder = root / check_name(config.name)
+    text = dump_yaml(config.model_dump(mode="json"))  # before anything is made: it may be too long
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -175,7 +177,7 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
         _create_trials(study)
-        write_yaml(folder / "study.yaml", config.model_dump(mode="json"))  # last: a study with this file is whole
+        write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
     return study
 
 
