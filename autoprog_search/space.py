@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from autoprog_search.errors import ScheduleError, SpaceError, shown, there_are
 from autoprog_search.fields import Options, Real, Settings, Text, Whole, fields_at, read_fields, unknown_field
 from autoprog_search.files import read_yaml
-from autoprog_search.schedule import GrowthSchedule, SubNetwork, check_square, patches_at
+from autoprog_search.schedule import MOST_EPOCHS, GrowthSchedule, SubNetwork, check_square, patches_at
 from autoprog_search.values import LARGEST
 
 if TYPE_CHECKING:
@@ -224,8 +224,10 @@ class GrowthSpace(Settings):
         """Whole epochs of each stage: stage k starts at floor((k-1)E/K), or at its share of E.
 
         Raises:
-            SpaceError: fewer epochs than stages would leave one empty.
+            SpaceError: fewer epochs than stages would leave one empty; or there are too many.
         """
+        if epochs > MOST_EPOCHS:
+            raise SpaceError(f"epochs: {shown(epochs)} is more than {MOST_EPOCHS:,}")
         if self.stage_lengths:
             # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
             begun = accumulate(self.stage_lengths[:-1], initial=0.0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import StringIO
@@ -158,7 +157,7 @@ class _Builder:
         self._grow(event, size)
         if len(self.open) - 1 + height > DEPTH_LIMIT:
             _refuse(event, f"more than {DEPTH_LIMIT} brackets within brackets")
-        self._put(event, deepcopy(value), height)  # a copy: what is set in one place stays there
+        self._put(event, _copy(value), height)  # a copy: what is set in one place stays there
 
     def _begin(self, event: Any, value: list[Any] | dict[str, Any]) -> None:
         _check_tag(event)
@@ -209,6 +208,13 @@ class _Builder:
         self.size += size
         if self.size > SIZE_LIMIT:
             _refuse(event, f"written out, its aliases come to more than {SIZE_LIMIT:,} characters")
+
+
+def _copy(value: Any) -> Any:
+    """As `copy.deepcopy`, several times as fast on plain data."""
+    if isinstance(value, dict):
+        return {name: _copy(part) for name, part in value.items()}
+    return [_copy(part) for part in value] if isinstance(value, list) else value
 
 
 def scalar(text: str) -> Any:

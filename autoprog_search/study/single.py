@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from autoprog_search.training.recipe import DataConfig
     from autoprog_search.training.state import Progress
 
+SEEDS = 2**32  # as many as NumPy's generators take
+
 
 def train(
     space: GrowthSpace | str,
@@ -59,6 +61,8 @@ def train(
     from autoprog_search.training.spec import RunSpec, steps_of_stages
     from autoprog_search.training.trainer import Trainer
 
+    if not 0 <= seed < SEEDS:
+        raise ConfigError(f"seed: {shown(seed)} is below 0 or above {SEEDS - 1:,}")
     space = GrowthSpace.load(space) if isinstance(space, str) else space
     recipe = recipe or load_recipe(space.recipe)
     growth = growth or GrowthSettings()

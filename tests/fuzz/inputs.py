@@ -308,11 +308,14 @@ def field_paths() -> tuple[str, ...]:
 def overrides(draw: DrawFn) -> str:
     """`field=value`, either of them mutated."""
     path = draw(st.sampled_from(field_paths()))
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 5)) == 0:
         path = draw(mutated_text(path))
     value = draw(
         st.one_of(
             st.sampled_from(NASTY),
+            st.sampled_from(
+                ("1", "2", "0.5", "5e-1", "true", "null", "[1]", "{}", "text", "own", "32", "[3, 6]", "raw")
+            ),
             st.integers(-(10**6), 10**6).map(str),
             st.floats().map(str),
             st.sampled_from(sorted(METHODS)).map(lambda name: f"{{{name!r}: {{trials: 3}}}}"),
