@@ -23,6 +23,7 @@ LAYERS = [
     ["files"],
     ["fields"],
     ["schedule"],
+    ["levels"],
     ["space", "cost"],
     ["choosing"],
     ["growth"],
