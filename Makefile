@@ -8,13 +8,16 @@ QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test lint faults bench evidence-quick docs-figures clean
+.PHONY: demo test fuzz faults lint bench evidence-quick docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
 
 test: $(VENV)/.installed-test  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz
 
 lint: $(VENV)/.installed-test  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -3,13 +3,25 @@
 `cli/` turns every `AutoProgError` into that line and its exit code, in one place; a traceback is for our own bugs.
 """
 
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
 from errno import ENOSPC
+from reprlib import Repr
+from typing import Any
+
+LINE = 400
+"""Characters of the longest message; from a longer one the middle is left out: the field stands first."""
 
 
 class AutoProgError(Exception):
-    """An error of the input or the environment, not of the program."""
+    """An error of the input or the environment, not of the program. Its message is one line, whatever it quotes."""
 
     exit_code = 2
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class SpaceError(AutoProgError):
@@ -70,3 +82,36 @@ def environment_error(error: BaseException) -> AutoProgError | None:
             "same command goes on"
         )
     return None
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and escape codes, cut to `LINE` characters."""
+    text = _cut(text, 4 * LINE)  # before every character is looked at: a file may have been quoted
+    text = re.sub(r"\s*[^\S ]\s*", " ", text).strip()  # a path may have two spaces, and keeps them
+    return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), LINE)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: 3 * length // 4 - 2]} … {text[-(length // 4) + 1 :]}"
+
+
+def shown(value: Any) -> str:
+    """A value in a message: its `repr`, with the middle of long ones left out."""
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+_short = Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+_short.maxlist = _short.maxtuple = _short.maxdict = 8
+
+
+def there_are(name: str, known: Iterable[str]) -> str:
+    """What to say after an unknown name: the nearest of the known ones first, then all of them."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(name[:LINE], names, n=1, cutoff=0.6)
+    return (f"did you mean {near[0]}? There are " if near else "there are ") + (", ".join(names) or "none")

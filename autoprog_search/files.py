@@ -1,13 +1,15 @@
-"""Files: written whole or not at all, whenever the process dies; locks; YAML read with one line for what is wrong."""
+"""Files: written whole or not at all, whenever the process dies; locks; read with one line for what is wrong."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprog_search.errors import AutoProgError, StudyError
+from autoprog_search.values import TEXT_LIMIT, dump_yaml, parse_yaml
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -68,16 +70,36 @@ def file_lock(path: Path) -> FileLock:
     return FileLock(path)
 
 
+def write_yaml(path: Path, data: Any) -> None:
+    """Replace a file by plain data that `read_yaml` reads back the same.
+
+    Raises:
+        ConfigError: they are more than `read_yaml` takes.
+        StudyError: the folder cannot be written.
+    """
+    write_atomic(path, dump_yaml(data).encode())
+
+
 def read_yaml(path: Path, error: type[AutoProgError], what: str = "") -> Any:
-    """What a YAML file holds.
+    """What a YAML file holds (`values.parse_yaml`).
 
     Args:
         error: what to raise where the file cannot be read or is no YAML.
         what: begins its message.
     """
-    import yaml
-
+    most = 4 * TEXT_LIMIT  # UTF-8 takes up to 4 bytes a character
     try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as reason:  # an impossible date is a ValueError to PyYAML
-        raise error(f"{what}{path} cannot be read: {' '.join(str(reason).split())}") from None
+        # Not blocking: opening a named pipe waits for somebody to write to it.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is no file")
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"it has more than {most:,} bytes")
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise error(f"{what}{path} cannot be read: byte {reason.start + 1} is no UTF-8 text") from None
+    except (OSError, ValueError) as reason:
+        problem = getattr(reason, "strerror", None) or str(reason)
+        raise error(f"{what}{path} cannot be read: {problem.lower()}") from None
+    return parse_yaml(text, error, f"{what}{path}")

@@ -9,8 +9,13 @@ from math import inf, isqrt
 from pathlib import Path
 from typing import Any
 
-from autoprog_search.errors import ScheduleError
+from autoprog_search.errors import ScheduleError, shown
 from autoprog_search.files import read_yaml
+from autoprog_search.values import LARGEST
+
+# Bounds that nobody should meet: they keep a slip of the finger from running for years.
+MOST_EPOCHS = 1_000_000
+MOST_STAGES = 1000  # of a file: a stage at every epoch of a long run, and more
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +70,8 @@ class Stage:
             raise ScheduleError(
                 f"epochs: {self.epochs} is not a length above 0 that ends, a stage trains for some time"
             )
+        if self.epochs > MOST_EPOCHS:
+            raise ScheduleError(f"epochs: {self.epochs} is more than {MOST_EPOCHS:,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,10 @@ class GrowthSchedule:
         stages = data.get("stages") if isinstance(data, Mapping) else None
         if not isinstance(stages, list):
             raise ScheduleError("stages: missing; a schedule is a list of {epochs, depth, patches or resolution}")
+        if unknown := sorted(set(map(str, data)) - {"stages"}):
+            raise ScheduleError(f"{shown(unknown[0])} is unknown; a schedule has stages, and nothing else")
+        if len(stages) > MOST_STAGES:
+            raise ScheduleError(f"stages: got {len(stages):,}, more than {MOST_STAGES:,}")
         return cls(tuple(_read_stage(k, stage, patch_size) for k, stage in enumerate(stages, start=1)))
 
     @classmethod
@@ -131,26 +142,33 @@ class GrowthSchedule:
 def _read_stage(k: int, data: Any, patch_size: int) -> Stage:
     where = f"stage {k}"
     if not isinstance(data, Mapping):
-        raise ScheduleError(f"{where}: {data!r} is not a mapping of epochs, depth and patches (or resolution)")
+        raise ScheduleError(f"{where}: {shown(data)} is not a mapping of epochs, depth and patches (or resolution)")
     if unknown := sorted(map(str, set(data) - {"epochs", "depth", "patches", "resolution"})):
-        raise ScheduleError(f"{where}: {unknown[0]} is unknown; use epochs, depth and patches (or resolution)")
+        name = shown(unknown[0])[1:-1]
+        raise ScheduleError(f"{where}: {name} is unknown; use epochs, depth and patches (or resolution)")
     if ("patches" in data) == ("resolution" in data):
         raise ScheduleError(f"{where}: give patches or resolution, exactly one of them")
-    for name in set(data) - {"epochs"}:
-        if not isinstance(data[name], int) or isinstance(data[name], bool):
-            raise ScheduleError(f"{where}, {name}: {data[name]!r} is not a whole number")
-    epochs, depth = data.get("epochs"), data.get("depth")
-    if not isinstance(epochs, int | float) or isinstance(epochs, bool):
-        raise ScheduleError(f"{where}, epochs: {epochs!r} is not a number")
-    if depth is None:
-        raise ScheduleError(f"{where}, depth: missing")
-    patches = data.get("patches")
+    numbers = {name: _read_number(f"{where}, {name}", value, name != "epochs") for name, value in data.items()}
+    for name in ("epochs", "depth"):
+        if name not in numbers:
+            raise ScheduleError(f"{where}, {name}: missing")
     try:
-        if patches is None:
-            patches = patches_at(data["resolution"], patch_size)
-        return Stage(epochs, SubNetwork(depth, patches))
+        patches = numbers["patches"] if "patches" in numbers else patches_at(numbers["resolution"], patch_size)
+        return Stage(numbers["epochs"], SubNetwork(numbers["depth"], patches))
     except ScheduleError as error:
         raise ScheduleError(f"{where}, {error}") from None
+
+
+def _read_number(what: str, value: Any, whole: bool) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ScheduleError(f"{what}: {shown(value)} is not a {'whole ' if whole else ''}number")
+    if not -LARGEST <= value <= LARGEST:  # so that NaN is refused
+        raise ScheduleError(f"{what}: {shown(value)} is not finite, or beyond {LARGEST:.0e}")
+    if not whole:
+        return value
+    if value != int(value):  # 2e1 is one
+        raise ScheduleError(f"{what}: {value} is not a whole number")
+    return int(value)
 
 
 def patches_at(resolution: int, patch_size: int) -> int:

@@ -7,19 +7,29 @@ axis as an absolute list or as fractions of full size, and the stages. The last 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from functools import cached_property
-from itertools import combinations_with_replacement, pairwise, product
+from itertools import accumulate, combinations_with_replacement, pairwise, product
 from math import comb
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from autoprog_search.errors import ScheduleError, SpaceError
+from autoprog_search.errors import ScheduleError, SpaceError, shown, there_are
+from autoprog_search.fields import Options, Real, Settings, Text, Whole, fields_at, read_fields, unknown_field
 from autoprog_search.files import read_yaml
-from autoprog_search.schedule import GrowthSchedule, SubNetwork, check_square, patches_at
+from autoprog_search.levels import (
+    MOST_ARGUMENT,
+    MOST_BLOCKS,
+    MOST_LENGTHS,
+    MOST_LEVELS,
+    MOST_PIXELS,
+    MOST_STAGES,
+    check_lengths,
+    resolve_levels,
+)
+from autoprog_search.schedule import MOST_EPOCHS, GrowthSchedule, SubNetwork, check_square, patches_at
 
 if TYPE_CHECKING:
     from optuna.distributions import IntDistribution
@@ -36,7 +46,7 @@ if not PRESETS.is_dir():  # a source checkout: the folder lies beside the packag
     PRESETS = Path(__file__).parent.parent / "search_spaces"
 
 
-class GrowthSpace(BaseModel):
+class GrowthSpace(Settings):
     """A timm model, its full size, the levels it may grow through, and the stages.
 
     Give each axis once: `depths` or `depth_fractions`; `patches`, `resolutions` or `resolution_fractions`. After
@@ -56,56 +66,51 @@ class GrowthSpace(BaseModel):
         recipe: name of the recipe that a study on this space uses unless told otherwise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    also: ClassVar[tuple[str, ...]] = ("depth_fractions", "resolutions", "resolution_fractions", "resolution_step")
 
-    name: str
-    description: str = ""
-    model: str
-    model_args: dict[str, Any] = Field(default_factory=dict)
+    name: Text
+    description: Text = ""
+    model: Text
+    model_args: Options = Field(default_factory=dict)
     pos_embed: Literal["timm", "sincos"] = "timm"
-    depth: int = Field(ge=1)
-    resolution: int = Field(ge=1)
-    patch_size: int = Field(ge=1)
-    depths: tuple[int, ...] = ()
-    patches: tuple[int, ...] = ()
-    stages: int = Field(default=4, ge=1)
-    stage_lengths: tuple[float, ...] = ()
-    stage_length_choices: tuple[tuple[float, ...], ...] = ()
+    depth: Whole = Field(ge=1, le=MOST_BLOCKS)
+    resolution: Whole = Field(ge=1, le=MOST_PIXELS)
+    patch_size: Whole = Field(ge=1, le=MOST_PIXELS)
+    depths: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
+    patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
+    stages: Whole = Field(default=4, ge=1, le=MOST_STAGES)
+    stage_lengths: tuple[Real, ...] = ()
+    stage_length_choices: tuple[tuple[Real, ...], ...] = Field(default=(), max_length=MOST_LENGTHS)
     equal_compute: bool = False
-    recipe: str = "imagenet_deit_100ep"
+    recipe: Text = "imagenet_deit_100ep"
 
     @model_validator(mode="before")
     @classmethod
     def _resolve_levels(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        data = dict(data)
-        # What is computed with below is checked here; pydantic checks the rest afterwards.
-        for name in ("depth", "resolution", "patch_size", "resolution_step"):
-            _check_count(data, name)
-        for name in ("depths", "depth_fractions", "patches", "resolutions", "resolution_fractions", "stage_lengths"):
-            _check_numbers(data, name)
-        _one_of(data, "depths", "depth_fractions")
-        _one_of(data, "patches", "resolutions", "resolution_fractions")
-        if fractions := data.pop("depth_fractions", None):
-            data["depths"] = _scale(fractions, data.get("depth"), 1, "depth")
-        step = data.pop("resolution_step", data.get("patch_size", 1))
-        if fractions := data.pop("resolution_fractions", None):
-            data["resolutions"] = _scale(fractions, data.get("resolution"), step, "resolution")
-        if resolutions := data.pop("resolutions", None):
-            data["patches"] = [patches_at(r, data.get("patch_size", 1)) for r in resolutions]
-        if "stage_lengths" in data:
-            data.setdefault("stages", len(data["stage_lengths"]) or 4)
-        return data
+        known = fields_at(cls, ())
+        for name in data:  # first, since a field that is missing may be one that is misspelt
+            if name not in known:
+                raise SpaceError(f"{name}: {unknown_field(str(name), known, data[name])}")
+        return resolve_levels(data)
 
     @model_validator(mode="after")
     def _check(self) -> GrowthSpace:
+        for name, value in self.model_args.items():
+            if isinstance(value, int | float) and abs(value) > MOST_ARGUMENT:
+                raise SpaceError(f"model_args, {name}: {value:g} is beyond {MOST_ARGUMENT:,}")
+        if self.model_args.get("depth", self.depth) != self.depth:
+            raise SpaceError(
+                f"model_args, depth: {shown(self.model_args['depth'])} is not the space's depth {self.depth}; "
+                "give the same twice"
+            )
         for n in self.patches:
             check_square(n)
         full_patches = patches_at(self.resolution, self.patch_size)
         for axis, levels, full in (("depths", self.depths, self.depth), ("patches", self.patches, full_patches)):
             if list(levels) != sorted(set(levels)) or not levels or levels[0] < 1:
-                raise SpaceError(f"{axis}: {list(levels)} are not ascending distinct numbers above 0")
+                raise SpaceError(f"{axis}: {shown(list(levels))} are not ascending distinct numbers above 0")
             if levels[-1] > full:
                 raise SpaceError(f"{axis}: {levels[-1]} is above {self.model}'s {full}")
             if levels[-1] != full:
@@ -114,9 +119,9 @@ class GrowthSpace(BaseModel):
             given = "stage_lengths" if self.stage_lengths else "stage_length_choices"
             raise SpaceError(f"equal_compute: it says how long stages are, so {given} cannot")
         if self.stage_lengths:
-            _check_lengths("stage_lengths", self.stage_lengths, self.stages)
+            check_lengths("stage_lengths", self.stage_lengths, self.stages)
         for lengths in self.stage_length_choices:
-            _check_lengths("stage_length_choices", lengths, self.stages)
+            check_lengths("stage_length_choices", lengths, self.stages)
         return self
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,17 +137,13 @@ class GrowthSpace(BaseModel):
         if path.suffix not in (".yaml", ".yml"):
             path = PRESETS / f"{name_or_path}.yaml"
             if name_or_path not in cls.presets():
-                known = ", ".join(cls.presets())
-                raise SpaceError(f"space: {name_or_path!r} is neither a preset ({known}) nor a .yaml file")
+                known = there_are(name_or_path, cls.presets())
+                raise SpaceError(f"space: {shown(name_or_path)} is neither a .yaml file nor a preset; {known}")
         data = read_yaml(path, SpaceError, "space: ")
         if not isinstance(data, dict):
             raise SpaceError(f"space: {path} is not a mapping of fields")
         try:
-            return cls.model_validate({"name": path.stem, **data})
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise SpaceError(f"space {path.stem}, {field}: {first['msg']}, got {first['input']!r}") from None
+            return read_fields(cls, {"name": path.stem, **data}, "", SpaceError)
         except (SpaceError, ScheduleError) as error:
             raise SpaceError(f"space {path.stem}, {error}") from None
 
@@ -180,9 +181,10 @@ class GrowthSpace(BaseModel):
             SpaceError: it is not one of them.
         """
         if sub_network.depth not in self.depths:
-            raise SpaceError(f"depth: {sub_network.depth} is not a level of {self.name}: {list(self.depths)}")
+            raise SpaceError(f"depth: {sub_network.depth} is not a level of {self.name}: {shown(list(self.depths))}")
         if sub_network.patches not in self.patches:
-            raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {list(self.patches)}")
+            given = shown(list(self.patches))
+            raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {given}")
         return self.depths.index(sub_network.depth), self.patches.index(sub_network.patches)
 
     # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────
@@ -206,11 +208,16 @@ class GrowthSpace(BaseModel):
         """Whole epochs of each stage: stage k starts at floor((k-1)E/K), or at its share of E.
 
         Raises:
-            SpaceError: fewer epochs than stages would leave one empty.
+            SpaceError: fewer epochs than stages would leave one empty; or there are too many.
         """
-        lengths = self.stage_lengths or (Fraction(1, self.stages),) * self.stages
-        # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
-        starts = [int(epochs * sum(lengths[:k]) + 1e-9) for k in range(self.stages)] + [epochs]
+        if epochs > MOST_EPOCHS:
+            raise SpaceError(f"epochs: {shown(epochs)} is more than {MOST_EPOCHS:,}")
+        if self.stage_lengths:
+            # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
+            begun = accumulate(self.stage_lengths[:-1], initial=0.0)
+            starts = [*(int(epochs * share + 1e-9) for share in begun), epochs]
+        else:
+            starts = [k * epochs // self.stages for k in range(self.stages + 1)]
         parts = tuple(b - a for a, b in pairwise(starts))
         if min(parts) < 1:
             k = parts.index(min(parts)) + 1
@@ -234,6 +241,16 @@ class GrowthSpace(BaseModel):
             combinations_with_replacement(range(len(self.patches)), free),
         ):
             yield (*zip(i, j, strict=True), last)
+
+    def numbered(self, place: int) -> Levels:
+        """The schedule at that place of `enumerate`, without the others."""
+        free, last = self.stages - 1, (len(self.depths) - 1, len(self.patches) - 1)
+        of_patches = comb(len(self.patches) + free - 1, free)
+        i, j = (
+            _multiset(len(levels), free, at)
+            for levels, at in zip((self.depths, self.patches), divmod(place, of_patches), strict=True)
+        )
+        return (*zip(i, j, strict=True), last)
 
     def sample(self, rng: Random) -> Levels:
         """A schedule drawn uniformly over *schedules*, not over the choices stage by stage.
@@ -279,6 +296,18 @@ class GrowthSpace(BaseModel):
         }
 
 
+def _multiset(levels: int, count: int, place: int) -> list[int]:
+    """`combinations_with_replacement(range(levels), count)` at that place."""
+    chosen: list[int] = []
+    level = 0
+    for left in reversed(range(count)):
+        while place >= (ways := comb(levels - level + left - 1, left)):  # on from here, with this level next
+            place -= ways
+            level += 1
+        chosen.append(level)
+    return chosen
+
+
 def parameter_name(stage: int, axis: str) -> str:
     """Name of a stage's level in Optuna (and in NNI): stages count from 1, the axis is `depth` or `patches`."""
     return f"stage{stage}_{axis}_level"
@@ -288,40 +317,3 @@ def to_parameters(levels: Levels) -> dict[str, int]:
     """A schedule as named integers, the free stages' levels: what Optuna and NNI search."""
     free = enumerate(levels[:-1], start=1)
     return {parameter_name(k, axis): v for k, pair in free for axis, v in zip(AXES, pair, strict=True)}
-
-
-def _check_lengths(name: str, lengths: Sequence[float], stages: int) -> None:
-    if len(lengths) != stages:
-        raise SpaceError(f"{name}: got {len(lengths)} for {stages} stages")
-    if not (min(lengths) > 0 and abs(sum(lengths) - 1) <= 1e-6):  # so that NaN is refused
-        raise SpaceError(f"{name}: {list(lengths)} are not shares above 0 that sum to 1")
-
-
-def _one_of(data: dict[str, Any], *names: str) -> None:
-    given = [name for name in names if data.get(name)]
-    if len(given) != 1:
-        raise SpaceError(f"{names[0]}: give exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}")
-
-
-def _check_count(data: dict[str, Any], name: str) -> None:
-    value = data.get(name, 1)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SpaceError(f"{name}: {value!r} is not a whole number above 0")
-
-
-def _check_numbers(data: dict[str, Any], name: str) -> None:
-    values = data.get(name, [])
-    numbers = isinstance(values, list | tuple) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) for v in values
-    )
-    if not numbers:
-        raise SpaceError(f"{name}: {values!r} is not a list of numbers")
-
-
-def _scale(fractions: list[float], full: Any, step: int, axis: str) -> list[int]:
-    """Fractions of full size, each rounded to the nearest multiple of `step`, halves up; 1 is full size itself."""
-    if not all(0 < f <= 1 for f in fractions):
-        raise SpaceError(f"{axis}_fractions: {fractions!r} are not numbers above 0 and up to 1")
-    if full is None:
-        raise SpaceError(f"{axis}: missing; its fractions need it")
-    return [full if f == 1 else max(step, int(f * full / step + 0.5) * step) for f in fractions]

@@ -19,8 +19,11 @@ PACKAGE = Path(autoprog_search.__file__).parent
 # From the bottom up; a module imports its own layer and those below it.
 LAYERS = [
     ["errors"],
+    ["values"],
     ["files"],
+    ["fields"],
     ["schedule"],
+    ["levels"],
     ["space", "cost"],
     ["choosing"],
     ["growth"],

@@ -93,7 +93,7 @@ MALFORMED = {
     "zero stages": ("stages: []", ["stages", "0"]),
     "stage a number": ("stages: [3]", ["stage 1", "3"]),
     "broken YAML": ("stages: [", ["cannot be read"]),
-    "impossible date": (stage("epochs: 2020-13-45, depth: 2, patches: 9"), ["cannot be read"]),
+    "impossible date": (stage("epochs: 2020-13-45, depth: 2, patches: 9"), ["stage 1, epochs", "2020-13-45"]),
     "a Python object": ("stages: !!python/object:os.system x", ["cannot be read"]),
     "unknown field": (stage("epochs: 1, depth: 2, patches: 9, width: 3"), ["stage 1", "width"]),
     "unknown fields of two types": (stage("epochs: 1, depth: 2, patches: 9, b: 3, 7: 1"), ["stage 1", "7 is unknown"]),
@@ -115,6 +115,16 @@ MALFORMED = {
     "epochs nan": (stage("epochs: .nan, depth: 2, patches: 9"), ["stage 1", "epochs", "nan"]),
     "epochs infinite": (stage("epochs: .inf, depth: 2, patches: 9"), ["stage 1", "epochs", "inf"]),
     "epochs text": (stage("epochs: long, depth: 2, patches: 9"), ["stage 1", "epochs", "long"]),
+    "epochs true": (stage("epochs: true, depth: 2, patches: 9"), ["stage 1, epochs", "True"]),
+    "epochs without end": (stage("epochs: 1e7, depth: 2, patches: 9"), ["stage 1, epochs", "1,000,000"]),
+    "depth infinite": (stage("epochs: 1, depth: .inf, patches: 9"), ["stage 1, depth", "inf"]),
+    "depth huge": (stage("epochs: 1, depth: 1" + "0" * 30 + ", patches: 9"), ["beyond"]),
+    "patches a date": (stage("epochs: 1, depth: 2, patches: 2024-01-01"), ["stage 1, patches", "'2024-01-01'"]),
+    "a tag": (stage("epochs: !!int 1, depth: 2, patches: 9"), ["tag !!int"]),
+    "a cycle": ("stages: &a [*a]", ["*a is within"]),
+    "a field twice": (stage("epochs: 1, epochs: 2, depth: 2, patches: 9"), ["'epochs' is given twice"]),
+    "another field": ("stages: []\nstage: 3", ["'stage' is unknown"]),
+    "stages without end": ("stages: [" + "{}, " * 1001 + "]", ["stages", "1,001", "1,000"]),
     "depth shrinks": (
         "stages: [{epochs: 1, depth: 3, patches: 9}, {epochs: 1, depth: 2, patches: 9}]",
         ["stage 2", "2 blocks", "3 blocks", "shrinks"],
@@ -135,6 +145,14 @@ def test_a_malformed_file_gives_one_line_that_names_field_and_value(tmp_path, te
     message = str(error.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+def test_numbers_may_be_written_with_exponents(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "stages: [{epochs: 5e-1, depth: 2e0, patches: 0x9}, {epochs: 2e1, depth: 3, patches: 16.}]"
+    )
+    schedule = GrowthSchedule.from_file(tmp_path / "s.yaml", patch_size=4)
+    assert schedule == GrowthSchedule.of([0.5, 20], [SubNetwork(2, 9), SubNetwork(3, 16)])
 
 
 def test_a_file_that_cannot_be_read_gives_one_line(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
@@ -9,7 +10,6 @@ from random import Random
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
@@ -18,6 +18,7 @@ from autoprog_search.errors import SpaceError
 from autoprog_search.methods.fixed import full, linear
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
+from autoprog_search.values import dump_yaml
 from tests.strategies import SMALL, any_levels, growth_spaces
 
 
@@ -34,6 +35,30 @@ def test_count_is_the_number_of_distinct_schedules_enumerated(space):
     found = list(space.enumerate())
     assert space.count() == len(found) == len(set(found))
     assert all(grows_to_full_size(space, levels) for levels in found)
+
+
+@given(space=growth_spaces())
+def test_a_schedule_is_found_by_its_number(space):
+    assert [space.numbered(place) for place in range(space.count())] == list(space.enumerate())
+
+
+def test_the_largest_space_is_counted_and_drawn_from_soon():
+    began = time.process_time()
+    levels = {
+        "depth": 100,
+        "depths": list(range(1, 101)),
+        "resolutions": [4 * g for g in range(1, 101)],
+        "resolution": 400,
+    }
+    space = GrowthSpace.model_validate({**SMALL, **levels, "stages": 300})
+    assert len(f"{space.count():,}") > 200
+    assert float(space.count()) > 1e190
+    assert grows_to_full_size(space, space.sample(Random(0)))
+    assert space.numbered(0) == ((0, 0),) * 299 + ((99, 99),)
+    assert space.numbered(space.count() - 1) == ((99, 99),) * 300
+    assert space.stage_epochs(1_000_000)[:2] == (3333, 3333)
+    assert len(linear(space)) == 300
+    assert time.process_time() - began < 2
 
 
 @given(space=growth_spaces(), data=st.data())
@@ -230,7 +255,7 @@ def test_levels_may_be_given_in_each_way(axes, depths, patches):
 
 def small(*without: str, **fields: Any) -> str:
     """The small space as YAML, fields left out or changed."""
-    return yaml.safe_dump({k: v for k, v in {**SMALL, **fields}.items() if k not in without})
+    return dump_yaml({k: v for k, v in {**SMALL, **fields}.items() if k not in without})
 
 
 def fractions(**fields: Any) -> str:
@@ -245,7 +270,7 @@ MALFORMED = {
     "a control character": ("\x00", ["cannot be read"]),
     "an unhashable key": ("? [1]\n: 2", ["cannot be read"]),
     "a Python object": ("model: !!python/object:os.system x", ["cannot be read"]),
-    "an impossible date": ("model: 2020-13-45", ["cannot be read"]),
+    "an impossible date": (small("depth") + "depth: 2020-13-45", ["depth", "2020-13-45"]),
     "unknown field": (small(bogus=1), ["bogus", "1"]),
     "no model": (small("model"), ["model", "required"]),
     "model a number": (small(model=3), ["model", "3"]),
@@ -295,6 +320,35 @@ MALFORMED = {
     "patch size null": (small(patch_size=None), ["patch_size", "None"]),
     "patch size text, fractions": (fractions(patch_size="big"), ["patch_size", "big"]),
     "patch size 0, fractions": (fractions(patch_size=0), ["patch_size", "0"]),
+    "stages without end": (small(stages=10**6), ["stages", "300", "1000000"]),
+    "depth without end": (small(depth=10**6), ["depth", "1000000", "1,000"]),
+    "depth true": (small(depth=True), ["depth", "True"]),
+    "stages true": (small(stages=True), ["stages", "True"]),
+    "resolution without end": (small(resolution=10**6), ["resolution", "1000000"]),
+    "patch size infinite": (small(patch_size=float("inf")), ["patch_size", "inf"]),
+    "levels without end": (small(depths=list(range(1, 1000))), ["depths", "999", "100"]),
+    "sizes without end": (small("resolutions", patches=[1] * 10_000), ["patches", "10,000", "100"]),
+    "resolution infinite": (small(resolutions=[12, float("inf")]), ["resolutions", "inf"]),
+    "fraction of a text": (small("depths", depth_fractions=["5e-1", 1]), ["depth_fractions", "'5e-1'"]),
+    "lengths without end": (small(stage_lengths=[0.5] * 1000), ["stage_lengths", "1,000", "300"]),
+    "length choices without end": (
+        small(stage_length_choices=[[0.2, 0.2, 0.6]] * 101),
+        ["stage_length_choices", "100"],
+    ),
+    "length choices a number": (small(stage_length_choices=3), ["stage_length_choices", "3"]),
+    "length choice nan": (small(stage_length_choices=[[float("nan"), 0, 1]]), ["stage_length_choices", "nan"]),
+    "model_args.depth differs": (small(model_args={"depth": 3}), ["model_args, depth", "3", "4"]),
+    "model_args.depth a text": (small(model_args={"depth": "4"}), ["model_args, depth", "'4'"]),
+    "model_args infinite": (small(model_args={"mlp_ratio": float("inf")}), ["model_args", "inf"]),
+    "model_args infinite, deep": (small(model_args={"a": [{"b": [float("-inf")]}]}), ["model_args", "-inf"]),
+    "model_args huge": (small(model_args={"embed_dim": 10**9}), ["model_args, embed_dim", "1,000,000"]),
+    "a field misspelt": (
+        small("depth", dept=4),
+        ["dept: unknown field", "did you mean depth?", "resolution_fractions"],
+    ),
+    "name an escape code": (small() + 'name: "\\e[31m"', ["cannot be read"]),
+    "description without end": (small(description="x" * 5000), ["description", "5,000 characters"]),
+    "a key given twice": (small() + "stages: 2", ["'stages' is given twice"]),
     "stages 0": (small(stages=0), ["stages", "0"]),
     "stages 2.5": (small(stages=2.5), ["stages", "2.5"]),
     "stages text": (small(stages="few"), ["stages", "few"]),
@@ -319,6 +373,16 @@ def test_a_malformed_file_gives_one_line_that_names_field_and_value(tmp_path, te
     assert "\n" not in message
     assert message.startswith("space")
     assert all(word in message for word in words), message
+
+
+def test_numbers_may_be_written_with_exponents(tmp_path):
+    path = tmp_path / "custom.yaml"
+    fields = {"depths": "depth_fractions: [5e-1, 1]", "depth": "depth: 4e0", "stages": "stages: 3e0", "resolutions": ""}
+    path.write_text(
+        small(*fields) + "\n".join(fields.values()) + "resolution_fractions: [5e-1, 1e0]\nmodel_args: {eps: 1e-6}"
+    )
+    space = GrowthSpace.load(str(path))
+    assert (space.depths, space.patches, space.stages, space.model_args) == ((2, 4), (9, 36), 3, {"eps": 1e-6})
 
 
 @pytest.mark.parametrize("name", ["nowhere", "", "../digits", "digits.txt", "missing.yaml"])

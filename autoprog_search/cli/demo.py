@@ -10,7 +10,7 @@ from autoprog_search.cli.main import Session
 
 
 @click.command()
-@click.option("--workers", type=click.IntRange(1), help="Local processes. Default: one a CPU core.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Local processes. Default: one a CPU core.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device; models this small need no GPU.")
 @click.pass_obj
 def demo(session: Session, workers: int | None, device: str) -> None:

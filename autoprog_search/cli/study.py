@@ -124,7 +124,7 @@ def _check_models(config: StudyConfig) -> None:
 
 @study.command("run")
 @click.argument("name")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Local processes.")
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Local processes.")
 @click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
 @click.pass_obj
 def run(session: Session, name: str, workers: int, device: str) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from autoprog_search.errors import GrowthError
+from autoprog_search.errors import GrowthError, shown, there_are
 from autoprog_search.growth.chain import ActiveSet
 
 Blocks = nn.Sequential | Sequence[nn.Module]
@@ -212,5 +212,5 @@ def operator_named(name: str) -> GrowthOperator:
         GrowthError: there is none.
     """
     if name not in GROWTH_OPERATORS:
-        raise GrowthError(f"operator: {name!r} is unknown; there are {', '.join(GROWTH_OPERATORS)}")
+        raise GrowthError(f"operator: {shown(name)} is unknown; {there_are(name, GROWTH_OPERATORS)}")
     return GROWTH_OPERATORS[name]

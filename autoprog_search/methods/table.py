@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoprog_search.errors import ConfigError, MissingExtraError
+from autoprog_search.errors import ConfigError, MissingExtraError, shown, there_are
 from autoprog_search.methods.fixed import (
     Program,
     efficienttrain,
@@ -36,6 +38,10 @@ INSTALL_NNI = (
 )
 
 
+MOST_SCHEDULES = 1_000_000
+"""That are put into an order: half a second and 8 MB."""
+
+
 @dataclass(frozen=True)
 class MethodInfo:
     """A method and its traits.
@@ -52,6 +58,7 @@ class MethodInfo:
             over the optimum on two toys): TPE dynamic .943/.951, static .911/.883; GP dynamic .912/.850, static
             .937/.954; NSGA-II static .900/.870.
         distinct: it tries no schedule twice, so it has no more trials than the space has schedules.
+        ordered: it goes through an order of all schedules, so the space has no more than `MOST_SCHEDULES`.
         many_trials: it learns or draws over several trials; the others run once a seed unless asked for more.
         sequential: a trial's schedule, or its end, depends on the trials before it.
         population: its trials of a seed train side by side, stage by stage, and copy each other (`methods.pbt`).
@@ -70,6 +77,7 @@ class MethodInfo:
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
     distinct: bool = False
+    ordered: bool = False
     many_trials: bool = False
     sequential: bool = False
     population: bool = False
@@ -88,7 +96,19 @@ class MethodInfo:
         """How many trials there are at most, where none is repeated."""
         if self.paths is not None:
             return len(self.paths_of(space, force_growth))
-        return space.count() * len(space.lengths_parameters()) if self.distinct else None
+        return _count(space) if self.distinct else None
+
+    def check_size(self, name: str, space: GrowthSpace) -> None:
+        """Whether the space is small enough for it.
+
+        Raises:
+            ConfigError: there are too many schedules.
+        """
+        if self.ordered and (count := _count(space)) > MOST_SCHEDULES:
+            raise ConfigError(
+                f"methods: {name} goes through all schedules, the space has {count:.1e}, more than "
+                f"{MOST_SCHEDULES:,}; take `random`, or fewer stages or levels"
+            )
 
     @property
     def chooses_lengths(self) -> bool:
@@ -143,11 +163,21 @@ def uniform(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> di
 
 def grid(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
     """The schedule with that number in an order of all of them that is shuffled once a (study, seed)."""
-    schedules = [
-        {**to_parameters(levels), **lengths} for lengths in space.lengths_parameters() for levels in space.enumerate()
-    ]
-    rng(-1).shuffle(schedules)
-    return schedules[number]
+    lengths, place = divmod(_order(_count(space), rng(-1).getstate())[number], space.count())
+    return {**to_parameters(space.numbered(place)), **space.lengths_parameters()[lengths]}
+
+
+def _count(space: GrowthSpace) -> int:
+    return space.count() * len(space.lengths_parameters())
+
+
+@lru_cache(maxsize=4)  # the trials of a (study, seed) are drawn one after the other
+def _order(count: int, state: tuple[Any, ...]) -> Sequence[int]:
+    """The numbers below `count` as this state of a generator shuffles them."""
+    random, numbers = Random(), array("q", range(count))
+    random.setstate(state)
+    random.shuffle(numbers)
+    return numbers
 
 
 def startup(trials: int) -> int:
@@ -205,7 +235,9 @@ METHODS: dict[str, MethodInfo] = {
         many_trials=True,
         sequential=True,
     ),
-    "grid": MethodInfo("every monotone schedule once, in random order", draw=grid, distinct=True, many_trials=True),
+    "grid": MethodInfo(
+        "every monotone schedule once, in random order", draw=grid, distinct=True, ordered=True, many_trials=True
+    ),
     "nsga2": MethodInfo(
         "Optuna's NSGA-II (Deb et al., 2002)",
         sampler="optuna.samplers:NSGAIISampler",
@@ -232,6 +264,7 @@ METHODS: dict[str, MethodInfo] = {
         "a population whose worse half copies the better at stage boundaries and explores (Jaderberg et al., 2017)",
         draw=grid,  # members of one seed and one schedule would be the same run
         distinct=True,
+        ordered=True,
         many_trials=True,
         sequential=True,
         population=True,
@@ -282,7 +315,7 @@ def method_named(name: str) -> MethodInfo:
     """
     base = name.split(VARIANT)[0]
     if base not in METHODS:
-        raise ConfigError(f"methods: {name!r} is unknown; there are {', '.join(METHODS)}")
+        raise ConfigError(f"methods: {shown(name)} is unknown; {there_are(base, METHODS)}")
     return METHODS[base]
 
 

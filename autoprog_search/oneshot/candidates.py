@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
+from autoprog_search.errors import SpaceError
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -62,13 +64,27 @@ def reachable(space: GrowthSpace, current: SubNetwork | None) -> tuple[SubNetwor
     return tuple(s for s in space.sub_networks if s.depth >= least.depth and s.patches >= least.patches)
 
 
+MOST_PATHS = 200_000
+"""Choices in all paths together: a tenth of a second. A path is a whole run."""
+
+
 def paths(space: GrowthSpace, stages: int, force_growth: ForceGrowth = "none") -> tuple[tuple[SubNetwork, ...], ...]:
-    """Every way of choosing a candidate at each of the first `stages` stages, smallest choices first."""
+    """Every way of choosing a candidate at each of the first `stages` stages, smallest choices first.
+
+    Raises:
+        SpaceError: there are more than anybody walks.
+    """
     found: list[tuple[SubNetwork, ...]] = [()]
+    later = cache(lambda current: candidates(space, 2, current, force_growth))  # whatever the stage
     for stage in range(1, stages + 1):
         found = [
             (*path, chosen)
             for path in found
-            for chosen in candidates(space, stage, path[-1] if path else None, force_growth)
+            for chosen in (later(path[-1]) if path else candidates(space, stage, None, force_growth))
         ]
+        if len(found) * stages > MOST_PATHS:
+            raise SpaceError(
+                f"stages: a search can go more than {len(found):,} ways through {stages} stages, too many to list; "
+                "take fewer stages or levels"
+            )
     return tuple(found)

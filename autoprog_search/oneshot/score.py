@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from autoprog_search.choosing import Choice, Estimate, StageContext
-from autoprog_search.errors import ConfigError, EstimateError
+from autoprog_search.errors import ConfigError, EstimateError, shown, there_are
 
 TARGET_SLACK = 0.01  # relative to the target cost, within which candidates are equally good at reaching it
 TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candidate wins
@@ -44,7 +44,7 @@ class ScoreRule:
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
-            raise ConfigError(f"score: {self.score!r} is unknown; there are {', '.join(SCORES)}")
+            raise ConfigError(f"score: {shown(self.score)} is unknown; {there_are(self.score, SCORES)}")
         for name in ("w", "w_scale", "w_default", "tie_se", "target_speedup"):
             value, optional = getattr(self, name), name in ("w", "target_speedup")
             if not (_finite(value) or (optional and value is None)):

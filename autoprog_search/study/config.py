@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.errors import ConfigError, StudyError, shown, there_are
+from autoprog_search.fields import Options, Real, Settings, Text, Whole, fields_at
 from autoprog_search.files import read_yaml
 from autoprog_search.methods.table import METHODS, VARIANT, method_named
+from autoprog_search.schedule import MOST_EPOCHS
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.tabular import check_on_table, load_table, settings_of
-from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe, load_recipe, validated
+from autoprog_search.training.recipe import MOST_WORKERS, DataConfig, GrowthSettings, Recipe, load_recipe, validated
+from autoprog_search.values import DEPTH_LIMIT, parse_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +25,16 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", float, "pd.Series[float]")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MOST_CHARACTERS = 120  # of a method's name with its variants': it is part of the names of folders
+
+# Bounds that no study should meet: all its trials are listed whenever it is looked at.
+MOST_METHODS = 200
+MOST_TRIALS = 1_000_000
+MOST_LENGTHS = 100  # of a sweep
+MOST_SEED = 2**31  # NumPy's generators take twice as much
 
 
-class MethodPlan(BaseModel):
+class MethodPlan(Settings):
     """How often a method runs, and what is different in it from the rest of the study.
 
     Attributes:
@@ -34,13 +44,11 @@ class MethodPlan(BaseModel):
         growth, space: fields of the growth settings and of the space that are different (`METHOD+VARIANT`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    trials: int = Field(default=1, ge=1)
-    seeds: int = Field(default=3, ge=1)
-    epochs: tuple[int, ...] = ()
-    growth: dict[str, Any] = Field(default_factory=dict)
-    space: dict[str, Any] = Field(default_factory=dict)
+    trials: Whole = Field(default=1, ge=1, le=MOST_TRIALS)
+    seeds: Whole = Field(default=3, ge=1, le=MOST_TRIALS)
+    epochs: tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], ...] = Field(default=(), max_length=MOST_LENGTHS)
+    growth: Options = Field(default_factory=dict)
+    space: Options = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -48,11 +56,12 @@ class MethodPlan(BaseModel):
         if not isinstance(data, dict) or not isinstance(lengths := data.get("epochs"), list | tuple) or not lengths:
             return data
         if data.get("trials", len(lengths)) != len(lengths):
-            raise ConfigError(f"methods, trials: {data['trials']} for {len(lengths)} lengths in epochs; leave it out")
+            trials = shown(data["trials"])
+            raise ConfigError(f"methods, trials: {trials} for {len(lengths)} lengths in epochs; leave it out")
         return {**data, "trials": len(lengths)}
 
 
-class NniSettings(BaseModel):
+class NniSettings(Settings):
     """How NNI runs its methods' trials.
 
     Attributes:
@@ -62,10 +71,8 @@ class NniSettings(BaseModel):
             maximise one number. At 1, halving the cost makes up for half a point, the comparison's own tolerance.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     engine: Literal["local", "sequential"] = "local"
-    cost_lambda: float = Field(default=1.0, ge=0)
+    cost_lambda: Real = Field(default=1.0, ge=0, le=1e6)
 
     def metric(self, val_top1: Number, cost_share: Number) -> Number:
         """What NNI is told of a run, or of a column of runs: `val_top1 - lambda * cost / full_cost`, in points.
@@ -76,7 +83,7 @@ class NniSettings(BaseModel):
         return val_top1 - self.cost_lambda * cost_share
 
 
-class StudyConfig(BaseModel):
+class StudyConfig(Settings):
     """Everything that decides a study's results, and where they are kept.
 
     Attributes:
@@ -87,19 +94,17 @@ class StudyConfig(BaseModel):
             threads round differently.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
+    name: Text
     space: GrowthSpace
     data: DataConfig = Field(default_factory=DataConfig)
     recipe: Recipe = Field(default_factory=Recipe)
     growth: GrowthSettings = Field(default_factory=GrowthSettings)
-    methods: dict[str, MethodPlan]
-    first_seed: int = Field(default=0, ge=0)
+    methods: dict[str, MethodPlan] = Field(max_length=MOST_METHODS)
+    first_seed: Whole = Field(default=0, ge=0, le=MOST_SEED)
     nni: NniSettings = Field(default_factory=NniSettings)
-    tolerance: float = Field(default=0.5, ge=0)
-    threads: int = Field(default=1, ge=1)
-    storage: str = ""
+    tolerance: Real = Field(default=0.5, ge=0, le=100)
+    threads: Whole = Field(default=1, ge=1, le=MOST_WORKERS)
+    storage: Text = ""
 
     @field_validator("methods")
     @classmethod
@@ -108,9 +113,10 @@ class StudyConfig(BaseModel):
         for method in methods:
             base, *variants = method.split(VARIANT)
             for variant in variants:
-                if not NAME.fullmatch(variant) or ".." in variant:
+                if not NAME.fullmatch(variant) or ".." in variant or len(method) > MOST_CHARACTERS:
                     raise ConfigError(
-                        f"methods: {method!r}: {variant!r} is no variant's name; use letters, digits, '.', '_' and '-'"
+                        f"methods, {shown(method)}: {shown(variant)} is no variant's name; use letters, digits, '.', '_' "
+                        f"and '-', {MOST_CHARACTERS} characters in all at most"
                     )
             if base not in METHODS:
                 method_named(method)
@@ -218,7 +224,10 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
     """
     resolved: dict[str, Any] = {"data": {}, "growth": {}, "nni": {}, **given}
     data_name = resolved["data"].get("name") if isinstance(resolved["data"], dict) else None
-    if isinstance(data_name, str) and (table := DataConfig(name=data_name).table) is not None:
+    if (
+        isinstance(data_name, str)
+        and (table := validated(DataConfig, {"name": data_name}, f"{where}, data").table) is not None
+    ):
         for field, stored in settings_of(load_table(table)).items():
             ours = resolved.get(field, {})
             resolved[field] = {**stored, **ours} if isinstance(ours, dict) else ours  # a preset's or a recipe's name
@@ -246,10 +255,15 @@ def check_config(config: StudyConfig) -> StudyConfig:
 
     if not config.methods:
         raise ConfigError("methods: none given")
+    trials = sum(plan.seeds * plan.trials for plan in config.methods.values())
+    if trials > MOST_TRIALS:
+        raise ConfigError(f"methods: {trials:,} trials (seeds times trials, of all) are more than {MOST_TRIALS:,}")
+    whole: set[tuple[tuple[float, ...], int, int]] = set()  # that leave no stage without an epoch
     for name, plan in config.methods.items():
         info = method_named(name)
         info.check_installed()
         space, growth = config.space_of(name), config.growth_of(name)
+        info.check_size(name, space)
         most = info.most_trials(space, growth.force_growth)
         if most is not None and plan.trials > most:
             what = "ways to go" if info.paths else "schedules"
@@ -273,36 +287,40 @@ def check_config(config: StudyConfig) -> StudyConfig:
             )
         check_operators(growth.operators, growth.chain)
         ScoreRule(score=growth.score)
-        for trial in range(len(plan.epochs) or 1):
-            for lengths in space.lengths_parameters():
-                space.at_lengths(lengths).stage_epochs(config.epochs(name, trial))
+        for lengths in map(space.at_lengths, space.lengths_parameters()):
+            for epochs in set(plan.epochs or [config.recipe.epochs]):
+                if (key := (lengths.stage_lengths, lengths.stages, epochs)) not in whole:
+                    lengths.stage_epochs(epochs)
+                    whole.add(key)
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config
 
 
 def override(resolved: dict[str, Any], text: str) -> None:
-    """Apply one `field.subfield=value`; the value is read as YAML.
+    """Apply one `field.subfield=value`; the value is read as in a YAML file.
 
     Raises:
-        ConfigError: no such field.
+        ConfigError: no such field, or no value.
     """
-    import yaml
-
     path, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set: {text!r} is not field=value, for example recipe.lr=3e-4")
-    *parents, last = path.split(".")
+        raise ConfigError(f"--set: {shown(text)} is not field=value, for example recipe.lr=3e-4")
+    path = path.strip()
+    *parents, last = names = path.split(".")
+    if not all(names) or len(names) > DEPTH_LIMIT:
+        raise ConfigError(f"--set: {shown(path)} is not the name of a field, such as recipe.lr")
     target: Any = resolved
-    for name in parents:
-        if not isinstance(target, dict) or (name not in target and parents[0] != "growth"):
-            raise ConfigError(f"--set: {path}: there is no {name!r}; try one of {', '.join(sorted(resolved))}")
-        if target.get(name) is None:
-            target[name] = {}  # a group of growth settings that is off unless given; validation knows its fields
-        target = target[name]
-    if not isinstance(target, dict):
-        raise ConfigError(f"--set: {path}: {'.'.join(parents)} has no fields")
-    try:
-        target[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set: {path}: {value!r} cannot be read as a value") from None
+    for depth, name in enumerate(names):
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set: {path}: {'.'.join(names[:depth])} is {shown(target)}, it has no fields")
+        known = fields_at(StudyConfig, names[:depth])  # empty where anything may stand
+        if known and name not in known:
+            raise ConfigError(f"--set: {path}: unknown field {shown(name)}; {there_are(name, known)}")
+        if depth < len(parents):
+            if parents[:depth] == ["methods"] and name not in target:
+                raise ConfigError(f"--set: {path}: the study has no method {shown(name)}; {there_are(name, target)}")
+            if target.get(name) is None:
+                target[name] = {}  # a group that was left out; validation knows its fields
+            target = target[name]
+    target[last] = parse_yaml(value, ConfigError, f"--set: {path}: {shown(value)}")

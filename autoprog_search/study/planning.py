@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autoprog_search.cost import ModelCost
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, shown
 from autoprog_search.methods.fixed import full, linear
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 
 IMAGENET_IMAGES = 1_281_167  # the training split of ILSVRC 2012, 1,000 classes
 UTILISATION = 0.35
+MOST = 10**12  # devices, or images
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class Resources:
     utilisation: float = UTILISATION
 
     def __post_init__(self) -> None:
-        if self.devices < 1:
-            raise ConfigError(f"devices: {self.devices} is below 1")
+        if not 1 <= self.devices <= MOST:
+            raise ConfigError(f"devices: {shown(self.devices)} is below 1 or above {MOST:,}")
         if not 0 < self.utilisation <= 1:  # so that NaN is refused
             raise ConfigError(f"utilisation: {self.utilisation} is not a share of the peak, above 0 and up to 1")
 
@@ -132,8 +133,8 @@ def plan_runs(
         ConfigError: less than one image.
         SpaceError: fewer epochs than stages.
     """
-    if images < 1:
-        raise ConfigError(f"images: {images} is below 1")
+    if not 1 <= images <= MOST:
+        raise ConfigError(f"images: {shown(images)} is below 1 or above {MOST:,}")
     flops = {name: schedule_flops(space, cost, of(space), epochs, images) for name, of in SCHEDULES.items()}
     return tuple(
         PlannedRun(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprog_search.choosing import Method
-from autoprog_search.errors import ConfigError, ScheduleError
-from autoprog_search.files import write_atomic
+from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
+from autoprog_search.files import write_atomic, write_yaml
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from autoprog_search.methods.fixed import Program
     from autoprog_search.training.recipe import DataConfig
     from autoprog_search.training.state import Progress
+
+SEEDS = 2**32  # as many as NumPy's generators take
 
 
 def train(
@@ -51,8 +53,6 @@ def train(
     Raises:
         AutoProgError: something of the input is wrong, or the run failed.
     """
-    import yaml
-
     from autoprog_search.study.run_trial import result_row, run_program
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device
@@ -61,6 +61,8 @@ def train(
     from autoprog_search.training.spec import RunSpec, steps_of_stages
     from autoprog_search.training.trainer import Trainer
 
+    if not 0 <= seed < SEEDS:
+        raise ConfigError(f"seed: {shown(seed)} is below 0 or above {SEEDS - 1:,}")
     space = GrowthSpace.load(space) if isinstance(space, str) else space
     recipe = recipe or load_recipe(space.recipe)
     growth = growth or GrowthSettings()
@@ -109,7 +111,7 @@ def train(
     if out is not None and checkpoint is not None:
         ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
         export_weights(out / "weights.safetensors", result.weights)
-        write_atomic(out / "schedule.yaml", yaml.safe_dump(ran.to_dict(), sort_keys=False).encode())
+        write_yaml(out / "schedule.yaml", ran.to_dict())
         write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
         drop_checkpoints(checkpoint)
     return row
@@ -138,7 +140,8 @@ def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:
 
     known = {name: info.program for name, info in METHODS.items() if info.program is not None}
     if schedule not in known and schedule != "autoprog":
-        raise ConfigError(f"schedule: {schedule!r} is neither a file nor one of {', '.join([*known, 'autoprog'])}")
+        names = there_are(schedule, [*known, "autoprog"])
+        raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
     return known.get(schedule)
 
 

@@ -18,7 +18,6 @@ from random import Random
 from typing import Any, Literal
 
 import optuna
-import yaml
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprog_search.errors import StudyError
@@ -40,6 +39,7 @@ from autoprog_search.study.storage import (
 from autoprog_search.study.tabular import table_files
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
+from autoprog_search.values import dump_yaml
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]
 OBJECTIVES = ["total_flops", "val_top1"]  # training and search; of validation
@@ -213,6 +213,8 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
         DataError: there are no such data.
     """
     folder = root / check_name(config.name)
+    config = config.model_copy(update={"storage": checked_url(config.storage)})
+    text = dump_yaml(config.model_dump(mode="json"))  # before anything is made: it may be too long
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -224,10 +226,8 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             if not skip_if_exists:
                 raise StudyError(f"name: study {config.name!r} exists already in {root}; run it, or delete it first")
             return open_study(root, config.name)
-        config = config.model_copy(update={"storage": checked_url(config.storage)})
         study = StoredStudy(folder, config)
         _create_trials(study)
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
     return study
 

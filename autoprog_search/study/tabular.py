@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from autoprog_search.choosing import Estimate
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, there_are
 from autoprog_search.methods.fixed import full
 from autoprog_search.methods.table import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth
@@ -215,8 +215,8 @@ def load_table(name_or_file: str) -> GrowthTable:
     path = _path(name_or_file)
     try:
         return _read(path, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise ConfigError(f"data: {path} cannot be read: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError) as error:  # a path with a zero in it, metadata that are no JSON
+        raise ConfigError(f"data: {path} cannot be read: {error}") from None
 
 
 def table_files(name_or_file: str) -> dict[str, Path]:
@@ -235,8 +235,8 @@ def _path(name_or_file: str) -> Path:
     if path.suffix != ".parquet":
         path = TABLES / f"{name_or_file}.parquet"
         if name_or_file not in table_names():
-            known = ", ".join(table_names()) or "none"
-            raise ConfigError(f"data: {TABLE}{name_or_file}: there is no such table ({known}), and no .parquet file")
+            known = there_are(name_or_file, table_names())
+            raise ConfigError(f"data: {TABLE}{name_or_file}: there is no such table, and no .parquet file; {known}")
     return path
 
 

@@ -6,23 +6,27 @@ They are apart on purpose: the recipe is tuned for `full` and then frozen, growt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, shown, there_are
+from autoprog_search.fields import Model, Options, Real, Settings, Text, Whole, read_fields
 from autoprog_search.files import read_yaml
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.oneshot.score import SCORES
-from autoprog_search.training.reading import shown
+from autoprog_search.schedule import MOST_EPOCHS
 
 RECIPES = Path(__file__).parent / "recipes"
 TABLE = "table:"
 
+# Bounds that nobody should meet: they keep a slip of the finger from filling the memory.
+MOST_BATCH = 1_000_000  # images; large-batch training of ImageNet has gone to 65,536
+MOST_WORKERS = 1024
 
-class Recipe(BaseModel):
+
+class Recipe(Settings):
     """How a network is trained, whatever its schedule.
 
     Shares are of the whole run's optimiser steps; the LR schedule is stepped per update and unbroken over the stages.
@@ -52,41 +56,39 @@ class Recipe(BaseModel):
         eval_weights: which weights are reported, fixed beforehand; `ema` is the momentum network.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(default=100, ge=1)
-    batch_size: int = Field(default=128, ge=1)
-    grad_accum: int = Field(default=1, ge=1)
-    init_checkpoint: str = ""
-    opt: str = "adamw"
-    lr: float = Field(default=1e-3, gt=0)
-    lr_batch_size: int = Field(default=0, ge=0)
+    epochs: Whole = Field(default=100, ge=1, le=MOST_EPOCHS)
+    batch_size: Whole = Field(default=128, ge=1, le=MOST_BATCH)
+    grad_accum: Whole = Field(default=1, ge=1, le=MOST_BATCH)
+    init_checkpoint: Text = ""
+    opt: Text = "adamw"
+    lr: Real = Field(default=1e-3, gt=0)  # what is too large is seen by the loss alone
+    lr_batch_size: Whole = Field(default=0, ge=0, le=MOST_BATCH)
     lr_scaling: Literal["linear", "sqrt"] = "linear"
-    weight_decay: float = Field(default=0.05, ge=0)
-    opt_args: dict[str, Any] = Field(default_factory=dict)
-    clip_grad: float = Field(default=0.0, ge=0)
+    weight_decay: Real = Field(default=0.05, ge=0, le=1e6)
+    opt_args: Options = Field(default_factory=dict)
+    clip_grad: Real = Field(default=0.0, ge=0)
     sched: Literal["cosine", "wsd"] = "wsd"
-    min_lr: float = Field(default=0.0, ge=0)
-    warmup_share: float = Field(default=0.1, ge=0, lt=1)
-    decay_share: float = Field(default=0.3, gt=0, le=1)
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    mixup: float = Field(default=0.0, ge=0)
-    cutmix: float = Field(default=0.0, ge=0)
-    hflip: float = Field(default=0.5, ge=0, le=1)
-    augment: float = Field(default=0.5, ge=0, le=1)
-    auto_augment: str | None = "rand-m9-mstd0.5-inc1"
-    color_jitter: float = Field(default=0.4, ge=0)
-    random_erasing: float = Field(default=0.25, ge=0, le=1)
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    min_lr: Real = Field(default=0.0, ge=0)
+    warmup_share: Real = Field(default=0.1, ge=0, lt=1)
+    decay_share: Real = Field(default=0.3, gt=0, le=1)
+    label_smoothing: Real = Field(default=0.1, ge=0, lt=1)
+    mixup: Real = Field(default=0.0, ge=0, le=1e6)  # of a Beta distribution: all images half and half beyond
+    cutmix: Real = Field(default=0.0, ge=0, le=1e6)
+    hflip: Real = Field(default=0.5, ge=0, le=1)
+    augment: Real = Field(default=0.5, ge=0, le=1)
+    auto_augment: Text | None = "rand-m9-mstd0.5-inc1"
+    color_jitter: Real = Field(default=0.4, ge=0, le=1000)
+    random_erasing: Real = Field(default=0.25, ge=0, le=1)
+    crop_scale: tuple[Real, Real] = (0.08, 1.0)
     train_interpolation: Literal["random", "bilinear", "bicubic"] = "random"
-    repeats: int = Field(default=1, ge=1)
-    drop_path: float = Field(default=0.0, ge=0, lt=1)
-    dense_weight: float = Field(default=0.5, ge=0)
-    teacher: str = ""
-    teacher_checkpoint: str = ""
+    repeats: Whole = Field(default=1, ge=1, le=1000)
+    drop_path: Real = Field(default=0.0, ge=0, lt=1)
+    dense_weight: Real = Field(default=0.5, ge=0, le=1e6)
+    teacher: Text = ""
+    teacher_checkpoint: Text = ""
     distillation: Literal["hard", "soft"] = "hard"
-    distillation_weight: float = Field(default=0.5, ge=0, le=1)
-    temperature: float = Field(default=1.0, gt=0)
+    distillation_weight: Real = Field(default=0.5, ge=0, le=1)
+    temperature: Real = Field(default=1.0, gt=0, le=1e6)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     eval_weights: Literal["ema", "raw"] = "ema"
 
@@ -117,7 +119,7 @@ class Recipe(BaseModel):
         return self
 
 
-class AdaReg(BaseModel):
+class AdaReg(Settings):
     """Adaptive regularisation (section 4 of the paper; DESIGN §3.7): it grows with the network.
 
     Each value is the share of the recipe's own strength in stage 1, from where it rises in equal steps to 1 in stage K.
@@ -129,15 +131,13 @@ class AdaReg(BaseModel):
         crop: of how much of the image's area a random crop may leave out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    augment: float = Field(default=0.5, le=1)
-    drop_path: float = Field(default=0.0, le=1)
-    erasing: float = Field(default=0.0, le=1)
-    crop: float = Field(default=1.0, le=1)
+    augment: Real = Field(default=0.5, le=1)
+    drop_path: Real = Field(default=0.0, le=1)
+    erasing: Real = Field(default=0.0, le=1)
+    crop: Real = Field(default=1.0, le=1)
 
 
-class GrowthSettings(BaseModel):
+class GrowthSettings(Settings):
     """How growing and the one-shot search are done (DESIGN §3). Defaults: what docs/LOG.md measured, on validation.
 
     Attributes:
@@ -179,31 +179,29 @@ class GrowthSettings(BaseModel):
         adareg: regularisation that grows with the network; `true` for the released script's shares.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    operator: str = "mogrow_new"
-    other_operators: tuple[str, ...] = ()
+    operator: Text = "mogrow_new"
+    other_operators: tuple[Text, ...] = Field(default=(), max_length=100)
     chain: Literal["even", "lowest"] | None = None
     path: Literal["chain", "random"] = "chain"
-    ease_in_share: float = Field(default=0.02, gt=0, le=1)
+    ease_in_share: Real = Field(default=0.02, gt=0, le=1)
     optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
-    search_share: float = Field(default=0.08, ge=0, lt=1)
+    search_share: Real = Field(default=0.08, ge=0, lt=1)
     supernet_draws: Literal["shuffled", "sandwich"] = "shuffled"
-    search_points: int = Field(default=1, ge=1)
-    estimate_share: float = Field(default=0.03, gt=0, le=1)
-    estimate_images: int = Field(default=4096, ge=1)
+    search_points: Whole = Field(default=1, ge=1, le=1000)
+    estimate_share: Real = Field(default=0.03, gt=0, le=1)
+    estimate_images: Whole = Field(default=4096, ge=1, le=10**9)
     estimate_at: Literal["own", "common"] = "own"
     estimate_weights: Literal["ema", "raw"] = "ema"
     loss_errors: Literal["own", "paired"] = "own"
     force_growth: ForceGrowth = "patches"
-    score: str = "loss_cost"
+    score: Text = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"
-    w: float | None = Field(default=None, ge=0)
-    w_default: float = Field(default=0.0, ge=0)
-    tie_se: float = Field(default=1.0, ge=0)
-    target_speedup: float | None = Field(default=None, ge=1)
-    estimation_ema: float = Field(default=0.004, gt=0, le=1)
-    momentum_ema: float = Field(default=0.02, gt=0, le=1)
+    w: Real | None = Field(default=None, ge=0, le=100)  # an exponent of costs that differ by a factor of 10
+    w_default: Real = Field(default=0.0, ge=0, le=100)
+    tie_se: Real = Field(default=1.0, ge=0, le=1e6)
+    target_speedup: Real | None = Field(default=None, ge=1, le=1e6)
+    estimation_ema: Real = Field(default=0.004, gt=0, le=1)
+    momentum_ema: Real = Field(default=0.02, gt=0, le=1)
     adareg: AdaReg | None = None
 
     def score_settings(self) -> dict[str, Any]:
@@ -238,7 +236,7 @@ class GrowthSettings(BaseModel):
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
-class DataConfig(BaseModel):
+class DataConfig(Settings):
     """Where images come from.
 
     Attributes:
@@ -250,19 +248,17 @@ class DataConfig(BaseModel):
         workers: loader processes, for data that do not live on the device.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = "digits"
-    root: str = ""
-    val_share: float = Field(default=0.1, gt=0, lt=1)
-    train_share: float = Field(default=1.0, gt=0, le=1)
-    workers: int = Field(default=2, ge=0)
+    name: Text = "digits"
+    root: Text = ""
+    val_share: Real = Field(default=0.1, gt=0, lt=1)
+    train_share: Real = Field(default=1.0, gt=0, le=1)
+    workers: Whole = Field(default=2, ge=0, le=MOST_WORKERS)
 
     @field_validator("name", "root")
     @classmethod
     def _check_text(cls, value: str, info: ValidationInfo) -> str:
         if value.encode(errors="ignore").decode() != value:  # JSON and databases store nothing else
-            raise ConfigError(f"data, {info.field_name}: {shown(value)!r} is not UTF-8; give the folder another name")
+            raise ConfigError(f"data, {info.field_name}: {shown(value)} is not UTF-8; give the folder another name")
         return value
 
     @property
@@ -281,29 +277,18 @@ def load_recipe(name_or_path: str) -> Recipe:
     if path.suffix not in (".yaml", ".yml"):
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
         if name_or_path not in known:
-            raise ConfigError(f"recipe: {name_or_path!r} is neither a recipe ({', '.join(known)}) nor a .yaml file")
+            raise ConfigError(
+                f"recipe: {shown(name_or_path)} is neither a .yaml file nor a recipe; {there_are(name_or_path, known)}"
+            )
         path = RECIPES / f"{name_or_path}.yaml"
     data = read_yaml(path, ConfigError, "recipe: ")
     return validated(Recipe, data if data is not None else {}, f"recipe {path.stem}")
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
 def validated(model: type[Model], data: Any, where: str) -> Model:
-    """Build a configuration object; pydantic's many lines become one that names field and value.
+    """Build a configuration object.
 
     Raises:
         ConfigError: the first wrong field.
     """
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: {data!r} is not a mapping of fields")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(model.model_fields)
-            raise ConfigError(f"{where}, {field}: unknown field; there are {known}") from None
-        raise ConfigError(f"{where}, {field}: {first['msg']}, got {first['input']!r}") from None
+    return read_fields(model, data, where, ConfigError)

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from autoprog_search.choosing import StageContext
-from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.errors import AutoProgError, ConfigError, StudyError
 from autoprog_search.methods.table import METHODS
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import open_trial
@@ -120,3 +120,20 @@ def test_a_study_that_came_without_its_database_gets_its_trials_again(tmp_path):
     complete_study(again)
     complete_study(again)  # and once is enough
     assert {job: trial.system_attrs for job, trial in again.trials().items()} == before
+
+
+def test_a_study_whose_settings_could_not_be_read_back_is_not_made(tmp_path):
+    lengths = [[0.3 + k / 10**9, 0.3, 0.4 - k / 10**9] for k in range(100)]
+    config = tiny_config(f"space.stage_length_choices={lengths}", "methods={random: {seeds: 1}}")
+    large = config.model_copy(update={"methods": {f"random+{k}": config.methods["random"] for k in range(2000)}})
+    with pytest.raises(AutoProgError, match="65,536 characters"):
+        create_study(tmp_path, large)
+    assert list(tmp_path.iterdir()) == []
+    assert create_study(tmp_path, config).config == open_study(tmp_path, config.name).config
+
+
+def test_text_that_looks_like_a_number_stays_text_in_a_study(tmp_path):
+    config = tiny_config("recipe.teacher='1e-6'", "recipe.opt_args={a: 'yes', b: '2024-01-01', c: 1e-6, d: '0o7'}")
+    create_study(tmp_path, config)
+    assert open_study(tmp_path, "tiny").config == config
+    assert config.recipe.opt_args == {"a": "yes", "b": "2024-01-01", "c": 1e-6, "d": "0o7"}
