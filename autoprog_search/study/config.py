@@ -115,8 +115,8 @@ class StudyConfig(Settings):
             for variant in variants:
                 if not NAME.fullmatch(variant) or ".." in variant or len(method) > MOST_CHARACTERS:
                     raise ConfigError(
-                        f"methods, {shown(method)}: {shown(variant)} is no variant's name; use letters, digits, '.', '_' "
-                        f"and '-', {MOST_CHARACTERS} characters in all at most"
+                        f"methods, {shown(method)}: {shown(variant)} is no variant's name; use letters, digits, '.', "
+                        f"'_' and '-', {MOST_CHARACTERS} characters at most"
                     )
             if base not in METHODS:
                 method_named(method)

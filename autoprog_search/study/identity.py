@@ -24,6 +24,9 @@ VERSION = 2
 SETTINGS, FINGERPRINT = "settings", "fingerprint"
 """Attribute of an Optuna study: what its trials run under; and of that, what their data are."""
 
+DRAWS = ("name", "trials", "cost_lambda")
+"""Settings that decide which schedules are tried, and no schedule's result."""
+
 
 def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
     """All that decides the results of a method's trials, as JSON values: what the data are, not where they lie.
@@ -51,13 +54,17 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
 
 
 def hash_of(settings: Mapping[str, Any]) -> str:
-    """The version of the rule, and twelve hex digits that change when anything of the settings does."""
-    return f"{settings['version']}:{_digest(settings)}"
+    """The version of the rule, and twelve hex digits that change when anything does that decides a schedule's result.
+
+    Which schedules are tried depends on more (`DRAWS`).
+    """
+    decisive = {name: value for name, value in settings.items() if name not in DRAWS}
+    return f"{settings['version']}:{_digest(decisive)}"
 
 
 def study_hash(config: StudyConfig) -> str:
-    """Of all methods' settings together."""
-    return f"{VERSION}:{_digest([settings_of(config, method) for method in config.methods])}"
+    """Of all of a study's methods together, whatever data it finds."""
+    return f"{VERSION}:{_digest(sorted({hash_of(settings_of(config, method)) for method in config.methods}))}"
 
 
 def first_hash(config: StudyConfig) -> str:

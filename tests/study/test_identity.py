@@ -220,7 +220,7 @@ CHANGES = {
     "there are 3 classes, not 2|classes are now": lambda d: pictures_of_another_class(d),
     "train has 25 images, not 24": lambda d: shutil.copy(d / "train/a/0.png", d / "train/a/more.png"),
     "train has 23 images, not 24": lambda d: (d / "train/b/3.png").unlink(),
-    "test has 23 images, not 24": lambda d: (d / "val/b/3.png").unlink(),
+    "validation has 23 images, not 24": lambda d: (d / "val/b/3.png").unlink(),
     "names or labels of train images are others": lambda d: (d / "train/b/3.png").rename(d / "train/b/x.png"),
     "sizes of train images are others": lambda d: Image.new("RGB", (64, 64)).save(
         d / "train/b/3.png", compress_level=0
