@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import optuna
 import yaml
@@ -28,6 +28,9 @@ from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = [
     "minimize",
@@ -115,6 +118,24 @@ class StoredStudy:
                 waiting = [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials) if on_table else 0)
                 stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
+
+    def results(self) -> pd.DataFrame:
+        """One row a trial, finished or not (`study.results.trials_frame`)."""
+        from autoprog_search.study.results import trials_frame
+
+        return trials_frame(self)
+
+    def curves(self) -> pd.DataFrame:
+        """One row a (trial, epoch) (`study.results.curves_frame`)."""
+        from autoprog_search.study.results import curves_frame
+
+        return curves_frame(self)
+
+    def estimates(self) -> pd.DataFrame:
+        """One row a (trial, stage, candidate) (`study.results.estimates_frame`)."""
+        from autoprog_search.study.results import estimates_frame
+
+        return estimates_frame(self)
 
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
