@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.errors import ConfigError, SpaceError, StudyError
 from autoprog_search.files import read_yaml
 from autoprog_search.methods.table import method_named
 from autoprog_search.space import GrowthSpace
@@ -265,10 +265,21 @@ def check_config(config: StudyConfig) -> StudyConfig:
         ScoreRule(score=growth.score)
         for trial in range(len(plan.epochs) or 1):
             for lengths in space.lengths_parameters():
-                space.at_lengths(lengths).stage_epochs(config.epochs(name, trial))
+                _check_epochs(name, space.at_lengths(lengths), config.epochs(name, trial))
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config
+
+
+def _check_epochs(method: str, space: GrowthSpace, epochs: int) -> None:
+    info = method_named(method)
+    try:
+        if info.program is not None:
+            info.program(space).check_epochs(space, epochs)
+        elif info.budget_of is None:  # all others train the space's stages, whatever is in them
+            space.stage_epochs(epochs)
+    except SpaceError as error:
+        raise SpaceError(f"methods, {method}, {error}") from None
 
 
 def override(resolved: dict[str, Any], text: str) -> None:

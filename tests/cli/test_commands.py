@@ -86,6 +86,12 @@ WRONG = {
     "data empty": (("train", "--space", "deit_tiny", "--data", "empty", "-o", "out"), ["data", "empty"]),
     "device unknown": (("train", "--space", "digits", "-o", "out", "--device", "warp"), ["device", "'warp'"]),
     "recipe field": ((*TRAIN, "--set", "recipe.lr=fast"), ["recipe.lr", "'fast'"]),
+    "no threads": ((*TRAIN, "--threads", "0"), ["--threads", "0"]),
+    "a study's field": ((*TRAIN, "--set", "tolerance=1"), ["tolerance=1", "a study's", "recipe, growth, threads"]),
+    "epochs below the schedule's": (
+        (*TRAIN, "--schedule", "linear", "--set", "recipe.epochs=1"),
+        ["epochs: 1", "stage 1 of"],
+    ),
     "optimiser unknown": ((*TRAIN, "--set", "recipe.opt=warp"), ["opt", "'warp'"]),
     "root is a file": (("--root", "shrinks.yaml", "study", "create", "x", "--space", "digits"), ["shrinks.yaml"]),
 }

@@ -77,7 +77,7 @@ def test_stages_of_equal_compute_cost_what_full_does(frame):
         ("{linear+a: {growth: {operatr: zero_init}}}", "methods, linear\\+a, growth, operatr"),
         ("{linear+a: {space: {depths: [9]}}}", "depths: 9 is above"),
         ("{linear+a: {space: {stages: 7}}}", "stage"),
-        ("{full: {epochs: [2]}}", "without an epoch"),
+        ("{linear: {epochs: [2]}}", "without an epoch"),
         ("{pbt: {trials: 2, space: {depths: [2, 4]}}}", "methods, pbt, space"),
         ("{tpe: {space: {equal_compute: true}}}", "methods, tpe: stages of equal compute"),
     ],
