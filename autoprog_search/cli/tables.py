@@ -56,4 +56,5 @@ def _echo_rich(rows: Sequence[Mapping[str, Any]], title: str | None) -> None:
         table.add_row(*(str(value) for value in row.values()))
     # Piped into a file or a pager, a table keeps its columns whole.
     width = None if sys.stdout.isatty() else max(160, shutil.get_terminal_size().columns)
-    Console(width=width).print(table)
+    # What stands in brackets or between colons is text, too.
+    Console(width=width, markup=False, emoji=False).print(table)

@@ -30,10 +30,10 @@ class MethodPlan(BaseModel):
     """How often a method runs, and what is different in it from the rest of the study.
 
     Attributes:
-        trials: for each seed.
-        seeds: so many, from the study's `first_seed` on.
+        trials: how many, for each seed.
+        seeds: how many, from the study's `first_seed` on.
         epochs: a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's.
-        growth, space: fields of the growth settings and of the space that are different (`METHOD+VARIANT`).
+        growth, space: fields of the study's own that are different in this method (`METHOD+VARIANT`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +82,10 @@ class StudyConfig(BaseModel):
     """Everything that decides a study's results, and where they are kept.
 
     Attributes:
+        name: of its folder.
+        space: the growth space, by `create --space`; its fields can be set one by one.
+        data: where images come from. recipe: how a network is trained. growth: how growing and its search are done.
+        methods: those compared, each with what is different in it. nni: how NNI's are run.
         first_seed: of every method; seeds that no setting was explored on confirm what others found.
         storage: URL of the Optuna storage; empty: a SQLite file in the study's folder.
         tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.

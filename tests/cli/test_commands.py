@@ -261,7 +261,7 @@ def test_study_list_show_and_delete(tmp_path):
 
 def test_every_command_has_help(folder):
     groups = {"study": ["create", "run", "show", "list", "export", "delete", "compare", "plot", "report"]}
-    groups |= {"space": ["list", "show", "validate"], "train": [""], "demo": [""]}
+    groups |= {"space": ["list", "show", "validate"], "config": ["list", "show"], "train": [""], "demo": [""]}
     for group, commands in groups.items():
         for command in commands:
             done = cli(*filter(None, (group, command)), "--help", cwd=folder)
