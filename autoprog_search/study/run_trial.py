@@ -295,4 +295,6 @@ def versions() -> str:
     """Versions of what decides a result's bits."""
     from importlib.metadata import version
 
-    return json.dumps({name: version(name) for name in ("autoprog-search", "torch", "timm", "optuna")})
+    from autoprog_search import __version__
+
+    return json.dumps({"autoprog-search": __version__} | {name: version(name) for name in ("torch", "timm", "optuna")})
