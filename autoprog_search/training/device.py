@@ -23,7 +23,7 @@ def pick_device(name: str, index: int = 0) -> torch.device:
         return torch.device("cuda", index % count) if count else torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"device: {name!r}: {str(error).splitlines()[0]}") from None
     return device
