@@ -6,7 +6,6 @@ Names below are loaded when first used: `import autoprog_search` is fast and imp
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from autoprog_search.study import load_study
     from autoprog_search.study.single import train
 
-__version__ = version("autoprog-search")
+    __version__: str
 
 _PUBLIC = {
     "AutoProgStrategy": "autoprog_search.methods.nni",
@@ -38,4 +37,27 @@ __all__ = ["AutoProgSampler", "ElasticModel", "GrowthSchedule", "GrowthSpace", "
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, whether loaded yet or not, and the parts of the package that are loaded."""
+    from importlib.util import find_spec
+    from types import ModuleType
+
+    # Whoever looks at all names (`help`, `inspect.getmembers`) loads them; what NNI lacks (methods.table) would fail.
+    nni = all(map(find_spec, ("nni_node", "pytorch_lightning")))
+    public = {*__all__, "__version__", *(["AutoProgStrategy"] if nni else [])}
+    loaded = {name for name, value in globals().items() if isinstance(value, ModuleType) or name.startswith("__")}
+    return sorted(public | loaded - {"__getattr__", "__dir__"})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # here: slower to import than all above
+
+    try:
+        return version("autoprog-search")
+    except PackageNotFoundError:  # a source tree that is on the path, not installed
+        return "0+unknown"

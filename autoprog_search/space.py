@@ -53,12 +53,19 @@ class GrowthSpace(Settings):
     validation `depths` and `patches` hold the levels, ascending, the full size last.
 
     Attributes:
-        model: timm model name. `model_args` go to `timm.create_model`.
+        name: of the space, by default its file's. description: a line for `space list`.
+        model: timm model name. model_args: what else `timm.create_model` is given.
         pos_embed: initial position embedding: timm's, or fixed-frequency sines and cosines at scale 1 (still trained),
             without which very small ViTs on little data hardly learn (docs/LOG.md).
-        depth, resolution, patch_size: the full network's blocks, image side and patch side in pixels.
+        depth: blocks of the full network.
+        resolution: its images' side in pixels. patch_size: its patches' side in pixels.
+        depths: numbers of blocks that a stage may run, ascending, the full network's last.
+        patches: numbers of patches that a stage may train on, squares, ascending, the full network's last.
+        depth_fractions: the same as `depths`, as shares of the full network's.
+        resolutions, resolution_fractions: the same as `patches`, as image sides in pixels, or shares of the full one.
         resolution_step: fractions of the resolution are rounded to multiples of this many pixels.
-        stages: number of stages K, equally long unless `stage_lengths` (shares that sum to 1) are given.
+        stages: number of stages K, equally long unless `stage_lengths` are given.
+        stage_lengths: shares of the epochs, one a stage, that sum to 1.
         stage_length_choices: further stage lengths, beside the space's own, among which Optuna's samplers and uniform
             draws choose, one a trial. All other methods train the space's own.
         equal_compute: each stage is to cost the K-th part of what training the full network costs: what growing saves

@@ -115,6 +115,7 @@ def main(checkpoint=None):
         },
         patch_size=4,
     )
+    torch.set_num_threads(1)  # threads that share cores wait for each other: give more where cores are idle
     torch.manual_seed(0)
     growth = Growth(schedule)
     trainer = L.Trainer(

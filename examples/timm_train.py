@@ -48,6 +48,7 @@ parser.add_argument("--seed", type=int, default=42)
 def main():
     args = parser.parse_args()
     random_seed(args.seed)
+    torch.set_num_threads(1)  # threads that share cores wait for each other: give more where cores are idle
     data = {split: create_dataset("", root=args.data_dir, split=split) for split in ("train", "validation")}
     num_classes = len(data["train"].reader.class_to_idx)
     model = timm.create_model(args.model, num_classes=num_classes, dynamic_img_size=True, **args.model_kwargs)

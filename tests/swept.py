@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from autoprog_search.study.config import make_config
-from autoprog_search.study.results import COLUMNS
+from autoprog_search.study.results import COLUMNS, csv_text
 
 EPOCHS = 20  # the recipe's
 LENGTHS = (20, 8, 12, 16)  # a sweep: trial 0 is the recipe's
@@ -29,7 +29,7 @@ def trial_row(method: str, seed: int, trial: int, epochs: float, flops: float, t
     search = float(more.pop("search_flops", 0.0))  # type: ignore[arg-type]
     row: dict[str, object] = dict.fromkeys(column.name for column in COLUMNS)
     row |= {"study": "swept", "method": method, "seed": seed, "trial": trial, "state": "COMPLETE", "w_scale": 1.0}
-    row |= {"depths": "[4, 6]", "resolutions": "[16, 24]", "patches": "[16, 36]", "stage_epochs": "[5.0, 5.0]"}
+    row |= {"depths": [4, 6], "resolutions": [16, 24], "patches": [16, 36], "stage_epochs": [5.0, 5.0]}
     row |= {"val_top1": top1 - 0.5, "top1": top1, "train_flops": flops - search, "search_flops": search}
     row |= {
         "total_flops": flops,
@@ -66,5 +66,5 @@ def publish(folder: Path, trials: pd.DataFrame) -> Path:
     )  # fmt: skip
     folder.mkdir(parents=True)
     (folder / "study.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    trials.to_csv(folder / "results.csv", index=False)
+    (folder / "results.csv").write_text(csv_text(trials))
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import socket
 import subprocess
@@ -104,7 +103,7 @@ def test_nni_experiment(tmp_path, monkeypatch):
     frame = trials_frame(open_study(tmp_path / "studies", "nni_grid"))
     assert frame["state"].tolist() == ["COMPLETE"] * 2
     best = frame.loc[frame["metric"].idxmax()]
-    ran = zip(json.loads(best["depths"]), json.loads(best["patches"]), strict=True)
+    ran = zip(best["depths"], best["patches"], strict=True)
     assert found == "best schedule: " + ", then ".join(str(SubNetwork(*pair)) for pair in ran)
     assert frame["metric"].nunique() == 2
 

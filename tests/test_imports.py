@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -115,3 +116,53 @@ def test_public_names_are_there():
         assert autoprog_search.AutoProgStrategy is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = autoprog_search.nothing
+
+
+def test_dir_shows_the_public_names_in_a_fresh_process():
+    """And loads none of them; so does tab completion."""
+    code = """
+import sys, rlcompleter
+import autoprog_search
+shown = dir(autoprog_search)
+completer = rlcompleter.Completer({"autoprog_search": autoprog_search})
+typed = [completer.complete("autoprog_search.Growth", n) for n in range(2)]
+heavy = {"torch", "optuna", "pandas"} & set(sys.modules)
+for line in (shown, typed, heavy, [autoprog_search.__version__]):
+    print(*line)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown, typed, heavy, version = done.stdout.splitlines()
+    assert {*autoprog_search.__all__, "__version__"} <= set(shown.split())
+    assert ("AutoProgStrategy" in shown.split()) == all(map(find_spec, NNI_NEEDS))
+    assert not {"Any", "TYPE_CHECKING", "annotations", "import_module", "_PUBLIC"} & set(shown.split())
+    assert [name.rstrip("(") for name in typed.split()] == [
+        f"autoprog_search.{n}" for n in ("GrowthSchedule", "GrowthSpace")
+    ]
+    assert heavy == ""
+    assert version == metadata.version("autoprog-search")
+
+
+def test_dir_shows_what_is_loaded_too():
+    import autoprog_search.report.units
+
+    assert "report" in dir(autoprog_search)
+
+
+def test_the_version_of_a_tree_that_is_not_installed(monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert autoprog_search.__version__ == "0+unknown"
+
+
+def test_the_version_is_looked_up_when_asked_for():
+    code = "import sys, autoprog_search; print('importlib.metadata' in sys.modules)"
+    # Without site: an editable installation's hook may load it.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(PACKAGE.parent)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"

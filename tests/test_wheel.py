@@ -7,9 +7,27 @@ import sys
 import zipfile
 from pathlib import Path
 
+from packaging.metadata import Metadata
+
 from autoprog_search.study.tabular import TABLES
 
 ROOT = Path(__file__).parent.parent
+
+
+def check_metadata(path: Path) -> None:
+    """What an index shows of the package, and refuses where it is wrong."""
+    fields = Metadata.from_email(path.read_bytes(), validate=True)
+    assert fields.author == "autoprog-search contributors"
+    assert fields.license_expression == "Apache-2.0"
+    assert fields.keywords is not None
+    assert {"AutoProg", "timm"} <= set(fields.keywords)
+    assert fields.project_urls
+    assert all(url.startswith("https://") for url in (fields.home_page, *fields.project_urls.values()))
+    classifiers = fields.classifiers or []
+    assert {line.partition(" :: ")[0] for line in classifiers} >= {"Development Status", "Intended Audience", "Topic"}
+    assert "Programming Language :: Python :: 3.10" in classifiers
+    assert str(fields.requires_python) == ">=3.10"
+    assert not any(line.startswith("License ::") for line in classifiers)  # an index refuses it beside an expression
 
 
 def test_wheel_works_without_the_tree(tmp_path):
@@ -26,6 +44,7 @@ def test_wheel_works_without_the_tree(tmp_path):
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    check_metadata(next(site.glob("*.dist-info")) / "METADATA")
     # An isolated interpreter sees this environment's libraries, and our package only as the wheel has it.
     code = f"import sys; sys.path.insert(0, {str(site)!r}); from autoprog_search.cli.main import main; main()"
 

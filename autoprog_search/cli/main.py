@@ -15,6 +15,7 @@ import click
 from autoprog_search.errors import AutoProgError, environment_error
 
 COMMANDS = {
+    "config": ("autoprog_search.cli.config:config", "Fields that --set and a study.yaml know: list, show."),
     "demo": ("autoprog_search.cli.demo:demo", "The whole story on embedded data, in minutes on two CPU cores."),
     "space": ("autoprog_search.cli.space:space", "Growth spaces: list, show, validate."),
     "study": ("autoprog_search.cli.study:study", "Studies: create, run, compare methods, plot, report."),

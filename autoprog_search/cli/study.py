@@ -75,7 +75,7 @@ def create(
     """Write a study's configuration and its trials; `study run` runs them.
 
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
-    threads.
+    threads; `autoprog-search config list` shows them all.
     """
     from autoprog_search.study.config import config_from_file, make_config
     from autoprog_search.study.store import create_study

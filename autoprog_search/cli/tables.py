@@ -25,10 +25,14 @@ def echo_table(rows: Sequence[Mapping[str, Any]], fmt: Format, title: str | None
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
         click.echo(buffer.getvalue(), nl=False)
     else:
         _echo_rich(rows, title)
+
+
+def _csv_cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else value  # as results.csv holds them
 
 
 def plain_rows(frame: DataFrame) -> list[dict[str, Any]]:
@@ -52,4 +56,5 @@ def _echo_rich(rows: Sequence[Mapping[str, Any]], title: str | None) -> None:
         table.add_row(*(str(value) for value in row.values()))
     # Piped into a file or a pager, a table keeps its columns whole.
     width = None if sys.stdout.isatty() else max(160, shutil.get_terminal_size().columns)
-    Console(width=width).print(table)
+    # What stands in brackets or between colons is text, too.
+    Console(width=width, markup=False, emoji=False).print(table)

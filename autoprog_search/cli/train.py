@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+OF_RUNS = ("space", "data", "recipe", "growth", "threads")
+OF_STUDIES = ("name", "methods", "first_seed", "nni", "tolerance", "storage")
+
 
 @click.command()
 @click.option("--space", required=True, help="Growth space: a preset (see `space list`) or a YAML file.")
@@ -29,7 +32,16 @@ import click
     "--device", default="auto", show_default=True, help="A torch device; auto takes a GPU where there is one."
 )
 @click.option(
-    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="For example recipe.epochs=30. Repeatable."
+    "--threads",
+    type=click.IntRange(1),
+    help="Of torch, on the CPU. Default: 1, as in a study; over another number sums round differently.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="For example recipe.epochs=30; `config list` shows all fields. Repeatable.",
 )
 @click.option(
     "-o",
@@ -47,6 +59,7 @@ def train(
     seed: int,
     target_speedup: float | None,
     device: str,
+    threads: int | None,
     overrides: tuple[str, ...],
     output: Path,
 ) -> None:
@@ -65,6 +78,11 @@ def train(
         if schedule != "autoprog":
             raise click.UsageError(f"--target-speedup is for --schedule autoprog, not {schedule}")
         overrides = (*overrides, f"growth.target_speedup={target_speedup}")
+    if threads is not None:
+        overrides = (*overrides, f"threads={threads}")
+    for override in overrides:
+        if override.partition("=")[0].split(".")[0] in OF_STUDIES:
+            raise click.UsageError(f"--set {override}: that is a study's; a single run has {', '.join(OF_RUNS)}")
     config = make_config(
         "train",
         space=space,
@@ -87,6 +105,7 @@ def train(
                 growth=config.growth,
                 seed=seed,
                 device=device,
+                threads=config.threads,
                 out=output,
                 on_progress=display.run,
                 should_stop=asked_to_stop,

@@ -42,6 +42,20 @@ class Program:
     augment: tuple[float, ...] = ()
     sched: str | None = None
 
+    @property
+    def constant(self) -> bool:
+        """Whether all its stages are the same: then it is no matter how many there are."""
+        return len(set(self.sub_networks)) == 1 and len(set(self.augment)) <= 1
+
+    def check_epochs(self, space: GrowthSpace, epochs: int) -> None:
+        """Whether so many epochs are enough for the space's stages, where it goes by them and they differ.
+
+        Raises:
+            SpaceError: a stage would be left without an epoch.
+        """
+        if not (self.shares or self.constant):
+            space.stage_epochs(epochs)
+
 
 def full(space: GrowthSpace) -> Levels:
     """The full network in every stage: ordinary training."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -48,7 +47,7 @@ def reading_notes(trials: pd.DataFrame, tolerance: float) -> list[str]:
 
 def loader_notes(done: pd.DataFrame) -> list[str]:
     """How much of each stage's time its training steps waited for images, over all finished trials."""
-    pairs = [(json.loads(a), json.loads(b)) for a, b in done[["loader_seconds", "stage_seconds"]].dropna().to_numpy()]
+    pairs = done[["loader_seconds", "stage_seconds"]].dropna().to_numpy().tolist()
     stages = max((len(waited) for waited, _ in pairs), default=0)
     shares = []
     for k in range(stages):

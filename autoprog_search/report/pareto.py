@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,10 +80,10 @@ def _above_all_before(top1: np.ndarray) -> np.ndarray:
 
 
 def schedule_text(depths: Any, resolutions: Any) -> str:
-    """For example `depth 6 → 12, 16 → 28 px`, from the table's JSON texts."""
-    if not isinstance(depths, str) or not isinstance(resolutions, str):
+    """For example `depth 6 → 12, 16 → 28 px`, from the table's lists."""
+    if not isinstance(depths, list) or not isinstance(resolutions, list):
         return "schedule not stored"
-    arrows = [" → ".join(str(level) for level in json.loads(text)) for text in (depths, resolutions)]
+    arrows = [" → ".join(map(str, levels)) for levels in (depths, resolutions)]
     return f"depth {arrows[0]}; {arrows[1]} px"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +36,7 @@ def staircases(heads: pd.DataFrame) -> list[Staircase]:
     """The schedules of headline trials (`study.results.headline`), one a (method, seed)."""
     found = []
     for row in heads.to_dict("records"):
-        depths, resolutions, lengths = (json.loads(row[name]) for name in ("depths", "resolutions", "stage_epochs"))
+        depths, resolutions, lengths = (row[name] for name in ("depths", "resolutions", "stage_epochs"))
         found.append(
             Staircase(
                 method=str(row["method"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -104,7 +103,7 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             ),
             "test top-1, %": _with_error(row["top1"], row["top1_se"]),
             "before → after each growth, %": ", ".join(
-                f"{before:.0f} → {after:.0f}" for before, after in json.loads(row["growth_top1"])
+                f"{before:.0f} → {after:.0f}" for before, after in row["growth_top1"]
             )
             or MISSING,
             "FLOPs": flops_text(row["total_flops"]),

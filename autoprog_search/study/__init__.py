@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def load_study(name: str, root: str | Path = "studies") -> StoredStudy:
-    """A study that was created earlier, for its tables (`study.results`) or its Optuna studies.
+    """A study that was created earlier, for its tables (`results()`, `curves()`, `estimates()`) or its Optuna studies.
+
+    Args:
+        root: the folder that studies live in.
 
     Raises:
         StudyError: there is none of that name.

@@ -6,8 +6,6 @@ accuracy, and the test accuracy is only reported.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 
@@ -26,7 +24,7 @@ COLUMNS = {
     "difference": "validation accuracy minus the plain METHOD's of the same seed, mean, points",
     "difference_low": "95 % interval of the difference (Student's t over seeds), lower end",
     "difference_high": "upper end",
-    "growth_top1": "validation accuracy just before and just after each growth, means over seeds, %: pairs, as JSON",
+    "growth_top1": "validation accuracy just before and just after each growth, means over seeds, %: a list of pairs",
     "total_flops": "training and search FLOPs, mean",
     "speedup_flops": "full's FLOPs over the trial's, mean over seeds",
 }
@@ -65,7 +63,7 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
                 "difference": difference.mean,
                 "difference_low": difference.low,
                 "difference_high": difference.high,
-                "growth_top1": json.dumps(_growths(group["growth_top1"])),
+                "growth_top1": _growths(group["growth_top1"]),
                 "total_flops": group["total_flops"].mean(),
                 "speedup_flops": group["speedup_flops"].mean(),
             }
@@ -75,6 +73,5 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
 
 def _growths(stored: pd.Series) -> list[list[float]]:
     """Of the stages that grew in every run, mean accuracies before and after."""
-    runs = [json.loads(text) for text in stored.dropna()]
-    stages = [stage for stage in zip(*runs, strict=False) if all(stage)]
+    stages = [stage for stage in zip(*stored.dropna(), strict=False) if all(stage)]
     return [[float(np.mean(side)) for side in zip(*stage, strict=True)] for stage in stages]

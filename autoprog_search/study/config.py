@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from autoprog_search.errors import ConfigError, StudyError, shown, there_are
+from autoprog_search.errors import ConfigError, SpaceError, StudyError, shown, there_are
 from autoprog_search.fields import Options, Real, Settings, Text, Whole, fields_at
 from autoprog_search.files import read_yaml
 from autoprog_search.methods.table import METHODS, VARIANT, method_named
@@ -38,10 +38,10 @@ class MethodPlan(Settings):
     """How often a method runs, and what is different in it from the rest of the study.
 
     Attributes:
-        trials: for each seed.
-        seeds: so many, from the study's `first_seed` on.
+        trials: how many, for each seed.
+        seeds: how many, from the study's `first_seed` on.
         epochs: a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's.
-        growth, space: fields of the growth settings and of the space that are different (`METHOD+VARIANT`).
+        growth, space: fields of the study's own that are different in this method (`METHOD+VARIANT`).
     """
 
     trials: Whole = Field(default=1, ge=1, le=MOST_TRIALS)
@@ -87,6 +87,10 @@ class StudyConfig(Settings):
     """Everything that decides a study's results, and where they are kept.
 
     Attributes:
+        name: of its folder.
+        space: the growth space, by `create --space`; its fields can be set one by one.
+        data: where images come from. recipe: how a network is trained. growth: how growing and its search are done.
+        methods: those compared, each with what is different in it. nni: how NNI's are run.
         first_seed: of every method; seeds that no setting was explored on confirm what others found.
         storage: URL of the Optuna storage; empty: a SQLite file in the study's folder.
         tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
@@ -258,7 +262,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
     trials = sum(plan.seeds * plan.trials for plan in config.methods.values())
     if trials > MOST_TRIALS:
         raise ConfigError(f"methods: {trials:,} trials (seeds times trials, of all) are more than {MOST_TRIALS:,}")
-    whole: set[tuple[tuple[float, ...], int, int]] = set()  # that leave no stage without an epoch
+    whole: set[tuple[str, tuple[float, ...], int, int]] = set()  # that leave no stage without an epoch
     for name, plan in config.methods.items():
         info = method_named(name)
         info.check_installed()
@@ -289,12 +293,23 @@ def check_config(config: StudyConfig) -> StudyConfig:
         ScoreRule(score=growth.score)
         for lengths in map(space.at_lengths, space.lengths_parameters()):
             for epochs in set(plan.epochs or [config.recipe.epochs]):
-                if (key := (lengths.stage_lengths, lengths.stages, epochs)) not in whole:
-                    lengths.stage_epochs(epochs)
+                if (key := (name.split(VARIANT)[0], lengths.stage_lengths, lengths.stages, epochs)) not in whole:
+                    _check_epochs(name, lengths, epochs)
                     whole.add(key)
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config
+
+
+def _check_epochs(method: str, space: GrowthSpace, epochs: int) -> None:
+    info = method_named(method)
+    try:
+        if info.program is not None:
+            info.program(space).check_epochs(space, epochs)
+        elif info.budget_of is None:  # all others train the space's stages, whatever is in them
+            space.stage_epochs(epochs)
+    except SpaceError as error:
+        raise SpaceError(f"methods, {method}, {error}") from None
 
 
 def override(resolved: dict[str, Any], text: str) -> None:

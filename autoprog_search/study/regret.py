@@ -11,7 +11,6 @@ Aggregates over seeds: interquartile mean and percentile bootstrap (Agarwal et a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,8 +104,8 @@ def _scored(done: pd.DataFrame, table: GrowthTable) -> pd.DataFrame:
     def worth_of(truth: np.ndarray) -> np.ndarray:
         return (truth - worst) / (best - worst if best > worst else 1.0)
 
-    def truth_of(depths: str, patches: str) -> float:
-        pairs = zip(json.loads(depths), json.loads(patches), strict=True)
+    def truth_of(depths: list[int], patches: list[int]) -> float:
+        pairs = zip(depths, patches, strict=True)
         return table.truth[tuple(space.levels_of(SubNetwork(*pair)) for pair in pairs)][1]
 
     truth = np.array([truth_of(*pair) for pair in zip(done["depths"], done["patches"], strict=True)])

@@ -1,8 +1,12 @@
-"""Results of a study as pandas tables: one row a trial, one a (trial, epoch), one a (trial, stage, candidate)."""
+"""Results of a study as pandas tables: one row a trial, one a (trial, epoch), one a (trial, stage, candidate).
+
+What a trial has once a stage is a list in its row. CSV knows no lists: there, and only there, they are JSON text.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +77,11 @@ COLUMNS = (
     Column("config_hash", "", "of the settings that the trial ran under: version of the rule, and digest"),
 )
 LISTS = ("depths", "patches", "resolutions", "stage_epochs", "growth_top1", "loader_seconds", "stage_seconds")
+"""Columns of lists, an entry a stage; None where a trial has not got so far."""
 
 
 def trials_frame(study: StoredStudy) -> pd.DataFrame:
-    """One row a trial, finished or not, with the columns of `COLUMNS`; lists are JSON text."""
+    """One row a trial, finished or not, with the columns of `COLUMNS`; those of `LISTS` hold lists."""
     rows: list[dict[str, Any]] = []
     hashes, trials = study.hashes(), study.trials()
     for job, trial in trials.items():
@@ -84,13 +89,13 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
         row |= {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial}
         row |= {"state": trial.state.name, "config_hash": hashes[job.method, job.seed]}
-        row |= {name: json.dumps(row[name]) if row[name] is not None else None for name in LISTS}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
     full_flops = pd.Series([trial.user_attrs.get("full_flops") for trial in trials.values()], dtype=float)
     measured = [c.name for c in COLUMNS if c.unit in ("%", "nats", "FLOPs", "s")]
-    numbers = ["epochs", "scheduled_epochs", *(name for name in measured if name not in LISTS)]
+    numbers = ["w_scale", "epochs", "scheduled_epochs", *(name for name in measured if name not in LISTS)]
     frame[numbers] = frame[numbers].astype(float)
+    frame[[*LISTS]] = frame[[*LISTS]].astype(object)  # also where no trial has any yet
     frame["own_flops"] = frame["own_flops"].fillna(frame["total_flops"])
     total_flops = frame["total_flops"].where(frame["state"] == "COMPLETE")  # a part of a run is no faster a run
     frame["metric"] = study.config.nni.metric(frame["val_top1"], total_flops / full_flops)
@@ -192,7 +197,7 @@ def published_tables(folder: Path) -> StudyTables:
     """
     path = folder / "study.yaml"
     config = validated(StudyConfig, read_yaml(path, StudyError), str(path))
-    trials = _csv(folder / "results.csv")
+    trials = _csv(folder / "results.csv", LISTS)
     others = (folder / "curves.csv", folder / "estimates.csv")
     curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
     missing = [column.name for column in COLUMNS if column.name not in trials]
@@ -201,9 +206,25 @@ def published_tables(folder: Path) -> StudyTables:
     return StudyTables(config, trials, curves, estimates)
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def csv_text(trials: pd.DataFrame) -> str:
+    """A trials table as CSV, its lists as JSON text."""
+    return trials.assign(**{name: trials[name].map(_list_text) for name in LISTS}).to_csv(index=False)
+
+
+def _list_text(value: list[Any] | None) -> str | None:
+    return json.dumps(value) if value is not None else None
+
+
+def _list_in(text: str) -> list[Any] | None:
+    value = json.loads(text) if text else None
+    if not isinstance(value, list | None):
+        raise ValueError(f"{text!r} is no list")
+    return value
+
+
+def _csv(path: Path, lists: Sequence[str] = ()) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(path, converters=dict.fromkeys(lists, _list_in))
     except pd.errors.EmptyDataError:  # what a table without rows is exported as
         return pd.DataFrame()
     except (OSError, ValueError) as reason:
@@ -213,18 +234,17 @@ def _csv(path: Path) -> pd.DataFrame:
 def export(study: StoredStudy) -> list[str]:
     """Write results.csv and results.parquet (and the curves and estimates) into the study's folder.
 
+    Lists are JSON text in CSV, and lists in parquet.
+
     Returns:
         The files written.
     """
     written = []
-    frames = (("results", trials_frame), ("curves", curves_frame), ("estimates", estimates_frame))
+    frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
     with locked(study.folder / GATE):  # several runs of a study may end at the same time
-        for name, make in frames:
-            frame = make(study)
-            for suffix, data in (
-                ("csv", frame.to_csv(index=False).encode()),
-                ("parquet", frame.to_parquet(index=False)),
-            ):
+        for name, frame in frames.items():
+            text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
+            for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
                 path = study.folder / f"{name}.{suffix}"
                 write_atomic(path, data)
                 written.append(str(path))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Method
-from autoprog_search.errors import RunFailedError
+from autoprog_search.errors import ConfigError, RunFailedError, SpaceError
 from autoprog_search.methods.fixed import FixedMethod, Program, through
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.table import method_named
@@ -116,7 +116,12 @@ def finish(
 
 def _full_flops(study: StoredStudy, step_flops: int, data: Data) -> int:
     """What `full` costs, whatever the trial's own length."""
-    return step_flops * sum(planned_steps(study.config.space, study.config.recipe, data.train_size))
+    return step_flops * _steps_of(study.config.recipe, data)
+
+
+def _steps_of(recipe: Recipe, data: Data) -> int:
+    """Optimiser steps of all stages together, however many they are."""
+    return recipe.epochs * (data.train_size // recipe.batch_size)
 
 
 def _end(study: StoredStudy, job: Job, trial: Trial, row: dict[str, Any], state: TrialState) -> None:
@@ -141,15 +146,17 @@ def check_study(study: StoredStudy, data: Data) -> None:
     """What cannot be told before the data are open, said before any trial runs.
 
     Raises:
-        ConfigError: a stage is too short for its search.
+        ConfigError: a stage is less than a step long, or too short for its search.
     """
     config = study.config
     for name, own in config.methods.items():
-        if method_named(name).searches_inside:
-            recipe = config.recipe.model_copy(update={"epochs": min(own.epochs, default=config.recipe.epochs)})
-            space = config.space_of(name)
+        info, space, growth = method_named(name), config.space_of(name), config.growth_of(name)
+        recipe = config.recipe.model_copy(update={"epochs": min(own.epochs, default=config.recipe.epochs)})
+        if info.program is not None:
+            run_program(info.program(space), RunSpec(space, recipe, growth, (), seed=0), data)
+        elif info.searches_inside:
             stage_steps = planned_steps(space, recipe, data.train_size)
-            check_search(RunSpec(space, recipe, config.growth_of(name), stage_steps, seed=0), lambda stage: True)
+            check_search(RunSpec(space, recipe, growth, stage_steps, seed=0), lambda stage: True)
 
 
 def plan(
@@ -167,12 +174,13 @@ def plan(
         return run_program(
             info.program(space), RunSpec(space, recipe, growth, (), job.seed, data=config.data, method=str(job)), data
         )
+    if info.budget_of is not None:
+        steps = _steps_for(study, job, _steps_of(recipe, data))
+        spec = RunSpec(space, recipe, growth, (steps,), job.seed, data=config.data, method=str(job))
+        return spec, FixedMethod([space.full])
     stage_steps = planned_steps(space, recipe, data.train_size)
     if method is not None:
         pass
-    elif info.budget_of is not None:
-        stage_steps = (_steps_for(study, job, sum(stage_steps)),)
-        method = FixedMethod([space.full])
     elif info.schedule_of is not None:
         found = _finished(study, job).user_attrs
         method = FixedMethod([SubNetwork(*pair) for pair in zip(found["depths"], found["patches"], strict=True)])
@@ -194,18 +202,27 @@ def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, M
 
     Raises:
         ConfigError: a stage would be less than a step long.
+        SpaceError: there are fewer epochs than stages that differ.
     """
     recipe, epoch_steps = spec.recipe, data.train_size // spec.recipe.batch_size
     if program.sched is not None:
         recipe = validated(Recipe, {**recipe.model_dump(), "sched": program.sched}, "recipe")
-    if spec.space.equal_compute and not program.shares:
-        stage_steps = equal_compute_steps(spec.space, program.sub_networks, recipe, data.train_size, data.num_classes)
-    elif program.shares:
-        stage_steps = steps_of_stages(tuple(share * recipe.epochs for share in program.shares), epoch_steps)
-    else:
-        stage_steps = planned_steps(spec.space, recipe, data.train_size)
-    spec = replace(spec, recipe=recipe, stage_steps=stage_steps, augment=program.augment)
-    return spec, FixedMethod(program.sub_networks)
+    sub_networks = program.sub_networks
+    try:
+        if spec.space.equal_compute and not program.shares:
+            stage_steps = equal_compute_steps(spec.space, sub_networks, recipe, data.train_size, data.num_classes)
+        elif program.shares:
+            stage_steps = steps_of_stages(tuple(share * recipe.epochs for share in program.shares), epoch_steps)
+        else:
+            stage_steps = planned_steps(spec.space, recipe, data.train_size)
+    except (ConfigError, SpaceError):
+        if not program.constant:
+            raise
+        # Too short to be cut into the space's stages, which are all the same here: one is as good.
+        stage_steps, sub_networks = steps_of_stages((float(recipe.epochs),), epoch_steps), sub_networks[:1]
+    augment = program.augment[: len(sub_networks)]
+    spec = replace(spec, recipe=recipe, stage_steps=stage_steps, augment=augment)
+    return spec, FixedMethod(sub_networks)
 
 
 def _steps_for(study: StoredStudy, job: Job, most: int) -> int:
@@ -278,4 +295,6 @@ def versions() -> str:
     """Versions of what decides a result's bits."""
     from importlib.metadata import version
 
-    return json.dumps({name: version(name) for name in ("autoprog-search", "torch", "timm", "optuna")})
+    from autoprog_search import __version__
+
+    return json.dumps({"autoprog-search": __version__} | {name: version(name) for name in ("torch", "timm", "optuna")})

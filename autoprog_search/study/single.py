@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def train(
     growth: GrowthSettings | None = None,
     seed: int = 0,
     device: str = "auto",
+    threads: int = 1,
     out: Path | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -43,6 +45,8 @@ def train(
         data: a data configuration, or a data set's name.
         schedule: a schedule; a method with a fixed one (`full`, `linear`, ...); or `autoprog`: found during the run.
         recipe, growth: default: the space's recipe, and the measured defaults.
+        threads: torch's, on the CPU, as a study's `threads`: the same run has the same bits there. What the caller had
+            set is set again afterwards.
         out: folder for the checkpoint while it runs, then `weights.safetensors` (the full timm model's),
             `schedule.yaml` and `result.json`. A run that was interrupted goes on from there. None: nothing is written.
 
@@ -53,12 +57,30 @@ def train(
     Raises:
         AutoProgError: something of the input is wrong, or the run failed.
     """
+    from autoprog_search.training.device import cpu_threads
+
+    with cpu_threads(threads):
+        return _train(space, data, schedule, recipe, growth, seed, device, out, on_progress, should_stop)
+
+
+def _train(
+    space: GrowthSpace | str,
+    data: DataConfig | str,
+    schedule: GrowthSchedule | str,
+    recipe: Recipe | None,
+    growth: GrowthSettings | None,
+    seed: int,
+    device: str,
+    out: Path | None,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
     from autoprog_search.study.run_trial import result_row, run_program
     from autoprog_search.training.data import load_data
     from autoprog_search.training.device import pick_device
     from autoprog_search.training.profile import profile_steps
     from autoprog_search.training.recipe import DataConfig
-    from autoprog_search.training.spec import RunSpec, steps_of_stages
+    from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stages
     from autoprog_search.training.trainer import Trainer
 
     if not 0 <= seed < SEEDS:
@@ -68,21 +90,19 @@ def train(
     growth = growth or GrowthSettings()
     torch_device = pick_device(device)
     data = DataConfig(name=data) if isinstance(data, str) else data
+    _check_runs(schedule, space, recipe.epochs)
     opened = load_data(data, space, recipe, torch_device)
     epoch_steps = opened.train_size // recipe.batch_size
-    stage_epochs: tuple[float, ...]
+    spec = RunSpec(space, recipe, growth, (), seed, data=data, method=str(schedule))
     if isinstance(schedule, GrowthSchedule):
-        fixed = _check_fits(schedule, space)
-        stage_epochs = tuple(s.epochs for s in fixed.stages)
-        extra = tuple(s.sub_network.depth for s in fixed.stages)
-    else:
-        stage_epochs, extra = space.stage_epochs(recipe.epochs), ()
-    stage_steps = steps_of_stages(stage_epochs, epoch_steps)
-    spec = RunSpec(space, recipe, growth, stage_steps, seed, extra, data, method=str(schedule))
-    if isinstance(schedule, str) and (program := _program(schedule)) is not None:
+        stage_steps = steps_of_stages(tuple(s.epochs for s in schedule.stages), epoch_steps)
+        depths = tuple(s.sub_network.depth for s in schedule.stages)
+        spec, method = replace(spec, stage_steps=stage_steps, extra_depths=depths), _method(schedule, growth, seed)
+    elif (program := _program(schedule)) is not None:
         spec, method = run_program(program(space), spec, opened)
     else:
-        method = _method(schedule, growth, seed)
+        stage_steps = planned_steps(space, recipe, opened.train_size)
+        spec, method = replace(spec, stage_steps=stage_steps), _method(schedule, growth, seed)
     checkpoint = out / "checkpoint.pt" if out is not None else None
     profile = None
     if growth.score_cost == "seconds" and schedule == "autoprog":
@@ -117,7 +137,21 @@ def train(
     return row
 
 
-def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> GrowthSchedule:
+def _check_runs(schedule: GrowthSchedule | str, space: GrowthSpace, epochs: int) -> None:
+    """What can be told before the data are open.
+
+    Raises:
+        AutoProgError: there is no such schedule, it does not fit the space, or the epochs are too few for its stages.
+    """
+    if isinstance(schedule, GrowthSchedule):
+        _check_fits(schedule, space)
+    elif (program := _program(schedule)) is not None:
+        program(space).check_epochs(space, epochs)
+    else:
+        space.stage_epochs(epochs)
+
+
+def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> None:
     for k, stage in enumerate(schedule.stages, start=1):
         depth, patches = stage.sub_network.depth, stage.sub_network.patches
         if depth > space.full.depth:
@@ -127,7 +161,6 @@ def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> GrowthSchedule:
     if schedule.stages[-1].sub_network != space.full:
         last = schedule.stages[-1].sub_network
         raise ScheduleError(f"stage {len(schedule.stages)}: {last} is not the full network ({space.full})")
-    return schedule
 
 
 def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -40,6 +40,9 @@ from autoprog_search.study.tabular import table_files
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.recipe import validated
 from autoprog_search.values import dump_yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]
 OBJECTIVES = ["total_flops", "val_top1"]  # training and search; of validation
@@ -176,6 +179,24 @@ class StoredStudy:
     def hashes(self) -> dict[tuple[str, int], str | None]:
         """The hash of what each (method, seed)'s trials run under, None where they are not created yet."""
         return stored_hashes(self)
+
+    def results(self) -> pd.DataFrame:
+        """One row a trial, finished or not (`study.results.trials_frame`)."""
+        from autoprog_search.study.results import trials_frame
+
+        return trials_frame(self)
+
+    def curves(self) -> pd.DataFrame:
+        """One row a (trial, epoch) (`study.results.curves_frame`)."""
+        from autoprog_search.study.results import curves_frame
+
+        return curves_frame(self)
+
+    def estimates(self) -> pd.DataFrame:
+        """One row a (trial, stage, candidate) (`study.results.estimates_frame`)."""
+        from autoprog_search.study.results import estimates_frame
+
+        return estimates_frame(self)
 
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""

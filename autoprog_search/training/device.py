@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from autoprog_search.errors import ConfigError
+
+MOST_THREADS = 1024
 
 
 def pick_device(name: str, index: int = 0) -> torch.device:
@@ -18,7 +23,7 @@ def pick_device(name: str, index: int = 0) -> torch.device:
         return torch.device("cuda", index % count) if count else torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"device: {name!r}: {str(error).splitlines()[0]}") from None
     return device
@@ -32,8 +37,32 @@ def device_name(device: torch.device) -> str:
 
 
 def use_threads(count: int) -> None:
-    """Let torch compute on so many CPU threads; sums over another number of threads round differently."""
+    """Let torch compute on so many CPU threads, in this whole process.
+
+    One unless more are asked for, in a study and in a single run: sums over another number of threads round
+    differently, and threads that wait for a core that others use make a step several times slower (docs/scale.md).
+
+    Raises:
+        ConfigError: less than one, or more than any machine has.
+    """
+    if not 1 <= count <= MOST_THREADS:
+        raise ConfigError(f"threads: {count} is not from 1 to {MOST_THREADS}")
     torch.set_num_threads(count)
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """`use_threads` for what is inside; afterwards torch computes on as many threads as before.
+
+    Raises:
+        ConfigError: the count is out of range.
+    """
+    before = torch.get_num_threads()
+    use_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_everywhere(seed: int, device: torch.device) -> None:

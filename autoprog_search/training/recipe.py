@@ -32,26 +32,37 @@ class Recipe(Settings):
     Shares are of the whole run's optimiser steps; the LR schedule is stepped per update and unbroken over the stages.
 
     Attributes:
-        epochs, batch_size: passes over the training data; images per optimiser step (a last partial batch is left out).
+        epochs: passes over the training data.
+        batch_size: images per optimiser step; a last partial batch is left out.
         grad_accum: forward and backward passes that a batch is cut into, where it does not fit the device whole.
         init_checkpoint: file of weights to start from, instead of a fresh initialisation.
-        opt, lr, weight_decay, opt_args: for timm's optimiser factory. clip_grad: gradient norm, not clipped if 0.
-        lr_batch_size, lr_scaling: the batch size that `lr` is meant for; another one scales it (0: `lr` as it is).
-        sched, min_lr: cosine, or warm-up-stable-decay (`wsd`: linear over the last `decay_share`), down to min_lr.
-        label_smoothing, mixup, cutmix: timm's.
+        opt: name of one of timm's optimisers. opt_args: what else timm's factory is to give it, such as `eps`.
+        lr: the highest learning rate, for a batch of `lr_batch_size` if that is given.
+        lr_batch_size: the batch size that `lr` is meant for; another one scales it by `lr_scaling`. 0: `lr` as it is.
+        lr_scaling: in proportion to the batch size, or to its square root.
+        weight_decay: timm's, not of biases and norms.
+        clip_grad: the gradient's largest norm; 0: it is not clipped.
+        sched: cosine, or warm-up-stable-decay (`wsd`), which is linear over the last `decay_share`.
+        min_lr: the learning rate at the end.
+        warmup_share: of the steps, over which the learning rate rises from 0.
+        decay_share: of the steps, at the end, over which that of `wsd` falls to `min_lr`.
+        label_smoothing: share of the label that is spread over all classes.
+        mixup, cutmix: timm's alphas of the two ways to mix pairs of images; 0: none.
         hflip: probability of a mirrored image.
         augment: strength of the affine augmentation of data that live on the device, 0 to 1.
         auto_augment, color_jitter, random_erasing, crop_scale, train_interpolation: timm's, for data that come through
-            a loader. crop_scale: least and largest share of the image's area in a random crop.
+            a loader. auto_augment: a policy such as RandAugment's; null: none. color_jitter: its strength, where
+            there is no policy. random_erasing: its probability. crop_scale: least and largest share of the image's
+            area in a random crop.
         repeats: times that an image of such data stands in a batch, each with its own augmentation (repeated
             augmentation); an epoch stays as long and sees so many times fewer images.
         drop_path: stochastic depth rate of the last block.
-        dense_weight: of the loss of VOLO's token outputs, beside the class token's. They learn the image's label: token
-            labels, which VOLO's own recipe used, are not read.
-        teacher, teacher_checkpoint: timm name and file of weights (default: timm's own) of a network that a distilled
-            model's second token imitates. Its forward passes count as cost.
-        distillation, distillation_weight, temperature: the teacher's `hard` decisions or its `soft` probabilities, at
-            this temperature; the share of the loss.
+        dense_weight: weight of the loss of VOLO's token outputs, beside the class token's. They learn the image's
+            label: token labels, which VOLO's own recipe used, are not read.
+        teacher: timm name of a network that a distilled model's second token imitates. Its forward passes are cost.
+        teacher_checkpoint: file of the teacher's weights; empty: timm's own.
+        distillation: of the teacher's `hard` decisions, or of its `soft` probabilities at this `temperature`.
+        temperature: of `soft` distillation. distillation_weight: share of the loss that is the distillation's.
         precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
         eval_weights: which weights are reported, fixed beforehand; `ema` is the momentum network.
     """
@@ -126,9 +137,9 @@ class AdaReg(Settings):
     Defaults: the released script's.
 
     Attributes:
-        augment: of RandAugment's magnitude, or of the affine augmentation.
-        drop_path, erasing: of their rates.
-        crop: of how much of the image's area a random crop may leave out.
+        augment: share of RandAugment's magnitude, or of the affine augmentation.
+        drop_path, erasing: shares of their rates.
+        crop: share of how much of the image's area a random crop may leave out.
     """
 
     augment: Real = Field(default=0.5, le=1)
@@ -141,12 +152,13 @@ class GrowthSettings(Settings):
     """How growing and the one-shot search are done (DESIGN §3). Defaults: what docs/LOG.md measured, on validation.
 
     Attributes:
-        operator: name in GROWTH_OPERATORS.
-        other_operators: that a search tries as well, wherever blocks come in, at stage K too: the supernet is grown and
-            trained once by each, from the same weights on the same images, and each candidate is judged as grown by
-            the operator that suits it best. The run goes on from there; what the others took counts as search. During
-            such a search memory and checkpoints hold the run once more for each operator. Fixed schedules (`replay`
-            too) grow by `operator` alone.
+        operator: how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or
+            mogrow_new; growth/operators.py says what each does.
+        other_operators: those that a search tries as well, wherever blocks come in, at stage K too: the supernet is
+            grown and trained once by each, from the same weights on the same images, and each candidate is judged as
+            grown by the operator that suits it best. The run goes on from there; what the others took counts as search.
+            During such a search memory and checkpoints hold the run once more for each operator. Fixed schedules
+            (`replay` too) grow by `operator` alone.
         chain: which blocks run at which depth; default: the operator's own.
         path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
             Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the
@@ -163,15 +175,16 @@ class GrowthSettings(Settings):
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
-        estimate_weights: the estimation EMA's, or the supernet's own (`raw`).
+        estimate_weights: whose the estimates are: the estimation EMA's, or the supernet's own (`raw`).
         loss_errors: each estimated loss's `own` standard error, which ties compare as if losses were independent; or
             that of its difference to the least one (`paired`), as all are evaluated on the same images.
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
-        score, score_cost: what the search minimises (`oneshot/score.py`) and what it takes as cost.
+        score: what the search minimises: loss_cost (the paper), loss_decrease_per_flop or slope (`oneshot/score.py`).
             `slope` compares two evaluations of a search: it takes `search_points` of 2 or more.
-        w: exponent of the cost, instead of the fitted one or the score's own. w_default: where none can be fitted and
-            none was before.
+        score_cost: what the search takes as a candidate's cost: FLOPs, or seconds of the step profile.
+        w: exponent of the cost, instead of the fitted one or the score's own.
+        w_default: exponent of the cost where none can be fitted and none was before.
         tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
         target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
             is then made between the candidates that still lead there.

@@ -102,6 +102,12 @@ WRONG = {
     ),
     "device unknown": (("train", "--space", "digits", "-o", "out", "--device", "warp"), ["device", "'warp'"]),
     "recipe field": ((*TRAIN, "--set", "recipe.lr=fast"), ["recipe.lr", "'fast'"]),
+    "no threads": ((*TRAIN, "--threads", "0"), ["--threads", "0"]),
+    "a study's field": ((*TRAIN, "--set", "tolerance=1"), ["tolerance=1", "a study's", "recipe, growth, threads"]),
+    "epochs below the schedule's": (
+        (*TRAIN, "--schedule", "linear", "--set", "recipe.epochs=1"),
+        ["epochs: 1", "stage 1 of"],
+    ),
     "optimiser unknown": ((*TRAIN, "--set", "recipe.opt=warp"), ["opt", "'warp'"]),
     "root is a file": (("--root", "shrinks.yaml", "study", "create", "x", "--space", "digits"), ["shrinks.yaml"]),
 }
@@ -271,7 +277,7 @@ def test_study_list_show_and_delete(tmp_path):
 
 def test_every_command_has_help(folder):
     groups = {"study": ["create", "run", "show", "list", "export", "delete", "compare", "plot", "report"]}
-    groups |= {"space": ["list", "show", "validate"], "train": [""], "demo": [""]}
+    groups |= {"space": ["list", "show", "validate"], "config": ["list", "show"], "train": [""], "demo": [""]}
     for group, commands in groups.items():
         for command in commands:
             done = cli(*filter(None, (group, command)), "--help", cwd=folder)

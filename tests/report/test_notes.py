@@ -85,5 +85,7 @@ def test_what_the_loader_took_is_said_stage_by_stage():
     assert "Training waited for images, stage by stage: 10 %, 10 %, 10 %, 10 % of the time." in reading_notes(
         frame, 0.5
     )
-    frame.loc[frame["method"] == "linear", ["loader_seconds", "stage_seconds"]] = ["[9, 0, 0, 0]", "[10, 10, 10, 10]"]
+    linear = frame["method"] == "linear"
+    frame.loc[linear, "loader_seconds"] = pd.Series([[9, 0, 0, 0]], index=frame.index[linear])
+    frame.loc[linear, "stage_seconds"] = pd.Series([[10, 10, 10, 10]], index=frame.index[linear])
     assert "stage by stage: 50 %, 5 %, 5 %, 5 % of" in " ".join(reading_notes(frame, 0.5))

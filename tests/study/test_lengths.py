@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -73,7 +72,7 @@ def test_a_search_trains_what_it_chose(tmp_path):
     assert set(frame["state"]) == {"COMPLETE"}
     trials = study.optuna_study("tpe", 0).get_trials()
     for trial, epochs in zip(trials, frame[frame["method"] == "tpe"]["stage_epochs"], strict=True):
-        assert tuple(json.loads(epochs)) == EPOCHS[trial.params[LENGTHS]]
+        assert tuple(epochs) == EPOCHS[trial.params[LENGTHS]]
 
 
 @pytest.mark.parametrize(

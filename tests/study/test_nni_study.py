@@ -139,7 +139,7 @@ def test_nothing_runs_twice_and_the_table_is_whole(killed):
     assert set(frame["state"]) == {"COMPLETE"}
     assert frame.drop(columns=["speedup_flops", "speedup_seconds"]).notna().all().all()  # there is no full among them
     for method in ("nni:random", "nni:evolution"):
-        assert rows(frame, method)[["depths", "patches"]].drop_duplicates().shape[0] == TRIALS
+        assert rows(frame, method)[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
     first, again = (started(killed[lines]) for lines in ("lines", "again"))
     assert again == {str(job) for job in after} - {str(job) for job in done}
     assert first & again == first - {str(job) for job in done}  # what was under way

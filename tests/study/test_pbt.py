@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -92,7 +91,7 @@ def test_the_whole_population_is_charged_a_run_for_its_lineage(undisturbed):
         for number, turn in turns(study, FIRST, stage).items():
             own[number] += steps[stage - 1] * cost.step_flops(space.at(*turn.levels[stage - 1]), batch)
     for number, row in enumerate(frame.itertuples()):
-        ran = zip(json.loads(row.depths), json.loads(row.patches), strict=True)
+        ran = zip(row.depths, row.patches, strict=True)
         stages = zip(steps, ran, strict=True)
         sub_networks = {(s.depth, s.patches): s for s in space.sub_networks}
         total[number] = sum(count * cost.step_flops(sub_networks[pair], batch) for count, pair in stages)

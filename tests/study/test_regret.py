@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,8 +53,8 @@ def trial(method: str, seed: int, number: int, levels: Levels, more: float = 0.0
         "method": method,
         "seed": seed,
         "trial": number,
-        "depths": json.dumps([s.depth for s in chosen]),
-        "patches": json.dumps([s.patches for s in chosen]),
+        "depths": [s.depth for s in chosen],
+        "patches": [s.patches for s in chosen],
         "total_flops": cost(levels) + more,
     }
 
