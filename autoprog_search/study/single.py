@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import Timeout
+
 from autoprog_search.choosing import Method
-from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
-from autoprog_search.files import write_atomic, write_yaml
+from autoprog_search.errors import ConfigError, ScheduleError, StudyError, shown, there_are
+from autoprog_search.files import file_lock, sweep, write_atomic, write_yaml
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
@@ -61,6 +64,26 @@ def train(
 
     with cpu_threads(threads):
         return _train(space, data, schedule, recipe, growth, seed, device, out, on_progress, should_stop)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Inside, no other run writes into that folder.
+
+    Raises:
+        StudyError: one does.
+    """
+    lock = file_lock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(f"output: another process runs in {out}; wait for it, or choose another folder") from None
+    try:
+        sweep(out)
+        yield
+    finally:
+        (out / ".lock").unlink(missing_ok=True)
+        lock.release()
 
 
 def _train(
@@ -114,26 +137,32 @@ def _train(
             device=torch_device,
             should_stop=should_stop,
         )
-    trainer = Trainer(
-        spec,
-        opened,
-        method,
-        device=torch_device,
-        checkpoint=checkpoint,
-        profile=profile,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
-    result = trainer.run()
-    row = result_row(spec, result, profile, epoch_steps)
-    channels = {} if opened.in_chans == 3 else {"in_chans": opened.in_chans}
-    row["create_model"] = {"model_name": space.model, "num_classes": opened.num_classes, **channels, **space.model_args}
-    if out is not None and checkpoint is not None:
-        ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
-        export_weights(out / "weights.safetensors", result.weights)
-        write_yaml(out / "schedule.yaml", ran.to_dict())
-        write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
-        drop_checkpoints(checkpoint)
+    with _alone_in(out) if out is not None else nullcontext():
+        trainer = Trainer(
+            spec,
+            opened,
+            method,
+            device=torch_device,
+            checkpoint=checkpoint,
+            profile=profile,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        result = trainer.run()
+        row = result_row(spec, result, profile, epoch_steps)
+        channels = {} if opened.in_chans == 3 else {"in_chans": opened.in_chans}
+        row["create_model"] = {
+            "model_name": space.model,
+            "num_classes": opened.num_classes,
+            **channels,
+            **space.model_args,
+        }
+        if out is not None and checkpoint is not None:
+            ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
+            export_weights(out / "weights.safetensors", result.weights)
+            write_yaml(out / "schedule.yaml", ran.to_dict())
+            write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
+            drop_checkpoints(checkpoint)
     return row
 
 

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from logging import getLogger
 from typing import Any
@@ -143,7 +144,12 @@ class LoaderData:
 
     def fingerprint(self, *, sizes: bool) -> Fingerprint:
         """See `Data.fingerprint`."""
-        return self.splits.fingerprint(sizes=sizes)
+        return self._with_sizes if sizes else self.splits.fingerprint(sizes=False)
+
+    @cached_property
+    def _with_sizes(self) -> Fingerprint:
+        """Every file is looked at once a process, however many runs it makes."""
+        return self.splits.fingerprint(sizes=True)
 
     def _tickets(
         self,

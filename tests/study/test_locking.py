@@ -13,7 +13,7 @@ import time
 import pytest
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic
+from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic, write_yaml
 from autoprog_search.study.engines.local import run_study
 from autoprog_search.study.locking import in_use, out_of_use
 from autoprog_search.study.profile import shared_profile, sub_networks
@@ -124,7 +124,7 @@ def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
     assert list(profile.seconds) == sub_networks(config)
     assert json.loads((study.folder / "profile.json").read_text()) != made_up
     caplog.clear()
-    assert shared_profile(study, tiny_data(config), CPU, should_stop=lambda: True) == profile
+    assert shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False) == profile
     assert not caplog.records
 
 
@@ -170,3 +170,20 @@ def test_a_study_that_was_edited_is_not_run(tmp_path):
     path.write_text(path.read_text().replace("lr: 0.003", "lr: 0.002"))
     with pytest.raises(StudyError, match=r"recipe\.lr was 0\.003, is 0\.002"):
         run_study(open_study(tmp_path, "tiny"), workers=1, device="cpu")
+
+
+def test_two_single_runs_do_not_share_a_folder(tmp_path):
+    """The second is told; what a killed write left is swept up by the next."""
+    out = tmp_path / "out"
+    out.mkdir()
+    write_yaml(tmp_path / "space.yaml", tiny_config().space.model_dump(mode="json"))
+    words = ["train", "--space", "space.yaml", "--recipe", "digits", "--schedule", "full", "--device", "cpu", "-o", out]
+    words += ["--set", "recipe.epochs=1"]
+    with file_lock(out / ".lock"):
+        done = cli_here(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"output: another process runs in {out}" in done.stderr
+    (out / ".checkpoint.pt.9x_.tmp").write_bytes(b"half")
+    done = cli_here(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["result.json", "schedule.yaml", "weights.safetensors"]
