@@ -148,6 +148,8 @@ def _pairs(study: StoredStudy) -> Iterator[tuple[str, int]]:
 
 def _stored(study: StoredStudy) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
     """The settings of every (method, seed) that the storage has; empty where none were stored."""
+    if not study.has_database:
+        return
     known = {stored.study_name: stored.user_attrs for stored in study.storage.get_all_studies()}
     for method, seed in _pairs(study):
         attributes = known.get(study.optuna_name(method, seed))

@@ -116,7 +116,7 @@ class StoredStudy:
     def has_database(self) -> bool:
         """Whether its storage is there, or yet to be made: a table's study begins without, one under creation too."""
         made_when_needed = self.config.data.table is not None or not (self.folder / "study.yaml").exists()
-        return bool(self.config.storage) or made_when_needed or self.file.exists()
+        return bool(self.config.storage) or (made_when_needed and self.folder.is_dir()) or self.file.exists()
 
     @property
     def file(self) -> Path:

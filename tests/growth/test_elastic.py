@@ -17,7 +17,7 @@ from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from autoprog_search.errors import GrowthError
+from autoprog_search.errors import AutoProgError, GrowthError
 from autoprog_search.growth.adapters import ADAPTERS
 from autoprog_search.growth.chain import even_chain
 from autoprog_search.growth.create import create_timm_model
@@ -306,8 +306,9 @@ def test_a_space_builds_its_model():
     ("fields", "words"),
     [
         ({"model": "vit_colossal"}, ["model", "vit_colossal"]),
-        ({"depth": 5, "depths": [2, 5]}, ["depth", "5", "above", "vit_tiny_patch16_224", "4"]),
-        ({"depth": 3, "depths": [2, 3]}, ["depth", "3", "below", "vit_tiny_patch16_224", "4"]),
+        ({"depth": 5, "depths": [2, 5]}, ["model_args, depth: 4", "space's depth 5"]),
+        ({"depth": 13, "depths": [2, 13], "model_args": {}}, ["depth: 13 is above vit_tiny_patch16_224's 12"]),
+        ({"depth": 3, "depths": [2, 3], "model_args": {}}, ["depth: 3 is below vit_tiny_patch16_224's 12"]),
         ({"resolution": 32, "resolutions": [16, 32]}, ["resolution", "32", "24"]),
         ({"model_args": {"colour": "red"}}, ["model", "vit_tiny_patch16_224", "colour"]),
         ({"model": "volo_d1_224"}, ["volo_d1_224"]),
@@ -316,7 +317,7 @@ def test_a_space_builds_its_model():
     ],
 )
 def test_a_space_that_does_not_fit_its_model_is_refused(fields, words):
-    with pytest.raises(GrowthError) as error:
+    with pytest.raises(AutoProgError) as error:
         ElasticModel.from_space(space_of(**fields), num_classes=5)
     assert "\n" not in str(error.value)
     assert all(word in str(error.value) for word in words), error.value
