@@ -31,6 +31,7 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.full_step
 	$(BIN)/python -m benchmarks.search_share
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.threads
 
 evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence.md again, under studies/digits_quick/
 	$(BIN)/autoprog-search study create digits_quick --skip-if-exists --config studies/digits/study.yaml \

@@ -69,6 +69,16 @@ def test_the_loaders_speed_is_the_stored_benchmarks():
     assert speed["112"] / speed["224"] >= 1.3
 
 
+def test_the_steps_by_threads_are_the_stored_benchmarks():
+    stored = max((ROOT / "benchmarks/results").glob("threads_cpu_*.json"))
+    measured = json.loads(stored.read_text())["figures"]["milliseconds"]
+    rows = []
+    for name, sides in measured.items():
+        cells = [f"{ms['median']:,.0f} ({ms['least']:,.0f})" for ms in sides.values()]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    assert quoted("docs/scale.md", "threads").splitlines()[2:] == rows
+
+
 def test_files_that_the_docs_link_to_exist():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
