@@ -63,10 +63,12 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
 
 
 def _is_whole(study: StoredStudy, method: str, seed: int) -> bool:
-    """Whether all trials are there."""
-    if study.optuna_name(method, seed) not in optuna.get_all_study_names(study.storage):
+    """Whether all trials are there. Asked often, so without the copies that Optuna makes of all studies."""
+    try:
+        number = study.storage.get_study_id_from_name(study.optuna_name(method, seed))
+    except KeyError:
         return False
-    return len(study.optuna_study(method, seed).get_trials(deepcopy=False)) >= study.config.methods[method].trials
+    return study.storage.get_n_trials(number) >= study.config.methods[method].trials
 
 
 def _remove_part(study: StoredStudy, method: str, seed: int) -> None:
