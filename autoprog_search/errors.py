@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from errno import ENOSPC
 from reprlib import Repr
 from typing import Any
+
+PASSWORD = re.compile(r"(?<=://)([^:/\s]*):(\S*)@")  # SQLAlchemy's rule, but up to the last @: a password may hold one
+QUERY_SECRET = re.compile(r"([?&][^=&#\s]*(?:pass(?!file)|pwd|secret|token)[^=&#\s]*=)([^&#\s'\"]*)", re.IGNORECASE)
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A password in a URL, one in its query; the name of an environment variable instead of either."""
 
 LINE = 400
 """Characters of the longest message; from a longer one the middle is left out: the field stands first."""
@@ -66,27 +70,21 @@ class EnvironmentFault(AutoProgError):
     """What the system refused: a file, space on a disk, memory."""
 
 
-def environment_error(error: BaseException) -> AutoProgError | None:
-    """What an exception of the system says to a user; None: it is none.
+def masked(text: str) -> str:
+    """The text without the passwords of URLs in it; references to environment variables (`${NAME}`) are none."""
 
-    Of torch's errors those that say that memory ran out; they are known by name, as torch may not be loaded.
-    """
-    if isinstance(error, OSError) and error.strerror:
-        what = f"{error.filename}: " if error.filename is not None else "output: " if error.errno == ENOSPC else ""
-        return EnvironmentFault(f"{what}{error.strerror.lower()}")
-    text = str(error)
-    no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if no_memory or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)):
-        return EnvironmentFault(
-            "memory: there is not enough; a smaller recipe.batch_size or a larger recipe.grad_accum needs less; the "
-            "same command goes on"
-        )
-    return None
+    def hidden(match: re.Match[str]) -> str:
+        return f"{match[1]}:{match[2] if REFERENCE.fullmatch(match[2]) else '***'}@"
+
+    def hidden_value(match: re.Match[str]) -> str:
+        return match[1] + (match[2] if REFERENCE.fullmatch(match[2]) else "***")
+
+    return QUERY_SECRET.sub(hidden_value, PASSWORD.sub(hidden, text))
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and escape codes, cut to `LINE` characters."""
-    text = _cut(text, 4 * LINE)  # before every character is looked at: a file may have been quoted
+    """The text without line breaks, escape codes and passwords, cut to `LINE` characters."""
+    text = masked(_cut(text, 4 * LINE))  # before every character is looked at: a file may have been quoted
     text = re.sub(r"\s*[^\S ]\s*", " ", text).strip()  # a path may have two spaces, and keeps them
     return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), LINE)
 

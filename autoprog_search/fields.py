@@ -100,7 +100,8 @@ def read_fields(model: type[Model], data: Any, where: str, error: type[AutoProgE
         raise error(f"{place}: {unknown_field(str(last), fields_at(model, parents), first['input'])}")
     if first["type"] == "missing":
         raise error(f"{place}: missing; the field is required")
-    raise error(f"{place}: {first['msg'].removeprefix('Value error, ')}, got {shown(first['input'])}")
+    got = "" if last == "storage" else f", got {shown(first['input'])}"  # which may hold a password
+    raise error(f"{place}: {first['msg'].removeprefix('Value error, ')}{got}")
 
 
 def unknown_field(name: str, known: Sequence[str], value: Any) -> str:

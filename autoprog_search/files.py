@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,22 @@ def write_atomic(path: Path, data: bytes | memoryview, *, before: Path | None = 
         raise StudyError(f"{path}: cannot be written: {str(error.strerror).lower()}") from None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writes left in a folder; its caller holds the lock of whoever writes there."""
-    for left in folder.glob(f".*{TEMPORARY}"):
-        left.unlink(missing_ok=True)
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what killed writes of these files left; the caller holds the lock of whoever writes them."""
+    for name in names:
+        for left in folder.glob(f".{name}.????????{TEMPORARY}"):  # as `tempfile` names them
+            left.unlink(missing_ok=True)
+
+
+def inside(folder: Path, path: Path) -> Path:
+    """The path, if it lies in the folder wherever links lead.
+
+    Raises:
+        StudyError: a symbolic link leads out of it.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise StudyError(f"{path}: leads out of {folder}, to {path.resolve()}; remove the link")
+    return path
 
 
 def file_lock(path: Path) -> FileLock:

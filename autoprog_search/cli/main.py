@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from autoprog_search.errors import AutoProgError, environment_error
+from autoprog_search.errors import masked
+from autoprog_search.faults import known_error
 
 COMMANDS = {
     "config": ("autoprog_search.cli.config:config", "Fields that --set and a study.yaml know: list, show."),
@@ -86,6 +87,7 @@ def main() -> None:
         cli.main(standalone_mode=False)
         sys.stdout.flush()  # here, where what is wrong with it can still be said
     except click.ClickException as error:
+        object.__setattr__(error, "message", masked(error.message))  # a URL may have been given to the wrong option
         error.show()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -98,7 +100,7 @@ def main() -> None:
             sys.exit(1)
         _end_interrupted(debug)
     except Exception as error:
-        known = error if isinstance(error, AutoProgError) else _known(error)
+        known = known_error(error)
         if debug or known is None:
             raise
         _give_up_output(error)
@@ -121,16 +123,6 @@ def _end_interrupted(debug: bool) -> None:
         raise
     click.echo("interrupted; run the same command again to go on", err=True)
     sys.exit(130)
-
-
-def _known(error: Exception) -> AutoProgError | None:
-    """What an exception from outside says in one line: a storage's, the system's; None: it is our own bug."""
-    if "autoprog_search.study.storage" in sys.modules:  # else no storage is open
-        from autoprog_search.study.storage import storage_error
-
-        if (of_storage := storage_error(error)) is not None:
-            return of_storage
-    return environment_error(error)
 
 
 def _open_standard_streams() -> None:

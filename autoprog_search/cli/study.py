@@ -189,7 +189,7 @@ def _cell(value: object) -> object:
 @click.pass_obj
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
-    from autoprog_search.study.storage import storage_error
+    from autoprog_search.faults import known_error
     from autoprog_search.study.store import ENDED_WELL, list_studies, open_study
 
     rows = []
@@ -198,7 +198,7 @@ def list_all(session: Session, fmt: Format) -> None:
             opened = open_study(session.root, name)
             states = [t.state.name for t in opened.trials().values()] if opened.has_database else []
         except Exception as error:
-            known = error if isinstance(error, AutoProgError) else storage_error(error)
+            known = known_error(error)
             if known is None:
                 raise
             click.echo(f"warning: {known}", err=True)

@@ -11,6 +11,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from autoprog_search.errors import StudyError
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from autoprog_search.study.store import StoredStudy
 
 VERSION = 2
-SETTINGS, FINGERPRINT = "settings", "fingerprint"
-"""Attribute of an Optuna study: what its trials run under; and of that, what their data are."""
+SETTINGS, FOLDER = "settings", "folder"
+"""Attributes of an Optuna study: what its trials run under; where the study lies whose they are."""
+
+FINGERPRINT, FILES = "fingerprint", "files"
+"""Of the settings: what the data are, and the files of weights that trials read."""
 
 DRAWS = ("name", "trials", "cost_lambda")
 """Settings that decide which schedules are tried, and no schedule's result."""
@@ -88,12 +92,16 @@ def stored_hashes(study: StoredStudy) -> dict[tuple[str, int], str | None]:
     return {pair: found.get(pair) for pair in _pairs(study)}
 
 
-def stored_fingerprints(study: StoredStudy) -> list[dict[str, Any]]:
-    """What the data of the study's trials were when they were created: the same for all, or else something is wrong."""
+def stored_inputs(study: StoredStudy) -> list[dict[str, Any]]:
+    """What the data (`FINGERPRINT`) and files (`FILES`) of the study's trials were when they were created.
+
+    The same for all, or else something is wrong.
+    """
     found: list[dict[str, Any]] = []
     for _, settings in _stored(study):
-        if (fingerprint := settings.get(FINGERPRINT)) is not None and fingerprint not in found:
-            found.append(fingerprint)
+        inputs = {name: settings[name] for name in (FINGERPRINT, FILES) if name in settings}
+        if inputs and inputs not in found:
+            found.append(inputs)
     return found
 
 
@@ -103,13 +111,16 @@ def check_unchanged(study: StoredStudy) -> None:
     Raises:
         StudyError: it does not.
     """
-    if not study.config.storage:  # then all that is stored there is this study's
+    if study.has_database:
         for kept in study.storage.get_all_studies():
-            if (name := kept.study_name.split("/")[0]) != study.config.name:
+            name = kept.study_name.split("/")[0]
+            if not study.config.storage and name != study.config.name:  # all that is stored there is this study's
                 _refuse(study, f"name was {name!r}, is {study.config.name!r}")
+            if study.config.storage and name == study.config.name:
+                _check_folder(study, kept.user_attrs.get(FOLDER))
     ours = {method: settings_of(study.config, method) for method in study.config.methods}
     for (method, seed), settings in _stored(study):
-        stored = {name: value for name, value in settings.items() if name != FINGERPRINT}
+        stored = {name: value for name, value in settings.items() if name not in (FINGERPRINT, FILES)}
         if not settings:
             _check_exported(study)
         elif stored != ours[method]:
@@ -124,13 +135,25 @@ def _refuse(study: StoredStudy, what: str) -> NoReturn:
     )
 
 
+def _check_folder(study: StoredStudy, folder: str | None) -> None:
+    """Whether the trials in a storage elsewhere are this folder's: another's locks would not keep them from us."""
+    if folder is not None and folder != str(study.folder.resolve()) and (Path(folder) / "study.yaml").exists():
+        raise StudyError(
+            f"storage: the trials of study {study.config.name!r} there are those of {folder}; run that, or make "
+            f"another study: study create NAME --config {study.folder / 'study.yaml'}"
+        )
+
+
 def _check_exported(study: StoredStudy) -> None:
     """Of a study of version 1."""
     path = study.folder / "results.csv"
-    if not path.exists():
+    try:
+        with path.open(newline="") as file:
+            exported = {row.get("config_hash") for row in csv.DictReader(file)} - {None, ""}
+    except FileNotFoundError:
         return
-    with path.open(newline="") as file:
-        exported = {row.get("config_hash") for row in csv.DictReader(file)} - {None, ""}
+    except (OSError, ValueError, csv.Error) as error:
+        raise StudyError(f"{path} cannot be read: {error}; remove it, `study export` writes it again") from None
     now = first_hash(study.config)
     if exported - {now}:
         raise StudyError(

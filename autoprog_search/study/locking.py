@@ -1,4 +1,4 @@
-"""Locks that the system frees when their holder dies, however it dies."""
+"""Locks that the system frees when their holder dies, however it dies; who uses a study's folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from uuid import uuid4
 from filelock import Timeout
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import file_lock
+from autoprog_search.files import file_lock, inside
 from autoprog_search.training.interrupt import Interrupted
 
 POLL_SECONDS = 0.5
 GATE = ".create.lock"
-"""Of a study's folder: held while it is created, completed, exported, begun to be run, or deleted; never for long."""
+"""Of a study's folder: held while it is created, completed, exported, begun to be run, or deleted."""
+
+RUNNING = ".running"
+"""Folder of a lock for every process that runs the study."""
+
+OTHERS = (".profile.lock", "trials/*/.lock", "trials/.*.lock", f"{RUNNING}/*.lock")
+"""All locks of a study but the gate."""
 
 
 @contextmanager
@@ -25,17 +31,38 @@ def locked(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Itera
 
     Raises:
         Interrupted: `should_stop` said so while it waited.
+        StudyError: the folder has gone meanwhile, or cannot be written.
     """
     lock = file_lock(path)
     while not lock.is_locked:
         if should_stop():
             raise Interrupted
-        with suppress(Timeout):
+        try:
             lock.acquire(timeout=POLL_SECONDS)
+        except Timeout:
+            continue
+        except OSError as error:
+            raise StudyError(f"{path}: cannot be locked: {str(error.strerror).lower()}") from None
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def at_gate(folder: Path) -> Iterator[None]:
+    """Inside, the study in that folder is there, and nobody else creates, completes, exports or deletes it.
+
+    Raises:
+        StudyError: it is not there, or not any more.
+    """
+    gone = StudyError(f"{folder}: there is no study any more")
+    if not folder.is_dir():  # the lock would make it
+        raise gone
+    with locked(folder / GATE):
+        if not (folder / "study.yaml").exists():
+            raise gone
+        yield
 
 
 @contextmanager
@@ -45,12 +72,9 @@ def in_use(folder: Path) -> Iterator[None]:
     Raises:
         StudyError: it has just been deleted.
     """
-    if not folder.is_dir():
-        raise StudyError(f"{folder}: there is no study any more")
-    path = folder / ".running" / f"{os.getpid()}-{uuid4().hex}.lock"
-    with locked(folder / GATE):
-        if not (folder / "study.yaml").exists():
-            raise StudyError(f"{folder}: there is no study any more")
+    path = folder / RUNNING / f"{os.getpid()}-{uuid4().hex}.lock"
+    with at_gate(folder):
+        inside(folder, path)
         _forget_the_dead(path.parent)
         lock = file_lock(path)
         lock.acquire()
@@ -65,7 +89,7 @@ def _forget_the_dead(folder: Path) -> None:
     """Remove the locks of processes that were killed; the caller holds the gate."""
     for path in folder.glob("*.lock"):
         lock = file_lock(path)
-        with suppress(Timeout):
+        with suppress(Timeout, OSError):
             lock.acquire(timeout=0)
             path.unlink(missing_ok=True)
             lock.release()
@@ -79,9 +103,9 @@ def out_of_use(folder: Path) -> Iterator[None]:
         StudyError: somebody does.
     """
     with locked(folder / GATE), ExitStack() as held:
-        for path in folder.rglob("*.lock"):
-            if path.name == GATE or path.is_symlink():
-                continue
+        for path in (path for pattern in OTHERS for path in folder.glob(pattern)):
+            if path.is_symlink() or not path.is_file():
+                continue  # none of ours
             lock = file_lock(path)
             try:
                 lock.acquire(timeout=0)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from autoprog_search.errors import StudyError
-from autoprog_search.study.identity import stored_fingerprints
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.identity import FILES, FINGERPRINT, stored_inputs
 from autoprog_search.training.fingerprint import Fingerprint, difference
 
 if TYPE_CHECKING:
     import torch
 
+    from autoprog_search.study.store import StoredStudy
     from autoprog_search.training.data import Data
 
 
@@ -26,23 +27,32 @@ def open_data(study: StoredStudy, device: torch.device) -> Data:
 
     config = study.config
     data = load_data(config.data, config.space, config.recipe, device)
-    check_data(study, data.fingerprint(sizes=True))
+    check_inputs(study, {FINGERPRINT: data.fingerprint(sizes=True).to_dict(), FILES: study.inputs[FILES]})
     return data
 
 
-def check_data(study: StoredStudy, now: Fingerprint) -> None:
-    """Whether the data are what they were when the study's trials were created.
+def check_inputs(study: StoredStudy, now: Mapping[str, Any]) -> None:
+    """Whether the data, and the files of weights, are what they were when the study's trials were created.
+
+    Args:
+        now: as `StoredStudy.inputs`.
 
     Raises:
         StudyError: they are not: other images would train, and validate, than in the trials that have run.
     """
-    for stored in stored_fingerprints(study):
-        try:
-            changed = difference(Fingerprint.from_dict(stored), now)
-        except ValueError as error:
-            changed = str(error)
+    for stored in stored_inputs(study):
+        changed = None
+        if FINGERPRINT in stored:
+            try:
+                changed = difference(*(Fingerprint.from_dict(of[FINGERPRINT]) for of in (stored, now)))
+            except ValueError as error:
+                changed = str(error)
+        what = f"data: {study.config.data.name}"
+        if changed is None and (files := stored.get(FILES, now[FILES])) != now[FILES]:
+            field = min(name for name in {*files, *now[FILES]} if files.get(name) != now[FILES].get(name))
+            what, changed = f"recipe, {field}: the file", "its content is another"
         if changed is not None:
             raise StudyError(
-                f"data: {study.config.data.name} has changed since study {study.name!r} was created: {changed}. Put it "
-                f"back as it was, or make another study: study create NAME --config {study.folder / 'study.yaml'}"
+                f"{what} has changed since study {study.name!r} was created: {changed}. Put it back as it was, or make "
+                f"another study: study create NAME --config {study.folder / 'study.yaml'}"
             )

@@ -67,7 +67,7 @@ def _stored(path: Path) -> dict[str, StepProfile]:
         return {}
     try:
         return {name: StepProfile.from_dict(data) for name, data in json.loads(path.read_text()).items()}
-    except (ValueError, TypeError, KeyError, AttributeError, ScheduleError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, ScheduleError) as error:
         logging.getLogger("autoprog_search").warning(
             f"{path} cannot be read ({type(error).__name__}: {str(error)[:80]}): step times are measured again"
         )

@@ -18,7 +18,8 @@ from autoprog_search.errors import StudyError
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.table import method_named
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.locking import GATE, locked
+from autoprog_search.study.identity import check_unchanged
+from autoprog_search.study.locking import at_gate
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 from autoprog_search.training.recipe import validated
 
@@ -239,9 +240,10 @@ def export(study: StoredStudy) -> list[str]:
     Returns:
         The files written.
     """
+    check_unchanged(study)  # what was exported is all that an older study has to be checked against
     written = []
     frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
-    with locked(study.folder / GATE):  # several runs of a study may end at the same time
+    with at_gate(study.folder):  # several runs of a study may end at the same time
         for name, frame in frames.items():
             text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
             for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):

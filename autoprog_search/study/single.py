@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autoprog_search.training.recipe import DataConfig
     from autoprog_search.training.state import Progress
 
+OUTPUTS = ("checkpoint.pt", "weights.safetensors", "schedule.yaml", "result.json")
 SEEDS = 2**32  # as many as NumPy's generators take
 
 
@@ -79,10 +80,9 @@ def _alone_in(out: Path) -> Iterator[None]:
     except Timeout:
         raise StudyError(f"output: another process runs in {out}; wait for it, or choose another folder") from None
     try:
-        sweep(out)
+        sweep(out, OUTPUTS)
         yield
     finally:
-        (out / ".lock").unlink(missing_ok=True)
         lock.release()
 
 

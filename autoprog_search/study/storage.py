@@ -15,50 +15,27 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from autoprog_search.errors import AutoProgError, StudyError
+from autoprog_search.errors import PASSWORD, QUERY_SECRET, REFERENCE, StudyError, masked
+from autoprog_search.faults import reason, storage_line
 from autoprog_search.files import file_lock
 
 JOURNAL = "journal:///"
+MAKE_AGAIN = "`study delete` removes the study, `study create --config` makes it again"
 WAIT_SECONDS = 60  # several workers write: they wait for SQLite's lock instead of failing
 
-PASSWORD = re.compile(r"(?<=://)([^:/]*):(.*)@")  # SQLAlchemy's rule, but up to the last @: a password may hold one
-QUERY_SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|secret|token)[^=&#]*=)([^&#]*)", re.IGNORECASE)
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 IN_MEMORY = re.compile(
     r"sqlite(\+\w+)?:(//|///|///:memory:)(\?.*)?|sqlite(\+\w+)?:///file:(:memory:|.*[?&]mode=memory).*"
 )
-RELATIVE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|file:|[A-Za-z]:[\\/])([^?]+)(.*)")
-
-WAYS_OUT = (
-    (r"full|no space", "free some space, then run the same command again: nothing that finished is lost"),
-    (r"locked|busy", "another process keeps it busy; run the same command again"),
-    (r"read-?only|permission|denied", "it has to be writable for this user"),
-    (r"no such (table|column)|not a database|malformed|no longer|out of date|mismatch", "it is damaged, or no Optuna "
-     "storage of this version; `study delete` removes the study, `study create --config` makes it again"),
-    (r"connect|server|timeout|timed out|resolve|host", "once it answers again, run the same command: it goes on"),
-)  # fmt: skip
-ANY_WAY_OUT = "once that is mended, run the same command again: it goes on"
+RELATIVE = re.compile(r"((?:sqlite(?:\+\w+)?|journal):///)(?!/|file:|[A-Za-z]:[\\/])([^?]+)(.*)")
 
 
 # ── URLs and their secrets ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def masked(url: str) -> str:
-    """The URL without its secrets, for messages; references to environment variables (`${NAME}`) are none."""
-
-    def hidden(match: re.Match[str]) -> str:
-        return f"{match[1]}:{match[2] if REFERENCE.fullmatch(match[2]) else '***'}@"
-
-    def hidden_value(match: re.Match[str]) -> str:
-        return match[1] + (match[2] if REFERENCE.fullmatch(match[2]) else "***")
-
-    return QUERY_SECRET.sub(hidden_value, PASSWORD.sub(hidden, url))
 
 
 def holds_secret(url: str) -> bool:
@@ -92,7 +69,10 @@ def checked_url(url: str) -> str:
             "sqlite:///FILE"
         )
     if relative := RELATIVE.fullmatch(url):
-        return f"{relative[1]}{Path(relative[2]).resolve()}{relative[3]}"
+        path = str(Path(relative[2]).resolve())
+        if "?" in path or "%" in path:  # which mean something else in a URL
+            raise StudyError(f"storage: {url!r} lies in a folder whose name a URL cannot hold: {path!r}; give another")
+        return f"{relative[1]}{path}{relative[3]}"
     return url
 
 
@@ -107,7 +87,8 @@ def _expanded(url: str) -> str:
         found = os.environ.get(match[1])
         if found is None:
             raise StudyError(f"storage: {masked(url)!r} refers to ${match[1]}, which is not set; export it first")
-        return found
+        before, after = url[: match.start()], url[match.end() :]
+        return quote(found, safe="") if before.endswith(":") and after.startswith("@") else found
 
     return REFERENCE.sub(value, url)
 
@@ -126,14 +107,14 @@ def open_storage(url: str) -> BaseStorage:
     if IN_MEMORY.fullmatch(whole):
         checked_url(whole)
     try:
-        if url.startswith(JOURNAL):
-            return open_journal(Path(url.removeprefix(JOURNAL)))
+        if whole.startswith(JOURNAL):
+            return open_journal(Path(whole.removeprefix(JOURNAL)))
         if whole.startswith("sqlite"):
             return RDBStorage(whole, engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}})
         return optuna.storages.get_storage(whole)
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        reason = without_secrets(_reason(error), whole)
-        raise StudyError(f"storage: {masked(url)!r} cannot be opened: {reason[:200]}") from None
+        said = without_secrets(reason(error), whole)
+        raise StudyError(f"storage: {masked(url)!r} cannot be opened: {said[:200]}") from None
 
 
 def open_sqlite(path: Path) -> BaseStorage:
@@ -149,7 +130,7 @@ def open_sqlite(path: Path) -> BaseStorage:
     try:
         return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool})
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        raise StudyError(f"storage: {path} cannot be opened: {_reason(error)[:200]}") from None
+        raise StudyError(f"storage: {path} cannot be opened: {reason(error)[:200]}") from None
 
 
 def open_journal(path: Path) -> BaseStorage:
@@ -159,7 +140,10 @@ def open_journal(path: Path) -> BaseStorage:
         StudyError: it cannot be opened, or is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return JournalStorage(_Journal(path))
+    try:
+        return JournalStorage(_Journal(path))
+    except (KeyError, TypeError, AssertionError, AttributeError) as error:  # lines that are whole, and no operations
+        raise StudyError(f"storage: {path} is damaged ({type(error).__name__}: {error}); {MAKE_AGAIN}") from None
 
 
 class _SystemLock:
@@ -201,7 +185,7 @@ class _Journal(JournalFileBackend):
             except BaseException as error:
                 os.truncate(self._path, end)
                 if isinstance(error, OSError):
-                    raise StudyError(_line(f"{self._path}: {error.strerror}".lower())) from None
+                    raise StudyError(storage_line(str(error.strerror).lower(), f"{self._path}: ")) from None
                 raise
 
     def read_logs(self, log_number_from: int) -> Any:
@@ -211,12 +195,12 @@ class _Journal(JournalFileBackend):
             StudyError: a line is damaged.
         """
         try:
-            yield from super().read_logs(log_number_from)
+            for log in super().read_logs(log_number_from):
+                if not isinstance(log, dict) or not isinstance(log.get("op_code"), int):
+                    raise ValueError("a line that says nothing")
+                yield log
         except ValueError as error:
-            raise StudyError(
-                f"storage: {self._path} is damaged ({_reason(error)[:80]}); `study delete` removes the study, "
-                "`study create --config` makes it again"
-            ) from None
+            raise StudyError(f"storage: {self._path} is damaged ({reason(error)[:80]}); {MAKE_AGAIN}") from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -242,28 +226,3 @@ class _Journal(JournalFileBackend):
             logging.getLogger("autoprog_search").warning(f"{self._path}: a write had stopped in its last line; cut off")
             os.truncate(self._path, end)
         return end
-
-
-# ── errors ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def storage_error(error: BaseException) -> AutoProgError | None:
-    """What an error of a storage says to a user: one line with the way out. None: it is no storage's."""
-    if isinstance(error, optuna.exceptions.StorageInternalError):
-        return StudyError(_line(_reason(error.__cause__ or error)))
-    # By name: whatever the study is stored in, SQLAlchemy need not be there.
-    if any(kind.__module__.partition(".")[0] in ("sqlalchemy", "sqlite3") for kind in type(error).__mro__):
-        return StudyError(_line(_reason(error)))
-    return None
-
-
-def _reason(error: BaseException) -> str:
-    """The driver's own words: SQLAlchemy adds the statement and its values."""
-    own = getattr(error, "orig", None)
-    text = str(own if own is not None else error) or type(error).__name__
-    return " ".join(text.split())
-
-
-def _line(reason: str) -> str:
-    way_out = next((advice for pattern, advice in WAYS_OUT if re.search(pattern, reason.lower())), ANY_WAY_OUT)
-    return f"storage: {reason[:200]}; {way_out}"

@@ -16,25 +16,34 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from autoprog_search.errors import StudyError
-from autoprog_search.files import read_yaml, sweep, write_atomic
+from autoprog_search.errors import StudyError, masked
+from autoprog_search.faults import known_error
+from autoprog_search.files import inside, read_yaml, sweep, write_atomic
 from autoprog_search.methods.table import method_named, w_scale_of
 from autoprog_search.study.config import StudyConfig, check_name
-from autoprog_search.study.identity import FINGERPRINT, SETTINGS, check_unchanged, settings_of, stored_hashes
-from autoprog_search.study.locking import GATE, locked, out_of_use
+from autoprog_search.study.identity import (
+    FILES,
+    FINGERPRINT,
+    FOLDER,
+    SETTINGS,
+    check_unchanged,
+    settings_of,
+    stored_hashes,
+)
+from autoprog_search.study.locking import GATE, at_gate, locked, out_of_use
+from autoprog_search.study.opening import check_inputs
 from autoprog_search.study.storage import (
     JOURNAL,
     checked_url,
     holds_secret,
-    masked,
     open_journal,
     open_sqlite,
     open_storage,
-    storage_error,
 )
 from autoprog_search.study.tabular import table_files
 from autoprog_search.training.randomness import derive
@@ -45,6 +54,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]
+FILES_OF_A_STUDY = [f"{name}.{suffix}" for name in ("results", "curves", "estimates") for suffix in ("csv", "parquet")]
 OBJECTIVES = ["total_flops", "val_top1"]  # training and search; of validation
 ENDED_WELL = ("COMPLETE", "PRUNED")
 """States of trials that ended as their method wanted: trained to the end, or given up for others."""
@@ -60,6 +70,10 @@ class Job:
 
     def __str__(self) -> str:
         return f"{self.method} seed {self.seed}" + (f" trial {self.trial}" if self.trial else "")
+
+
+class NotStoredError(StudyError):
+    """A storage that does not hold what it should."""
 
 
 class StoredStudy:
@@ -110,6 +124,7 @@ class StoredStudy:
                 f"study {self.name!r} came without its database, as published studies do; `study run {self.name}` runs "
                 "it anew"
             )
+        inside(self.folder, self.file)
         return open_journal(self.file) if self.config.data.table is not None else open_sqlite(self.file)
 
     @property
@@ -143,38 +158,43 @@ class StoredStudy:
         try:
             return optuna.load_study(study_name=self.optuna_name(method, seed), storage=self.storage)
         except KeyError:
-            raise StudyError(
+            raise NotStoredError(
                 f"storage: {self.storage_url} does not hold study {self.config.name!r}; make another one of it: "
                 f"study create NAME --config {self.folder / 'study.yaml'}"
             ) from None
 
     def trials(self) -> dict[Job, FrozenTrial]:
         """Every job's trial as it is stored now."""
-        # On a table a (method, seed)'s trials are stored when all of them are answered.
+        # On a table a (method, seed)'s trials are stored when all of them are answered, and removed if they were not.
         on_table = self.config.data.table is not None
-        known = set(optuna.get_all_study_names(self.storage)) if on_table else set()
         stored: dict[Job, FrozenTrial] = {}
         for method, plan in self.config.methods.items():
             for seed in self.config.seeds(method):
-                there = not on_table or self.optuna_name(method, seed) in known
-                trials = self.optuna_study(method, seed).get_trials(deepcopy=False) if there else []
+                try:
+                    trials = self.optuna_study(method, seed).get_trials(deepcopy=False)
+                except (NotStoredError, KeyError):
+                    if not on_table:
+                        raise
+                    trials = []
                 waiting = [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials) if on_table else 0)
                 stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
 
     @cached_property
-    def fingerprint(self) -> dict[str, Any]:
-        """Of the data as they are now, as plain values.
+    def inputs(self) -> dict[str, Any]:
+        """What the data are now (`FINGERPRINT`), and the files of weights that trials read (`FILES`), as plain values.
 
         Raises:
-            DataError: there are none, or they cannot be read.
+            DataError: something is not there, or cannot be read.
         """
-        from autoprog_search.training.fingerprint import fingerprint_of, table_fingerprint
+        from autoprog_search.training.fingerprint import fingerprint_of, table_fingerprint, weights_fingerprints
 
         data = self.config.data
         if data.table is not None:
-            return table_fingerprint(table_files(data.table)).to_dict()
-        return fingerprint_of(data, sizes=True).to_dict()
+            found = table_fingerprint(table_files(data.table))
+        else:
+            found = fingerprint_of(data, sizes=True)
+        return {FINGERPRINT: found.to_dict(), FILES: weights_fingerprints(self.config.recipe)}
 
     def hashes(self) -> dict[tuple[str, int], str | None]:
         """The hash of what each (method, seed)'s trials run under, None where they are not created yet."""
@@ -210,15 +230,12 @@ class StoredStudy:
         Raises:
             StudyError: a symbolic link leads out of the study's folder.
         """
-        path = self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}"
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise StudyError(f"{path}: leads out of the study's folder, to {path.resolve()}; remove the link")
-        return path
+        return inside(self.folder, self.folder / "trials" / f"{_file_name(job.method)}-s{job.seed}-t{job.trial}")
 
     def lock_path(self, job: Job) -> Path:
         """The lock that a worker holds while it runs the trial, or whatever runs it and those beside it as one."""
         if method_named(job.method).hosted or self.config.data.table is not None:
-            return self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock"
+            return inside(self.folder, self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock")
         return self.trial_folder(job) / ".lock"
 
 
@@ -248,24 +265,58 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
                 raise StudyError(f"name: study {config.name!r} exists already in {root}; run it, or delete it first")
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
+        study.inputs  # noqa: B018 - data that are not there are said before anything is stored
+        _drop_first_try(study)
         _create_trials(study)
         write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
     return study
+
+
+def _drop_first_try(study: StoredStudy) -> None:
+    """Remove the waiting trials of a creation that was interrupted, if it had other settings.
+
+    Raises:
+        StudyError: some of them have run, so they are not of such a creation.
+    """
+    try:
+        check_unchanged(study)
+    except StudyError:
+        ours = str(study.folder.resolve())
+        stored = [s for s in study.storage.get_all_studies() if s.study_name.startswith(f"{study.config.name}/")]
+        names = [s.study_name for s in stored if s.user_attrs.get(FOLDER) == ours]
+        tries = [optuna.load_study(study_name=name, storage=study.storage) for name in names]
+        if len(names) < len(stored) or not all(_is_untouched(one) for one in tries):
+            raise
+        for name in names:
+            optuna.delete_study(study_name=name, storage=study.storage)
+
+
+def _is_untouched(stored: optuna.Study) -> bool:
+    return all(trial.state == TrialState.WAITING for trial in stored.get_trials(deepcopy=False))
 
 
 def complete_study(study: StoredStudy) -> None:
     """Create the trials that a study's own database lacks: all, where it came without one, as published studies do.
 
     Raises:
-        StudyError: study.yaml was changed since it has trials.
+        StudyError: study.yaml was changed since it has trials, or the data were.
     """
-    with locked(study.folder / GATE):
-        sweep(study.folder)
+    with at_gate(study.folder):
+        sweep(study.folder, FILES_OF_A_STUDY)
         if not study.has_database:
-            study.storage = open_sqlite(study.file)
+            study.storage = open_sqlite(inside(study.folder, study.file))
         check_unchanged(study)
-        if not study.config.storage:
+        if not study.config.storage and study.config.data.table is None and _lacks_trials(study):
+            check_inputs(study, study.inputs)
             _create_trials(study)
+
+
+def _lacks_trials(study: StoredStudy) -> bool:
+    try:
+        stored = study.trials()
+    except NotStoredError:
+        return True
+    return any(job not in stored for job in study.jobs())
 
 
 def _create_trials(study: StoredStudy) -> None:
@@ -287,7 +338,9 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int) -> Non
     stored = optuna.create_study(study_name=name, storage=study.storage, directions=DIRECTIONS, load_if_exists=True)
     there = len(stored.get_trials(deepcopy=False))
     if not there:
-        stored.set_user_attr(SETTINGS, {**settings_of(study.config, method), FINGERPRINT: study.fingerprint})
+        inputs = {name: value for name, value in study.inputs.items() if value}
+        stored.set_user_attr(SETTINGS, {**settings_of(study.config, method), **inputs})
+        stored.set_user_attr(FOLDER, str(study.folder.resolve()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             stored.set_metric_names(OBJECTIVES)
@@ -334,7 +387,8 @@ def open_study(root: Path, name: str) -> StoredStudy:
 
 def list_studies(root: Path) -> list[str]:
     """Names of the studies in a folder."""
-    return sorted(path.parent.name for path in root.glob("*/study.yaml"))
+    found = (path.parent.name for path in root.glob("*/study.yaml"))
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def delete_study(study: StoredStudy) -> None:
@@ -350,7 +404,7 @@ def delete_study(study: StoredStudy) -> None:
             try:
                 _delete_stored(study)
             except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
-                reason = error if isinstance(error, StudyError) else storage_error(error)
+                reason = known_error(error)
                 if reason is None:
                     raise
                 logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
@@ -371,17 +425,19 @@ def delete_folder(root: Path, name: str) -> None:
 
 
 def _delete_stored(study: StoredStudy) -> None:
-    known = set(optuna.get_all_study_names(study.storage))
-    for method in study.config.methods:
-        for seed in study.config.seeds(method):
-            if study.optuna_name(method, seed) in known:
-                optuna.delete_study(study_name=study.optuna_name(method, seed), storage=study.storage)
+    for stored in study.storage.get_all_studies():
+        ours = stored.study_name.startswith(f"{study.config.name}/")
+        if ours and stored.user_attrs.get(FOLDER) in (None, str(study.folder.resolve())):
+            optuna.delete_study(study_name=stored.study_name, storage=study.storage)
 
 
 def _remove(folder: Path) -> None:
+    whole = folder.resolve()
+    gone = whole.with_name(f".{whole.name}.deleted-{uuid4().hex[:8]}")  # in one step: who waits for it finds nothing
     try:
-        shutil.rmtree(folder.resolve())
+        whole.rename(gone)
         if folder.is_symlink():
             folder.unlink()
+        shutil.rmtree(gone)
     except OSError as error:
         raise StudyError(f"{error.filename}: cannot be removed: {str(error.strerror).lower()}") from None

@@ -10,6 +10,7 @@ import io
 import logging
 import zipfile
 from collections.abc import Iterator
+from errno import EINVAL
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.faults import environment_error
 from autoprog_search.files import sweep, write_atomic
 
 FORMAT = 2  # of what a checkpoint holds; 1 had no number
@@ -50,9 +52,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         state = torch.load(path, map_location=device, weights_only=True)
     except DamagedCheckpoint:
         raise
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - zipfile, pickle and torch each have their own for a file that is no whole one
+    except Exception as error:  # zipfile, pickle and torch each have their own for a file that is no whole one
+        # A file that names a place before its beginning is damaged, too; memory that runs out says nothing of the file.
+        if environment_error(error) is not None and getattr(error, "errno", None) != EINVAL:
+            raise
         raise DamagedCheckpoint(str(error) or type(error).__name__) from None
     if not isinstance(state, dict):
         raise DamagedCheckpoint("it holds something else")
@@ -97,8 +100,7 @@ def drop_checkpoints(path: Path) -> None:
     for each in (path, before(path)):
         for name in (each, each.with_name(f"{each.name}.damaged")):
             name.unlink(missing_ok=True)
-    if path.parent.is_dir():
-        sweep(path.parent)
+    sweep(path.parent, (path.name,))
 
 
 def export_weights(path: Path, state_dict: dict[str, torch.Tensor]) -> None:

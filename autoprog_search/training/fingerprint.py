@@ -17,10 +17,11 @@ from autoprog_search.errors import DataError
 from autoprog_search.training.reading import open_file, shown, why
 
 if TYPE_CHECKING:
-    from autoprog_search.training.recipe import DataConfig
+    from autoprog_search.training.recipe import DataConfig, Recipe
 
 VERSION = 1  # of what is hashed, and how
 FEW_CLASSES, FEW_CHARACTERS = 20, 400  # of which the names themselves are kept, for the message
+WEIGHTS = ("init_checkpoint", "teacher_checkpoint")  # fields of the recipe that name files
 CHUNK = 1 << 20  # bytes
 
 
@@ -168,6 +169,16 @@ def file_fingerprint(path: str | Path) -> str:
     except (OSError, ValueError) as error:
         raise DataError(f"{shown(path)} cannot be read: {why(error)}") from None
     return hashed.hexdigest()
+
+
+def weights_fingerprints(recipe: Recipe) -> dict[str, str]:
+    """Hash of the content of each file that the recipe names, by field.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    named = {field: getattr(recipe, field) for field in WEIGHTS if getattr(recipe, field)}
+    return {field: file_fingerprint(Path(name).expanduser()) for field, name in named.items()}
 
 
 def hash_of(parts: Iterable[object]) -> str:

@@ -8,11 +8,8 @@ from typing import Any
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.training.data import Data
-from autoprog_search.training.fingerprint import Fingerprint, difference, file_fingerprint
+from autoprog_search.training.fingerprint import Fingerprint, difference, weights_fingerprints
 from autoprog_search.training.spec import RunSpec
-
-WEIGHTS = ("init_checkpoint", "teacher_checkpoint")
-"""Fields of the recipe that name files."""
 
 
 def identity_of(spec: RunSpec, data: Data) -> dict[str, Any]:
@@ -21,11 +18,10 @@ def identity_of(spec: RunSpec, data: Data) -> dict[str, Any]:
     Raises:
         DataError: a file cannot be read.
     """
-    named = {field: getattr(spec.recipe, field) for field in WEIGHTS if getattr(spec.recipe, field)}
     return {
         "run": spec.identity(),
         "data": data.fingerprint(sizes=True).to_dict(),
-        "files": {field: file_fingerprint(Path(name).expanduser()) for field, name in named.items()},
+        "files": weights_fingerprints(spec.recipe),
     }
 
 

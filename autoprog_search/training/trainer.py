@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.errors import RunFailedError
+from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.faults import environment_error
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import check_operators, operator_named
 from autoprog_search.oneshot import estimate as oneshot
@@ -474,13 +475,15 @@ class Trainer:
         if self._checkpoint is None:
             return
         for path, saved in readable_checkpoints(self._checkpoint, self.device):
-            check_identity(path, saved, self._identity)
             try:
+                check_identity(path, saved, self._identity)
                 self._load(saved)
                 self._before, self._tried = saved["before"], saved["tried"]
                 self.state.check(self.spec.stage_steps, self._epoch_steps)
                 return
-            except Exception as error:  # noqa: BLE001 - torch and we ourselves, where a value is of another kind or missing
+            except Exception as error:  # torch's and our own, where a value is of another kind or missing
+                if isinstance(error, ConfigError) or environment_error(error) is not None:
+                    raise
                 set_aside(path, f"{type(error).__name__}: {error}")
                 self._begin_anew()
 

@@ -106,10 +106,10 @@ def test_locks_are_not_taken_through_links(tmp_path):
 
 def test_what_a_killed_write_left_is_swept_up(tmp_path):
     write_atomic(tmp_path / "results.csv", b"1")
-    (tmp_path / f".results.csv.a7x{TEMPORARY}").write_bytes(b"half")
-    (tmp_path / ".hidden").write_bytes(b"the user's own")
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "results.csv"]
+    (tmp_path / f".results.csv.a7x_9qwe{TEMPORARY}").write_bytes(b"half")
+    (tmp_path / f".mine{TEMPORARY}").write_bytes(b"the user's own")
+    sweep(tmp_path, ["results.csv"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".mine{TEMPORARY}", "results.csv"]
 
 
 @pytest.mark.parametrize("content", PROFILES)
@@ -183,7 +183,8 @@ def test_two_single_runs_do_not_share_a_folder(tmp_path):
         done = cli_here(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert f"output: another process runs in {out}" in done.stderr
-    (out / ".checkpoint.pt.9x_.tmp").write_bytes(b"half")
+    (out / ".checkpoint.pt.9x_7afq2.tmp").write_bytes(b"half")
     done = cli_here(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in out.iterdir()) == ["result.json", "schedule.yaml", "weights.safetensors"]
+    left = sorted(path.name for path in out.iterdir())
+    assert left == [".lock", "result.json", "schedule.yaml", "weights.safetensors"]

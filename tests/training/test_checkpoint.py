@@ -183,7 +183,7 @@ def test_the_one_before_is_kept_and_all_go_together(tmp_path):
     assert [state["number"] for _, state in readable_checkpoints(path, CPU)] == [1]
     before(path).write_bytes(b"")
     assert list(readable_checkpoints(path, CPU)) == []
-    (tmp_path / ".checkpoint.pt.k3jx.tmp").write_bytes(b"half")  # of a write that was killed
+    (tmp_path / ".checkpoint.pt.k3jx_9ab.tmp").write_bytes(b"half")  # of a write that was killed
     (tmp_path / "weights.safetensors").touch()
     drop_checkpoints(path)
     assert [left.name for left in tmp_path.iterdir()] == ["weights.safetensors"]

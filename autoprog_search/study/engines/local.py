@@ -22,7 +22,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
-from autoprog_search.errors import AutoProgError, StudyError
+from autoprog_search.errors import StudyError
+from autoprog_search.faults import known_error
 from autoprog_search.files import file_lock
 from autoprog_search.methods.table import method_named
 from autoprog_search.study.engines.events import Event, end_of
@@ -31,7 +32,6 @@ from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
-from autoprog_search.study.storage import storage_error
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
@@ -100,13 +100,14 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         interrupted = asked_to_stop()
     if interrupted:
         raise KeyboardInterrupt
-    if error is not None:
-        raise StudyError(error)
     died = [f"{p.name} died ({_how(p.exitcode)})" for p in processes if p.exitcode != 0]
-    if died and (left := unfinished(study.trials())):
-        raise StudyError(f"{died[0]}, and {len(left)} trial(s) are not finished; run the study again, it resumes")
-    if died:
-        on_event(Event("warning", message=f"{', '.join(died)}; the others finished its trials"))
+    what = error or (died[0] if died else None)
+    if left := unfinished(study.trials()):
+        # Asked to stop by a signal of its own, a worker ends as if it were done.
+        again = f"{len(left)} trial(s) are not finished; run the study again, it resumes"
+        raise StudyError(error or f"{what or 'a worker was stopped'}, and {again}")
+    if what is not None:
+        on_event(Event("warning", message=f"{what}; the others finished its trials"))
 
 
 def _how(exit_code: int | None) -> str:
@@ -157,7 +158,7 @@ def _worker(root: Path, name: str, device: str, index: int, events: Any, parent:
                 # A parent that was killed cannot end its workers: they look for themselves.
                 work(study, device, index, events.put, lambda: asked_to_stop() or os.getppid() != parent)
         except Exception as error:
-            known = error if isinstance(error, AutoProgError) else storage_error(error)
+            known = known_error(error)
             if known is None:
                 raise
             events.put(Event("error", message=str(known)))

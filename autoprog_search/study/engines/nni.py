@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.errors import AutoProgError, RunFailedError, StudyError
-from autoprog_search.files import write_atomic
+from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.faults import known_error
+from autoprog_search.files import inside, write_atomic
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.methods.table import method_named
@@ -30,7 +31,6 @@ from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import locked
 from autoprog_search.study.profile import shared_profile
-from autoprog_search.study.storage import storage_error
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 from autoprog_search.training.randomness import derive
 
@@ -254,7 +254,7 @@ def run_experiment(
         strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
     runs = StudyRuns(study.folder.parent, study.folder.name, method, seed, str(means.device), should_stop, means)
     jobs = [replace(job, trial=number) for number in range(trials)]
-    folder = study.folder / "nni"
+    folder = inside(study.folder, study.folder / "nni")
     again = f"its logs are in {folder}; run the study again, it resumes"
     try:
         with _watched(study, jobs, tell):
@@ -306,7 +306,7 @@ def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None
     try:
         _watch_trials(study, jobs, tell, ended)
     except Exception as error:
-        if not isinstance(error, AutoProgError) and storage_error(error) is None:
+        if known_error(error) is None:
             raise
         # A storage that does not answer: whoever runs the trials meets it too, and says so.
 

@@ -25,7 +25,7 @@ from autoprog_search.space import Levels, to_parameters
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.run_trial import finish, open_trial, plan
 from autoprog_search.study.store import Job, StoredStudy, fail, record_parameters
-from autoprog_search.training.checkpoint import drop_checkpoints
+from autoprog_search.training.checkpoint import before, drop_checkpoints
 from autoprog_search.training.randomness import derive
 from autoprog_search.training.trainer import Trainer
 
@@ -136,7 +136,8 @@ def _train(
     space, trial, checkpoint = study.config.space, open_trial(study, member), _checkpoint(study, member, stage)
     parent = replace(member, trial=turn.parent)
     stood = _checkpoint(study, parent, stage - 1)
-    if stage > 1 and not checkpoint.exists() and stood.exists():  # without it the stages before are trained again
+    begun = checkpoint.exists() or before(checkpoint).exists()
+    if stage > 1 and not begun and stood.exists():  # without it the stages before are trained again
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
@@ -154,10 +155,10 @@ def _train(
     trainer.run_stages(stage)
     total = own = trainer.train_flops()
     if stage > 1:
-        before, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
-        assert before is not None, "it is in the population"
+        mine, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
+        assert mine is not None, "it is in the population"
         assert copied is not None, "so is its parent"
-        own = before.own_flops + total - copied.total_flops
+        own = mine.own_flops + total - copied.total_flops
     if stage < space.stages:
         done = Trained(turn.parent, turn.levels, trainer.state.curve[-1]["val_top1"], total, own)
         trial.set_user_attr(_name(stage), asdict(done))

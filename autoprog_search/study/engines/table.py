@@ -24,10 +24,9 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.asking import method_of, open_trial
 from autoprog_search.study.engines.events import Event
 from autoprog_search.study.locking import POLL_SECONDS
-from autoprog_search.study.opening import check_data
+from autoprog_search.study.opening import check_inputs
 from autoprog_search.study.store import Job, StoredStudy, create_trials
 from autoprog_search.study.tabular import GrowthTable, Search, load_table
-from autoprog_search.training.fingerprint import Fingerprint
 
 
 def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
@@ -36,7 +35,7 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
     os.environ["OMP_NUM_THREADS"] = str(study.config.threads)
     assert study.config.data.table is not None
     table = load_table(study.config.data.table)
-    check_data(study, Fingerprint.from_dict(study.fingerprint))
+    check_inputs(study, study.inputs)
     plans = study.config.methods
     # Chains of trials first: they take longest.
     methods = sorted(plans, key=lambda name: not method_named(name).sequential)
