@@ -20,6 +20,7 @@ PACKAGE = Path(autoprog_search.__file__).parent
 # From the bottom up; a module imports its own layer and those below it.
 LAYERS = [
     ["errors"],
+    ["faults"],
     ["values"],
     ["files"],
     ["fields"],

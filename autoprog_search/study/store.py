@@ -282,7 +282,8 @@ def _drop_first_try(study: StoredStudy) -> None:
         check_unchanged(study)
     except StudyError:
         ours = str(study.folder.resolve())
-        stored = [s for s in study.storage.get_all_studies() if s.study_name.startswith(f"{study.config.name}/")]
+        own, prefix = not study.config.storage, f"{study.config.name}/"
+        stored = [s for s in study.storage.get_all_studies() if own or s.study_name.startswith(prefix)]
         names = [s.study_name for s in stored if s.user_attrs.get(FOLDER) == ours]
         tries = [optuna.load_study(study_name=name, storage=study.storage) for name in names]
         if len(names) < len(stored) or not all(_is_untouched(one) for one in tries):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from autoprog_search.errors import environment_error
+from autoprog_search.faults import environment_error
 from tests.tiny import TINY, cli, cli_here, environment
 
 COMMAND = [sys.executable, "-m", "autoprog_search"]

@@ -129,7 +129,7 @@ def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
 
 
 def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(tmp_path):
-    create_study(tmp_path, tiny_config("methods={full: {seeds: 2}, linear: {seeds: 2}}", "recipe.epochs=12"))
+    create_study(tmp_path, tiny_config("methods={full: {seeds: 1}, linear: {seeds: 1}}", "recipe.epochs=6"))
     study = without_measuring(open_study(tmp_path, "tiny"))
     process = subprocess.Popen(
         command("--root", tmp_path, "study", "run", "tiny", "--workers", "2", "--device", "cpu"),

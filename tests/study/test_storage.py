@@ -12,15 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprog_search.errors import StudyError
+from autoprog_search.errors import StudyError, masked
+from autoprog_search.faults import storage_error
 from autoprog_search.study.storage import (
     checked_url,
     holds_secret,
-    masked,
     open_journal,
     open_sqlite,
     open_storage,
-    storage_error,
     without_secrets,
 )
 
