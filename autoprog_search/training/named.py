@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from os.path import commonpath, relpath
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, StudyError
+from autoprog_search.files import file_lock
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
 from autoprog_search.training.folder import ALIASES
 from autoprog_search.training.reading import shown, why
@@ -94,18 +94,23 @@ def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[s
     return opened, [str(name) for name in classes] if classes else ()
 
 
-def _alone_in(root: str) -> FileLock:
+@contextmanager
+def _alone_in(root: str) -> Iterator[None]:
     """Keep a study's other workers from downloading into the same folder at the same time.
 
     Raises:
-        DataError: the folder cannot be made.
+        DataError: the folder cannot be made, or not be locked.
     """
     try:
-        folder = Path(root).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~nosuchuser; ValueError: a NUL in it
+        lock = file_lock(Path(root).expanduser() / ".download.lock")
+        lock.acquire()
+    # RuntimeError: ~nosuchuser; ValueError: a NUL in it
+    except (StudyError, OSError, RuntimeError, ValueError) as error:
         raise DataError(f"data: {shown(root)} cannot be written: {why(error)}") from None
-    return FileLock(folder / ".download.lock")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first_split(

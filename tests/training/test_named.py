@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,6 +151,34 @@ def test_torchvisions_labels_are_found_under_any_of_its_names(monkeypatch, name,
 def test_torchvisions_folders_are_referred_to_the_reader_here(monkeypatch):
     with pytest.raises(DataError, match="torch/image_folder: give the folder itself as --data"):
         open_splits(DataConfig(name="torch/image_folder", root="/tmp"))
+
+
+def plant_link(folder: Path) -> None:
+    (folder / ".download.lock").symlink_to(folder.parent / "precious.txt")
+
+
+def plant_folder(folder: Path) -> None:
+    (folder / ".download.lock").mkdir()
+
+
+def plant_file(folder: Path) -> None:
+    folder.rmdir()
+    folder.write_text("a file")
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"), [(plant_link, "symbolic link"), (plant_folder, "directory"), (plant_file, "exists")]
+)
+def test_a_folder_that_cannot_be_locked_is_one_line_and_nothing_is_lost(monkeypatch, tmp_path, plant, words):
+    precious, folder = tmp_path / "precious.txt", tmp_path / "data"
+    precious.write_text("precious")
+    folder.mkdir()
+    plant(folder)
+    with pytest.raises(DataError) as caught:
+        opened(monkeypatch, DataConfig(name="torch/cifar10", root=str(folder)))
+    assert str(caught.value).startswith(f"data: {folder} cannot be written: ")
+    assert words in str(caught.value)
+    assert precious.read_text() == "precious"
 
 
 # ── fingerprints ────────────────────────────────────────────────────────────────────────────────────────────────────
