@@ -10,7 +10,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
@@ -19,13 +18,12 @@ from PIL import Image
 
 from autoprog_search.errors import DataError
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
-from autoprog_search.training.reading import open_file, shown, why
+from autoprog_search.training.reading import file_sizes, open_file, shown, why
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 # What file servers, zip programs and file systems leave behind, in lower case.
 SYSTEM_FOLDERS = frozenset(("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information"))
 ALIASES = {"train": ("train", "training"), "validation": ("val", "validation", "valid"), "test": ("test",)}
-STAT_THREADS, STAT_AT_ONCE = 16, 2048  # a file server answers many at a time
 
 logger = getLogger("autoprog_search")
 
@@ -60,19 +58,8 @@ class FolderImages:
         named = hash_of(part for image in zip(self.names, self.labels, strict=True) for part in image)
         if not sizes:
             return SetFingerprint(len(self), named)
-        found = self._sizes()
+        found = file_sizes(self.name, len(self))
         return SetFingerprint(len(self), named, bytes=sum(found), sizes=hash_of(found))
-
-    def _sizes(self) -> list[int]:
-        starts = range(0, len(self), STAT_AT_ONCE)
-        with ThreadPoolExecutor(STAT_THREADS) as threads:
-            return [size for found in threads.map(self._sizes_from, starts) for size in found]
-
-    def _sizes_from(self, start: int) -> list[int]:
-        try:
-            return [os.stat(f"{self.folder}/{name}").st_size for name in self.names[start : start + STAT_AT_ONCE]]
-        except OSError as error:
-            raise DataError(f"data: {shown(error.filename)} cannot be read: {why(error)}") from None
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from os.path import commonpath, relpath
+from os.path import basename, commonpath, join, relpath
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from autoprog_search.errors import DataError, StudyError
 from autoprog_search.files import file_lock
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
 from autoprog_search.training.folder import ALIASES
-from autoprog_search.training.reading import shown, why
+from autoprog_search.training.reading import file_sizes, shown, why
 
 NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
 OUR_FOLDERS = ("torch/folder", "torch/image_folder")  # torchvision's reader takes hidden folders for classes
@@ -52,22 +52,32 @@ class NamedImages:
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
         """See `ImageSet.fingerprint`: Hugging Face's own, or torchvision's array or list of files."""
-        names = hash_of(chain(self._files(), self.labels or ()))
+        files = self._files()
+        names = hash_of(chain(self._names_of(files), self.labels or ()))
         table, pixels = getattr(getattr(self.images, "reader", None), "dataset", None), _array(self.images)
         if table is not None:
             content = str(getattr(table, "_fingerprint", ""))
         else:
             content = hash_of((pixels.shape, pixels.tobytes())) if pixels is not None else ""
-        return SetFingerprint(len(self), names, content)
+        if not (sizes and files):
+            return SetFingerprint(len(self), names, content)
+        found = file_sizes(files.__getitem__, len(files))
+        return SetFingerprint(len(self), names, content, bytes=sum(found), sizes=hash_of(found))
 
     def _files(self) -> list[str]:
-        """Of a torchvision set that reads files: their names, from the folder that holds them all."""
-        samples = getattr(self.images, "samples", None) or getattr(self.images, "imgs", None) or ()
-        files = [str(file) for file, _ in samples]
-        if files:
-            root = commonpath(map(str, map(Path, files)))
-            return [relpath(file, root) for file in files]
-        return [str(file) for _, file in getattr(self.images, "index", None) or ()]  # INaturalist
+        """Those that a torchvision set reads, if it does."""
+        images = self.images
+        if index := getattr(images, "index", None):  # INaturalist
+            return [join(images.root, images.all_categories[category], file) for category, file in index]
+        samples = getattr(images, "samples", None) or getattr(images, "imgs", None) or ()
+        return [str(file) for file, _ in samples]
+
+    def _names_of(self, files: Sequence[str]) -> list[str]:
+        """The files' names from the folder that holds them all; INaturalist's folders are the labels."""
+        if getattr(self.images, "index", None):
+            return [basename(file) for file in files]
+        root = commonpath(map(str, map(Path, files))) if files else ""
+        return [relpath(file, root) for file in files]
 
 
 def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[str, NamedImages | None], Sequence[str]]:
