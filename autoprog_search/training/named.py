@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from autoprog_search.errors import DataError, StudyError
+from autoprog_search.errors import DataError, StudyError, why
 from autoprog_search.files import file_lock
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
 from autoprog_search.training.folder import ALIASES
-from autoprog_search.training.reading import file_sizes, shown, why
+from autoprog_search.training.reading import escaped, file_sizes
 
 NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
 OUR_FOLDERS = ("torch/folder", "torch/image_folder")  # torchvision's reader takes hidden folders for classes
@@ -116,7 +116,7 @@ def _alone_in(root: str) -> Iterator[None]:
         lock.acquire()
     # RuntimeError: ~nosuchuser; ValueError: a NUL in it
     except (StudyError, OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"data: {shown(root)} cannot be written: {why(error)}") from None
+        raise DataError(f"data: {escaped(root)} cannot be written: {why(error)}") from None
     try:
         yield
     finally:
@@ -128,12 +128,12 @@ def _first_split(
 ) -> NamedImages | None:
     """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
     for alias in aliases:
-        where = f"data: {shown(name)}, split {alias}"
+        where = f"data: {escaped(name)}, split {alias}"
         try:
             images = create(name, root=root or None, split=alias, download=download)
             if _is_stream(images):
                 raise DataError(
-                    f"data: {shown(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
+                    f"data: {escaped(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
                 )
             return NamedImages(images, _labels(images))
         except DataError:
@@ -172,7 +172,7 @@ def _labels(images: Any) -> list[int] | None:
             return None
     labels = np.asarray([-1 if label is None else label for label in listed])  # no label: as -1, which is none
     if labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iub"):
-        raise ValueError(f"its labels are no class numbers, for example {shown(str(next(iter(listed))))[:40]!r}")
+        raise ValueError(f"its labels are no class numbers, for example {escaped(str(next(iter(listed))))[:40]!r}")
     found: list[int] = labels.astype(np.int64).tolist()
     return found
 
