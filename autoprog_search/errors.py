@@ -17,6 +17,8 @@ REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 LINE = 400
 """Characters of the longest message; from a longer one the middle is left out: the field stands first."""
+REASON = 200
+"""Characters of another library's message within ours; some quote a whole file."""
 
 
 class AutoProgError(Exception):
@@ -113,3 +115,9 @@ def there_are(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = get_close_matches(name[:LINE], names, n=1, cutoff=0.6)
     return (f"did you mean {near[0]}? There are " if near else "there are ") + (", ".join(names) or "none")
+
+
+def why(error: BaseException) -> str:
+    """What an exception says, in one short line; its kind where it says nothing, as a MemoryError does."""
+    text = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+    return one_line(" ".join(text[: 4 * LINE].split())[:REASON]) or type(error).__name__

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprog_search.errors import LINE, AutoProgError, ConfigError, MissingExtraError, shown, there_are
+from autoprog_search.errors import LINE, AutoProgError, ConfigError, MissingExtraError, shown, there_are, why
 
 
 @given(text=st.text(st.characters(codec=None)))
@@ -87,3 +87,21 @@ def test_the_nearest_name_stands_first(name, text):
 
 def test_there_may_be_none():
     assert there_are("x", []) == "there are none"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(2, "No such file or directory", "/a/b"), "no such file or directory"),
+        (OSError("it is no regular file"), "it is no regular file"),
+        (ValueError("many\n   lines  \x1b[31m"), r"many lines \x1b[31m"),
+        (MemoryError(), "MemoryError"),
+        (KeyError("a"), "'a'"),
+    ],
+)
+def test_what_an_exception_says(error, text):
+    assert why(error) == text
+
+
+def test_what_an_exception_says_is_cut():
+    assert len(why(ValueError("x" * 10**7))) == 200

@@ -19,9 +19,9 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from autoprog_search.errors import GrowthError
+from autoprog_search.errors import GrowthError, why
 from autoprog_search.growth.adapters import adapter_of
-from autoprog_search.growth.weights import check_readable, create_with_weights, one_line
+from autoprog_search.growth.weights import check_readable, create_with_weights
 from autoprog_search.space import GrowthSpace
 
 MOST_TENSORS = (
@@ -118,8 +118,8 @@ def _create(space: GrowthSpace, arguments: dict[str, Any], weights: Path | None 
     # timm checks few of its arguments: what is wrong with them shows as whatever the model's own lines raise on them.
     except Exception as error:  # noqa: BLE001
         if weights is not None:
-            raise GrowthError(f"init_checkpoint: {weights} does not fit {space.model}: {one_line(error)}") from None
-        raise GrowthError(f"model: timm cannot build {described(space)} ({one_line(error)})") from None
+            raise GrowthError(f"init_checkpoint: {weights} does not fit {space.model}: {why(error)}") from None
+        raise GrowthError(f"model: timm cannot build {described(space)} ({why(error)})") from None
 
 
 def _built(name: str, arguments: dict[str, Any], weights: Path | None) -> nn.Module:

@@ -17,7 +17,7 @@ from torch import nn
 from torch.func import functional_call
 
 from autoprog_search.cost import ModelCost
-from autoprog_search.errors import AutoProgError, GrowthError
+from autoprog_search.errors import AutoProgError, GrowthError, why
 from autoprog_search.growth.active_blocks import ActiveBlocks, Forward
 from autoprog_search.growth.adapters import (
     TrainOutput,
@@ -36,7 +36,6 @@ from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
-from autoprog_search.growth.weights import one_line
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -176,7 +175,7 @@ class ElasticModel(nn.Module):
             return measure_cost(self, self._adapter, self._shares)
         # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
         except Exception as error:  # noqa: BLE001
-            raise GrowthError(f"model: {self._described} cannot run ({one_line(error)})") from None
+            raise GrowthError(f"model: {self._described} cannot run ({why(error)})") from None
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -386,7 +385,7 @@ def cost_of(space: GrowthSpace, num_classes: int = 1000) -> ModelCost:
     except AutoProgError:
         raise
     except Exception as error:  # noqa: BLE001 - what an odd argument breaks depends on the model's own lines
-        raise GrowthError(f"model: {described(space)} cannot be made elastic ({one_line(error)})") from None
+        raise GrowthError(f"model: {described(space)} cannot be made elastic ({why(error)})") from None
 
 
 def check_elastic(space: GrowthSpace) -> ModelCost:

@@ -16,13 +16,10 @@ from timm.models import load_state_dict
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
+from autoprog_search.errors import why
+
 CLASSIFIERS = ("head", "head_dist", "aux_head", "fc", "classifier")
 OF_PRETRAINING = ("mask_token", "lm_head", "decoder")  # what masked image models need besides, and leave in their files
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception of timm's or torch's says, cut to a length that can be read."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def check_readable(path: Path) -> None:
@@ -36,7 +33,7 @@ def check_readable(path: Path) -> None:
     try:
         state = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # noqa: BLE001 - pickle, zip and safetensors each raise their own
-        raise ValueError(f"{path} holds no weights: {one_line(error)}") from None
+        raise ValueError(f"{path} holds no weights: {why(error)}") from None
     if not any(isinstance(value, torch.Tensor | dict) for value in state.values()):
         raise ValueError(f"{path} holds no weights: there is no tensor in it")
 

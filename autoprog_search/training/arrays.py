@@ -13,7 +13,7 @@ import numpy as np
 from autoprog_search.errors import DataError
 from autoprog_search.training.fingerprint import Fingerprint, SetFingerprint, hash_of
 from autoprog_search.training.idx import read_idx
-from autoprog_search.training.reading import existing_folder, shown
+from autoprog_search.training.reading import escaped, existing_folder
 
 DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/training)
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -65,12 +65,12 @@ def fashion_mnist_arrays(root: str = "") -> ArraySets:
         images = read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
         labels = read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1)
         if len(images) != len(labels):
-            raise DataError(f"data: {shown(folder)} has {len(images)} {name} images and {len(labels)} labels")
+            raise DataError(f"data: {escaped(folder)} has {len(images)} {name} images and {len(labels)} labels")
         if images.shape[1] != images.shape[2]:
-            raise DataError(f"data: {shown(folder)}: {name} images of {images.shape[1:]} pixels are not square")
+            raise DataError(f"data: {escaped(folder)}: {name} images of {images.shape[1:]} pixels are not square")
         if labels.max() >= CLASSES:
             raise DataError(
-                f"data: {shown(folder)}: label {labels.max()} of the {name} set is outside the classes 0 to "
+                f"data: {escaped(folder)}: label {labels.max()} of the {name} set is outside the classes 0 to "
                 f"{CLASSES - 1}"
             )
         sets[name] = images, labels

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from autoprog_search.errors import ConfigError
-
-MOST_THREADS = 1024
+from autoprog_search.training.recipe import MOST_WORKERS
 
 
 def pick_device(name: str, index: int = 0) -> torch.device:
@@ -45,8 +44,8 @@ def use_threads(count: int) -> None:
     Raises:
         ConfigError: less than one, or more than any machine has.
     """
-    if not 1 <= count <= MOST_THREADS:
-        raise ConfigError(f"threads: {count} is not from 1 to {MOST_THREADS}")
+    if not 1 <= count <= MOST_WORKERS:
+        raise ConfigError(f"threads: {count} is not from 1 to {MOST_WORKERS}")
     torch.set_num_threads(count)
 
 

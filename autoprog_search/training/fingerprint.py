@@ -13,8 +13,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprog_search.errors import DataError
-from autoprog_search.training.reading import open_file, shown, why
+from autoprog_search.errors import DataError, why
+from autoprog_search.training.reading import escaped, open_file
 
 if TYPE_CHECKING:
     from autoprog_search.training.recipe import DataConfig, Recipe
@@ -66,7 +66,7 @@ class Fingerprint:
         """Of these sets, and of the classes' names, if they have any."""
         if not class_names:
             return cls(dict(sets), classes)
-        names = tuple(map(shown, class_names))
+        names = tuple(map(escaped, class_names))
         few = len(names) <= FEW_CLASSES and sum(map(len, names)) <= FEW_CHARACTERS
         return cls(dict(sets), classes, hash_of(class_names), names if few else ())
 
@@ -167,7 +167,7 @@ def file_fingerprint(path: str | Path) -> str:
             while chunk := file.read(CHUNK):
                 hashed.update(chunk)
     except (OSError, ValueError) as error:
-        raise DataError(f"{shown(path)} cannot be read: {why(error)}") from None
+        raise DataError(f"{escaped(path)} cannot be read: {why(error)}") from None
     return hashed.hexdigest()
 
 

@@ -10,22 +10,20 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
 
 from PIL import Image
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, why
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
-from autoprog_search.training.reading import open_file, shown, why
+from autoprog_search.training.reading import escaped, file_sizes, open_file
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 # What file servers, zip programs and file systems leave behind, in lower case.
 SYSTEM_FOLDERS = frozenset(("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information"))
 ALIASES = {"train": ("train", "training"), "validation": ("val", "validation", "valid"), "test": ("test",)}
-STAT_THREADS, STAT_AT_ONCE = 16, 2048  # a file server answers many at a time
 
 logger = getLogger("autoprog_search")
 
@@ -60,19 +58,8 @@ class FolderImages:
         named = hash_of(part for image in zip(self.names, self.labels, strict=True) for part in image)
         if not sizes:
             return SetFingerprint(len(self), named)
-        found = self._sizes()
+        found = file_sizes(self.name, len(self))
         return SetFingerprint(len(self), named, bytes=sum(found), sizes=hash_of(found))
-
-    def _sizes(self) -> list[int]:
-        starts = range(0, len(self), STAT_AT_ONCE)
-        with ThreadPoolExecutor(STAT_THREADS) as threads:
-            return [size for found in threads.map(self._sizes_from, starts) for size in found]
-
-    def _sizes_from(self, start: int) -> list[int]:
-        try:
-            return [os.stat(f"{self.folder}/{name}").st_size for name in self.names[start : start + STAT_AT_ONCE]]
-        except OSError as error:
-            raise DataError(f"data: {shown(error.filename)} cannot be read: {why(error)}") from None
 
 
 @dataclass
@@ -92,11 +79,11 @@ class LeftOut:
         """The line, if there is something to say."""
         if not self.suffixes:
             return
-        kinds = ", ".join(f"{count} {shown(suffix)}" for suffix, count in self.suffixes.most_common(5))
+        kinds = ", ".join(f"{count} {escaped(suffix)}" for suffix, count in self.suffixes.most_common(5))
         more = f" and {len(self.suffixes) - 5} more kinds" if len(self.suffixes) > 5 else ""
         logger.warning(
-            f"data: {shown(self.where)}: {self.suffixes.total()} file(s) are left out ({kinds}{more}), for example "
-            f"{shown(self.example)}; images are CLASS/NAME with the suffix {' '.join(SUFFIXES)}"
+            f"data: {escaped(self.where)}: {self.suffixes.total()} file(s) are left out ({kinds}{more}), for example "
+            f"{escaped(self.example)}; images are CLASS/NAME with the suffix {' '.join(SUFFIXES)}"
         )
 
 
@@ -123,7 +110,7 @@ def open_folder(root: Path) -> tuple[dict[str, FolderImages | None], list[str]]:
         return sets, []
     classes = sorted((entry.name for entry in _listed(train) if _is_folder(entry)), key=natural_key)
     if not classes:
-        raise DataError(f"data: {shown(train)} has no class folders (expected train/<class>/<image>)")
+        raise DataError(f"data: {escaped(train)} has no class folders (expected train/<class>/<image>)")
     numbers = {name: number for number, name in enumerate(classes)}
     for split, folder in folders.items():
         if folder is not None:
@@ -140,17 +127,17 @@ def _split_folders(root: Path) -> dict[str, Path | None]:
         if split is None:
             others += [entry.name] if _is_folder(entry) else []
         elif not _is_folder(entry):
-            raise DataError(f"data: {shown(entry.path)} is no folder (expected {entry.name}/<class>/<image>)")
+            raise DataError(f"data: {escaped(entry.path)} is no folder (expected {entry.name}/<class>/<image>)")
         elif (other := found[split]) is not None:
             raise DataError(
-                f"data: {shown(root)} has {shown(other.name)}/ and {shown(entry.name)}/, both of the {split} split; "
-                "keep one"
+                f"data: {escaped(root)} has {escaped(other.name)}/ and {escaped(entry.name)}/, both of the "
+                f"{split} split; keep one"
             )
         else:
             found[split] = Path(entry.path)
     if others and found["train"] is not None:
-        some = ", ".join(map(shown, others[:5])) + (", ..." if len(others) > 5 else "")
-        logger.warning(f"data: {shown(root)}: {len(others)} folder(s) that are no split are left out ({some})")
+        some = ", ".join(map(escaped, others[:5])) + (", ..." if len(others) > 5 else "")
+        logger.warning(f"data: {escaped(root)}: {len(others)} folder(s) that are no split are left out ({some})")
     return found
 
 
@@ -161,11 +148,13 @@ def _open_split(folder: Path, numbers: Mapping[str, int]) -> FolderImages:
         if not _is_folder(entry):
             left_out.add(entry.name)
         elif entry.name not in numbers:
-            raise DataError(f"data: {shown(entry.path)} is a class without training images")
+            raise DataError(f"data: {escaped(entry.path)} is a class without training images")
         else:
             inside = list(_images(entry, left_out))
             if not inside:
-                raise DataError(f"data: {shown(entry.path)} is a class folder without an image ({', '.join(SUFFIXES)})")
+                raise DataError(
+                    f"data: {escaped(entry.path)} is a class folder without an image ({', '.join(SUFFIXES)})"
+                )
             names += [f"{entry.name}/{name}" for name in inside]
     left_out.say()
     names.sort(key=natural_key)
@@ -177,14 +166,14 @@ def _images(folder: os.DirEntry[str], left_out: LeftOut) -> Iterator[str]:
     for entry in _listed(folder):
         if _is_folder(entry):
             raise DataError(
-                f"data: {shown(entry.path)} is a folder inside a class folder; images must lie in "
-                f"{shown(folder.path)} itself"
+                f"data: {escaped(entry.path)} is a folder inside a class folder; images must lie in "
+                f"{escaped(folder.path)} itself"
             )
         if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
             left_out.add(f"{folder.name}/{entry.name}")
         elif not entry.is_file():
             what = "a link to nothing" if entry.is_symlink() and not os.path.exists(entry.path) else "no regular file"
-            raise DataError(f"data: {shown(entry.path)} is {what}")
+            raise DataError(f"data: {escaped(entry.path)} is {what}")
         else:
             yield entry.name
 
@@ -195,11 +184,11 @@ def _listed(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if is_data(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"data: {shown(os.fspath(folder))} cannot be read: {why(error)}") from None
+        raise DataError(f"data: {escaped(os.fspath(folder))} cannot be read: {why(error)}") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:  # a loop of links
-        raise DataError(f"data: {shown(entry.path)} cannot be read: {why(error)}") from None
+        raise DataError(f"data: {escaped(entry.path)} cannot be read: {why(error)}") from None

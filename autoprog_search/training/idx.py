@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autoprog_search.errors import DataError
-from autoprog_search.training.reading import open_file, shown, why
+from autoprog_search.errors import DataError, why
+from autoprog_search.training.reading import escaped, open_file
 
 MOST_BYTES = 1 << 31  # of an array: these sets live in memory, as floats
 
@@ -23,10 +23,10 @@ def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
     if path is None:
         raise DataError(
-            f"data: {shown(folder)} has no {name}[.gz]; give its folder, or install Debian's package "
+            f"data: {escaped(folder)} has no {name}[.gz]; give its folder, or install Debian's package "
             "dataset-fashion-mnist"
         )
-    where = f"data: {shown(path)}"
+    where = f"data: {escaped(path)}"
     try:
         with open_file(path) as file, gzip.open(file) if path.suffix == ".gz" else file as content:
             header = content.read(4 + 4 * dimensions)

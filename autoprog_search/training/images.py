@@ -13,14 +13,14 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, why
 from autoprog_search.training.fingerprint import Fingerprint, SetFingerprint
 from autoprog_search.training.folder import open_folder
 from autoprog_search.training.named import NAMED, open_named
 from autoprog_search.training.randomness import SPLIT_SEED
-from autoprog_search.training.reading import existing_folder, shown, why
+from autoprog_search.training.reading import escaped, existing_folder
 from autoprog_search.training.recipe import DataConfig
-from autoprog_search.training.shards import list_shards, read_shards
+from autoprog_search.training.shards import open_shards
 
 NO_LABEL = -1  # as test sets of competitions say
 
@@ -84,14 +84,14 @@ def open_splits(config: DataConfig) -> Splits:
     opened, classes = _open_sets(name, config.root)
     for split, images in opened.items():
         if images is not None and len(images) == 0:
-            raise DataError(f"data: the {split} split of {shown(name)} is empty")
+            raise DataError(f"data: the {split} split of {escaped(name)} is empty")
     train, val, test = opened["train"], _labelled(opened["validation"]), _labelled(opened["test"])
     form = "{}-<number>.tar" if name.startswith("wds/") else "{}/<class>/<image>"
     if train is None:
-        raise DataError(f"data: {shown(name)} has no training images (expected {form.format('train')})")
+        raise DataError(f"data: {escaped(name)} has no training images (expected {form.format('train')})")
     if val is None and test is None:
         raise DataError(
-            f"data: {shown(name)} has neither a validation nor a test split (expected {form.format('val')})"
+            f"data: {escaped(name)} has neither a validation nor a test split (expected {form.format('val')})"
         )
     num_classes = len(classes) or _largest_label(train) + 1
     sets = {split: images for split, images in zip(opened, (train, val, test), strict=True) if images is not None}
@@ -130,7 +130,7 @@ def unreadable(images: ImageSet, index: int, error: Exception) -> DataError:
     except Exception:  # noqa: BLE001 - a named set reads the row again, which is what failed
         name = f"image {index}"
     reason = "it is none, or of a format unknown here" if isinstance(error, UnidentifiedImageError) else why(error)
-    return DataError(f"data: {shown(name)} cannot be read as an image: {reason}")
+    return DataError(f"data: {escaped(name)} cannot be read as an image: {reason}")
 
 
 def _open_sets(name: str, root: str) -> tuple[Mapping[str, ImageSet | None], Sequence[str]]:
@@ -138,8 +138,7 @@ def _open_sets(name: str, root: str) -> tuple[Mapping[str, ImageSet | None], Seq
     if not name or (name == "wds/" and not root):
         raise DataError("data: the name is empty; give a data set's name or a folder")
     if name.startswith("wds/"):
-        folder = existing_folder(root or name[4:], "is no folder: wds/ needs a folder of .tar files")
-        return {split: read_shards(folder, shards) for split, shards in list_shards(folder).items()}, ()
+        return open_shards(root or name[4:]), ()
     if name.split("/")[0] in NAMED:
         return open_named(name, root, create_dataset)
     known = f"is neither a known data set ({', '.join(NAMED)}, wds/...) nor a folder"
@@ -165,7 +164,7 @@ def _check_labels(images: ImageSet, num_classes: int) -> None:
     labels = np.asarray(images.labels if images.labels is not None else [])
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
-        where = shown(images.name(int(wrong[0])))
+        where = escaped(images.name(int(wrong[0])))
         raise DataError(
             f"data: {where}: label {labels[wrong[0]]} is outside the classes 0 to {num_classes - 1}"
             + (f", as are {len(wrong) - 1} more" if len(wrong) > 1 else "")

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, why
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.fingerprint import Fingerprint
 from autoprog_search.training.images import ImageSet, Splits, load_image, open_splits, unreadable
 from autoprog_search.training.randomness import derive
-from autoprog_search.training.reading import shown, why
+from autoprog_search.training.reading import escaped
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
 from autoprog_search.training.tensor_data import ChannelStatistics
@@ -62,7 +62,7 @@ class TransformedImages(Dataset[Sample | DataError]):
         except DataError as error:
             return error
         if not 0 <= label < self.num_classes:
-            where = shown(self.images.name(index))
+            where = escaped(self.images.name(index))
             return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
         try:
             return self.transforms(self.transforms.decode(image, resolution), resolution), label

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from os.path import commonpath, relpath
+from os.path import basename, commonpath, join, relpath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, StudyError, why
+from autoprog_search.files import file_lock
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
 from autoprog_search.training.folder import ALIASES
-from autoprog_search.training.reading import shown, why
+from autoprog_search.training.reading import escaped, file_sizes
 
 NAMED = ("torch", "hfds", "hfids", "tfds")  # prefixes of timm's data set names
 OUR_FOLDERS = ("torch/folder", "torch/image_folder")  # torchvision's reader takes hidden folders for classes
@@ -52,22 +52,32 @@ class NamedImages:
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
         """See `ImageSet.fingerprint`: Hugging Face's own, or torchvision's array or list of files."""
-        names = hash_of(chain(self._files(), self.labels or ()))
+        files = self._files()
+        names = hash_of(chain(self._names_of(files), self.labels or ()))
         table, pixels = getattr(getattr(self.images, "reader", None), "dataset", None), _array(self.images)
         if table is not None:
             content = str(getattr(table, "_fingerprint", ""))
         else:
             content = hash_of((pixels.shape, pixels.tobytes())) if pixels is not None else ""
-        return SetFingerprint(len(self), names, content)
+        if not (sizes and files):
+            return SetFingerprint(len(self), names, content)
+        found = file_sizes(files.__getitem__, len(files))
+        return SetFingerprint(len(self), names, content, bytes=sum(found), sizes=hash_of(found))
 
     def _files(self) -> list[str]:
-        """Of a torchvision set that reads files: their names, from the folder that holds them all."""
-        samples = getattr(self.images, "samples", None) or getattr(self.images, "imgs", None) or ()
-        files = [str(file) for file, _ in samples]
-        if files:
-            root = commonpath(map(str, map(Path, files)))
-            return [relpath(file, root) for file in files]
-        return [str(file) for _, file in getattr(self.images, "index", None) or ()]  # INaturalist
+        """Those that a torchvision set reads, if it does."""
+        images = self.images
+        if index := getattr(images, "index", None):  # INaturalist
+            return [join(images.root, images.all_categories[category], file) for category, file in index]
+        samples = getattr(images, "samples", None) or getattr(images, "imgs", None) or ()
+        return [str(file) for file, _ in samples]
+
+    def _names_of(self, files: Sequence[str]) -> list[str]:
+        """The files' names from the folder that holds them all; INaturalist's folders are the labels."""
+        if getattr(self.images, "index", None):
+            return [basename(file) for file in files]
+        root = commonpath(map(str, map(Path, files))) if files else ""
+        return [relpath(file, root) for file in files]
 
 
 def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[str, NamedImages | None], Sequence[str]]:
@@ -94,18 +104,23 @@ def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[s
     return opened, [str(name) for name in classes] if classes else ()
 
 
-def _alone_in(root: str) -> FileLock:
+@contextmanager
+def _alone_in(root: str) -> Iterator[None]:
     """Keep a study's other workers from downloading into the same folder at the same time.
 
     Raises:
-        DataError: the folder cannot be made.
+        DataError: the folder cannot be made, or not be locked.
     """
     try:
-        folder = Path(root).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~nosuchuser; ValueError: a NUL in it
-        raise DataError(f"data: {shown(root)} cannot be written: {why(error)}") from None
-    return FileLock(folder / ".download.lock")
+        lock = file_lock(Path(root).expanduser() / ".download.lock")
+        lock.acquire()
+    # RuntimeError: ~nosuchuser; ValueError: a NUL in it
+    except (StudyError, OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"data: {escaped(root)} cannot be written: {why(error)}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _first_split(
@@ -113,12 +128,12 @@ def _first_split(
 ) -> NamedImages | None:
     """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
     for alias in aliases:
-        where = f"data: {shown(name)}, split {alias}"
+        where = f"data: {escaped(name)}, split {alias}"
         try:
             images = create(name, root=root or None, split=alias, download=download)
             if _is_stream(images):
                 raise DataError(
-                    f"data: {shown(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
+                    f"data: {escaped(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
                 )
             return NamedImages(images, _labels(images))
         except DataError:
@@ -157,7 +172,7 @@ def _labels(images: Any) -> list[int] | None:
             return None
     labels = np.asarray([-1 if label is None else label for label in listed])  # no label: as -1, which is none
     if labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "iub"):
-        raise ValueError(f"its labels are no class numbers, for example {shown(str(next(iter(listed))))[:40]!r}")
+        raise ValueError(f"its labels are no class numbers, for example {escaped(str(next(iter(listed))))[:40]!r}")
     found: list[int] = labels.astype(np.int64).tolist()
     return found
 

@@ -21,7 +21,7 @@ from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, there_are, why
 from autoprog_search.training.recipe import Recipe
 
 FUSED = ("adam", "adamw")
@@ -110,26 +110,22 @@ def _try_out(recipe: Recipe, own: Mapping[str, Any], model: nn.Module) -> None:
 def _what_is_wrong(recipe: Recipe, model: nn.Module, error: Exception) -> str:
     """Whether it is the optimiser, or which of its arguments."""
     if _failure(recipe, {}, model):
-        return f"recipe.opt: {recipe.opt!r} cannot train here ({_line(error)}); take say adamw"
+        return f"recipe.opt: {recipe.opt!r} cannot train here ({why(error)}); take say adamw"
     for name, value in recipe.opt_args.items():
         if alone := _failure(recipe, {name: value}, model):
             kind = get_optimizer_class(recipe.opt.lower().split("_")[-1], bind_defaults=False)
             known = [n for n in inspect.signature(kind).parameters if n != "params"]
-            right = "leave it out for the default" if name in known else f"it takes {', '.join(known)}"
+            right = "leave it out for the default" if name in known else there_are(name, known)
             return f"recipe.opt_args.{name}: {recipe.opt} cannot train with {repr(value)[:80]} ({alone}); {right}"
-    return f"recipe.opt_args: {recipe.opt} cannot train with {str(recipe.opt_args)[:200]} ({_line(error)})"
+    return f"recipe.opt_args: {recipe.opt} cannot train with {str(recipe.opt_args)[:200]} ({why(error)})"
 
 
 def _failure(recipe: Recipe, own: Mapping[str, Any], model: nn.Module) -> str:
     try:
         _try_out(recipe, own, model)
     except Exception as error:  # noqa: BLE001 - as above
-        return _line(error)
+        return why(error)
     return ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def split_by_block(optimizer: torch.optim.Optimizer, blocks: Sequence[nn.Module]) -> None:

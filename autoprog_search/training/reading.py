@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, why
 
-LONGEST_REASON = 200  # characters of another library's message; some quote the file
+STAT_THREADS, STAT_AT_ONCE = 16, 2048  # a file server answers many at a time
 
 
-def shown(name: str | Path) -> str:
+def escaped(name: str | Path) -> str:
     """A name as a message shows it: line breaks, control characters and bytes that are no UTF-8 are escaped."""
     text = str(name)
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def why(error: BaseException) -> str:
-    """What an exception says, in one short line; its kind where it says nothing, as a MemoryError does."""
-    text = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-    return shown(" ".join(text.split())[:LONGEST_REASON]) or type(error).__name__
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -38,6 +34,26 @@ def open_file(path: str | Path) -> BinaryIO:
         os.close(handle)
         raise OSError("it is no regular file")
     return os.fdopen(handle, "rb")
+
+
+def file_sizes(name: Callable[[int], str], count: int) -> list[int]:
+    """The sizes of files, in bytes.
+
+    Args:
+        name: of a file, by its number below `count`.
+
+    Raises:
+        DataError: there is no such file, or it is not ours to see.
+    """
+
+    def sizes_from(start: int) -> list[int]:
+        return [os.stat(name(number)).st_size for number in range(start, min(start + STAT_AT_ONCE, count))]
+
+    try:
+        with ThreadPoolExecutor(STAT_THREADS) as threads:
+            return [size for found in threads.map(sizes_from, range(0, count, STAT_AT_ONCE)) for size in found]
+    except OSError as error:
+        raise DataError(f"data: {escaped(error.filename)} cannot be read: {why(error)}") from None
 
 
 def existing_folder(name: str | Path, wanted: str) -> Path:
@@ -55,7 +71,7 @@ def existing_folder(name: str | Path, wanted: str) -> Path:
     except FileNotFoundError:
         found = False
     except (OSError, RuntimeError, ValueError) as error:  # too long or not ours to see; ~nosuchuser; a NUL in it
-        raise DataError(f"data: {shown(name)!r} {wanted}: {why(error)}") from None
+        raise DataError(f"data: {escaped(name)!r} {wanted}: {why(error)}") from None
     if not found:
-        raise DataError(f"data: {shown(name)!r} {wanted}")
+        raise DataError(f"data: {escaped(name)!r} {wanted}")
     return folder

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, why
 from autoprog_search.training.fingerprint import SetFingerprint, hash_of
 from autoprog_search.training.folder import ALIASES, SUFFIXES, is_data
-from autoprog_search.training.reading import existing_folder, open_file, shown, why
+from autoprog_search.training.reading import escaped, existing_folder, open_file
 
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)  # of several images in a sample, the first in this order is taken
 LABEL = "cls"
@@ -88,20 +88,14 @@ class ShardImages:
         return SetFingerprint(len(self), named, bytes=sum(m.size for m in self.members), sizes=placed)
 
 
-def open_shards(root: Path, aliases: Sequence[str]) -> ShardImages | None:
-    """A split's shards.
-
-    Args:
-        aliases: names of the split.
-
-    Returns:
-        None where there are none.
+def open_shards(name: str | Path) -> dict[str, ShardImages | None]:
+    """The shards of each split in a folder; None where it has none.
 
     Raises:
         DataError: the folder is missing, a shard is none, or an image has no label.
     """
-    root = existing_folder(root, "is no folder: wds/ needs a folder of .tar files")
-    return read_shards(root, list_shards(root)[next(s for s, names in ALIASES.items() if aliases[0] in names)])
+    root = existing_folder(name, "is no folder: wds/ needs a folder of .tar files")
+    return {split: read_shards(root, shards) for split, shards in list_shards(root).items()}
 
 
 def read_shards(root: Path, shards: Sequence[Path]) -> ShardImages | None:
@@ -115,10 +109,10 @@ def read_shards(root: Path, shards: Sequence[Path]) -> ShardImages | None:
     for shard in shards:
         members += _members(shard, without)
     if without:
-        kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in without.most_common(5))
+        kinds = ", ".join(f"{count} {escaped(kind)}" for kind, count in without.most_common(5))
         logger.warning(
-            f"data: {shown(shards[0])}{' and others' if len(shards) > 1 else ''}: {without.total()} file(s) belong to "
-            f"no image or are a second one, and are left out ({kinds}); images have the suffix {', '.join(IMAGES)}"
+            f"data: {escaped(shards[0])}{' and others' if len(shards) > 1 else ''}: {without.total()} file(s) belong "
+            f"to no image or are a second one, and are left out ({kinds}); images have the suffix {', '.join(IMAGES)}"
         )
     return ShardImages(root, tuple(members)) if shards else None
 
@@ -137,7 +131,7 @@ def list_shards(root: Path) -> dict[str, list[Path]]:
     try:
         present = sorted(path for path in root.iterdir() if is_data(path.name))
     except OSError as error:
-        raise DataError(f"data: {shown(root)} cannot be read: {why(error)}") from None
+        raise DataError(f"data: {escaped(root)} cannot be read: {why(error)}") from None
     info = next((root / name for name in ("_info.json", "info.json") if (root / name).is_file()), None)
     tars = [path for path in present if path.suffix.lower() == ".tar"]
     found = _of_info(info) if info is not None else _by_name(tars)
@@ -152,7 +146,7 @@ def list_shards(root: Path) -> dict[str, list[Path]]:
 def _say_left_out(root: Path, names: Sequence[str], reason: str) -> None:
     if names:
         logger.warning(
-            f"data: {shown(root)}: {len(names)} shard(s) are left out, for example {shown(names[0])}: {reason}"
+            f"data: {escaped(root)}: {len(names)} shard(s) are left out, for example {escaped(names[0])}: {reason}"
         )
 
 
@@ -166,7 +160,7 @@ def _by_name(tars: Sequence[Path]) -> dict[str, list[Path]]:
         splits = [split for split, word in words.items() if word.search(tar.stem)]
         if len(splits) > 1:
             raise DataError(
-                f"data: {shown(tar)} has the names of {' and '.join(splits)} in its own; a shard belongs to one split"
+                f"data: {escaped(tar)} has the names of {' and '.join(splits)} in its own; a shard belongs to one split"
             )
         for split in splits:
             found[split].append(tar)
@@ -179,17 +173,17 @@ def _of_info(info: Path) -> dict[str, list[Path]]:
         files = {name: listed[name]["filenames"] for name in listed}
         assert all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in files.values())
     except Exception as error:  # noqa: BLE001 - text that is not JSON, or not of this form: many kinds
-        raise DataError(f"data: {shown(info)} lists no splits with filenames ({type(error).__name__})") from None
+        raise DataError(f"data: {escaped(info)} lists no splits with filenames ({type(error).__name__})") from None
     found: dict[str, list[Path]] = {split: [] for split in ALIASES}
     seen: dict[Path, str] = {}
     for split, aliases in ALIASES.items():
         names = [alias for alias in aliases if alias in files]
         if len(names) > 1:
-            raise DataError(f"data: {shown(info)} has {' and '.join(names)}, both of the {split} split; keep one")
+            raise DataError(f"data: {escaped(info)} has {' and '.join(names)}, both of the {split} split; keep one")
         for file in files[names[0]] if names else []:
             path = _listed_shard(info, file)
             if (place := path.resolve()) in seen:
-                raise DataError(f"data: {shown(info)} lists {shown(file)} twice ({seen[place]} and {split})")
+                raise DataError(f"data: {escaped(info)} lists {escaped(file)} twice ({seen[place]} and {split})")
             seen[place] = split
             found[split].append(path)
     return found
@@ -198,14 +192,14 @@ def _of_info(info: Path) -> dict[str, list[Path]]:
 def _listed_shard(info: Path, file: str) -> Path:
     parts = PurePosixPath(file)
     if parts.is_absolute() or ".." in parts.parts:
-        raise DataError(f"data: {shown(info)} lists {shown(file)!r}, which leads out of the folder")
+        raise DataError(f"data: {escaped(info)} lists {escaped(file)!r}, which leads out of the folder")
     path = info.parent / parts
     try:
         there = path.is_file()
     except (OSError, ValueError):  # too long; a NUL in it
         there = False
     if not there:
-        raise DataError(f"data: {shown(info)} lists {shown(file)!r}, and there is no such file")
+        raise DataError(f"data: {escaped(info)} lists {escaped(file)!r}, and there is no such file")
     return path
 
 
@@ -230,7 +224,7 @@ def _members(shard: Path, without: Counter[str]) -> list[Member]:
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged header makes tarfile raise anything, not only its own errors
-        raise DataError(f"data: {shown(shard)} cannot be read as a .tar file: {why(error)}") from None
+        raise DataError(f"data: {escaped(shard)} cannot be read as a .tar file: {why(error)}") from None
     return [member for member in found if member is not None]
 
 
@@ -255,15 +249,15 @@ def _samples(shard: Path, tar: tarfile.TarFile, without: Counter[str]) -> Iterat
                 yield sample
             if key in seen:
                 raise DataError(
-                    f"data: {shown(shard)}, {shown(key)}: this key stands in two places; a sample's files stand side "
-                    "by side and share their name up to the first dot"
+                    f"data: {escaped(shard)}, {escaped(key)}: this key stands in two places; a sample's files stand "
+                    "side by side and share their name up to the first dot"
                 )
             seen.add(key)
             sample = _Sample(key)
         if suffix in sample.parts:
             raise DataError(
-                f"data: {shown(shard)}, {shown(key)}: two files .{shown(suffix)} under this key, which is the name up "
-                "to the first dot"
+                f"data: {escaped(shard)}, {escaped(key)}: two files .{escaped(suffix)} under this key, which is the "
+                "name up to the first dot"
             )
         sample.parts[suffix] = item
     if sample is not None:
@@ -280,26 +274,26 @@ def _check_end(shard: Path, file: BinaryIO, tar: tarfile.TarFile) -> None:
     file.seek(end)
     mark = file.read(ENDING)
     if len(mark) < ENDING:
-        raise DataError(f"data: {shown(shard)} is cut off: it has no end mark after byte {end}")
+        raise DataError(f"data: {escaped(shard)} is cut off: it has no end mark after byte {end}")
     if mark.strip(b"\0"):
-        raise DataError(f"data: {shown(shard)} is damaged: what stands at byte {end} is no header")
+        raise DataError(f"data: {escaped(shard)} is damaged: what stands at byte {end} is no header")
     while chunk := file.read(1 << 20):
         if chunk.strip(b"\0"):
             raise DataError(
-                f"data: {shown(shard)} goes on after its end mark at byte {end}; join shards with tar --concatenate"
+                f"data: {escaped(shard)} goes on after its end mark at byte {end}; join shards with tar --concatenate"
             )
 
 
 def _member(shard: Path, tar: tarfile.TarFile, sample: _Sample, without: Counter[str]) -> Member | None:
     """A sample's image, or None where it has none."""
-    where, parts = f"data: {shown(shard)}, {shown(sample.key)}", sample.parts
+    where, parts = f"data: {escaped(shard)}, {escaped(sample.key)}", sample.parts
     suffix = next((suffix for suffix in IMAGES if suffix in parts), None)
     others = [other for other in parts if other != suffix and other.rpartition(".")[2] in IMAGES]
     if suffix is None:
         if others:
             raise DataError(
-                f"{where}.{shown(others[0])}: the key is the name up to the first dot, so the suffix is "
-                f"{shown(others[0])!r} and no image's; name the file without further dots"
+                f"{where}.{escaped(others[0])}: the key is the name up to the first dot, so the suffix is "
+                f"{escaped(others[0])!r} and no image's; name the file without further dots"
             )
         without.update(f".{other}" for other in parts)
         return None

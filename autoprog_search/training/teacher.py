@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoprog_search.errors import ConfigError
+from autoprog_search.errors import ConfigError, why
 from autoprog_search.growth.create import nearest_models
 from autoprog_search.growth.flops import forward_flops
-from autoprog_search.growth.weights import check_readable, create_with_weights, one_line
+from autoprog_search.growth.weights import check_readable, create_with_weights
 from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.tensor_data import ChannelStatistics
 from autoprog_search.training.transforms import channel_values, data_config_of
@@ -86,7 +86,7 @@ def _network(name: str, checkpoint: str, num_classes: int, in_chans: int) -> nn.
         try:
             return create(pretrained=True)
         except Exception as error:  # noqa: BLE001 - no network, no weights, a cache that is damaged: each its own
-            raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {one_line(error)}") from None
+            raise ConfigError(f"recipe, teacher: weights of {name} cannot be had: {why(error)}") from None
     path = Path(checkpoint).expanduser()
     try:
         check_readable(path)
@@ -95,4 +95,4 @@ def _network(name: str, checkpoint: str, num_classes: int, in_chans: int) -> nn.
     try:
         return create_with_weights(create, path, num_classes, with_classifier=True)
     except Exception as error:  # noqa: BLE001 - shapes, arguments: whatever timm and torch raise on them
-        raise ConfigError(f"recipe, teacher_checkpoint: {checkpoint} does not fit {name}: {one_line(error)}") from None
+        raise ConfigError(f"recipe, teacher_checkpoint: {checkpoint} does not fit {name}: {why(error)}") from None

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from autoprog_search.errors import DataError
+from autoprog_search.errors import DataError, why
 from autoprog_search.training.arrays import digits_arrays, fashion_mnist_arrays
 from autoprog_search.training.fingerprint import Fingerprint
 from autoprog_search.training.randomness import SPLIT_SEED, derive
-from autoprog_search.training.reading import why
 from autoprog_search.training.recipe import DataConfig, Recipe
 from autoprog_search.training.regularisation import FULL, Strength
 

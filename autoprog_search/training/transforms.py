@@ -21,7 +21,6 @@ from autoprog_search.training.regularisation import FULL, Strength
 # A JPEG is decoded to at least so many times the side that is wanted: less would leave the random crops, a good half of
 # the side on average, blurred; 375 px photographs are decoded whole at 224 px, to a half at 128 px.
 DECODED_OVER_WANTED = 1.25
-MOST_OF_16_BITS = 65535
 BITS_PER_SAMPLE = 258  # TIFF's tag
 STEPS = {"La": "LA", "LAB": "RGB"}  # modes that PIL converts to grey by a step in between only
 MAGNITUDE = re.compile(r"(?<=-m)\d+(\.\d+)?")
@@ -131,19 +130,27 @@ class Transforms:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 bits with its values scaled to 8, where PIL would clip at 255 (white).
+    """A grey image of 9 to 16 bits with its values scaled to 8, where PIL would clip at 255 (white).
 
     Raises:
-        ValueError: its values are no 16 bits: floats, or integers beyond.
+        ValueError: its values are floats, integers of more bits, or negative.
     """
     if image.mode == "F":
         raise ValueError("its values are floats, of a range nobody knows; save it with 8 or 16 bits")
+    bits = _bits(image)
+    if not 8 <= bits <= 16:
+        raise ValueError(f"its values have {bits} bits, of a range nobody knows; save it with 8 or 16 bits")
     values = np.asarray(image)
-    least, most = int(values.min()), int(values.max())
-    if least < 0 or most > MOST_OF_16_BITS:
-        raise ValueError(f"its values go from {least} to {most}; save it with 8 bits, or 16 (0 to {MOST_OF_16_BITS})")
-    bits = min(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))[0], 16)  # a TIFF may hold 12
+    if (least := int(values.min())) < 0:
+        raise ValueError(f"its values go down to {least}; save it with 8 or 16 bits, without a sign")
     return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
+
+
+def _bits(image: Image.Image) -> int:
+    """Of a grey image's values in its file: PIL's mode `I` says 32 for 16, too."""
+    if (tags := getattr(image, "tag_v2", None)) is not None:
+        return int(tags.get(BITS_PER_SAMPLE, (32,))[0])
+    return 16 if image.mode.startswith("I;16") or image.format in ("PNG", "PPM") else 32
 
 
 def channel_values(values: Sequence[float], in_chans: int) -> tuple[float, ...]:

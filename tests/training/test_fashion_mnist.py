@@ -154,7 +154,7 @@ def test_images_that_are_not_square_or_too_few_to_split_are_one_line(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("root", ["~nosuchuser", "a\0b", "gone"])
+@pytest.mark.parametrize("root", ["~nosuchuser", "gone"])
 def test_a_folder_that_cannot_be_is_one_line(root):
     with pytest.raises(DataError, match="is no folder"):
         load(Path(root))

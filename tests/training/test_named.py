@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,6 +153,34 @@ def test_torchvisions_folders_are_referred_to_the_reader_here(monkeypatch):
         open_splits(DataConfig(name="torch/image_folder", root="/tmp"))
 
 
+def plant_link(folder: Path) -> None:
+    (folder / ".download.lock").symlink_to(folder.parent / "precious.txt")
+
+
+def plant_folder(folder: Path) -> None:
+    (folder / ".download.lock").mkdir()
+
+
+def plant_file(folder: Path) -> None:
+    folder.rmdir()
+    folder.write_text("a file")
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"), [(plant_link, "symbolic link"), (plant_folder, "directory"), (plant_file, "exists")]
+)
+def test_a_folder_that_cannot_be_locked_is_one_line_and_nothing_is_lost(monkeypatch, tmp_path, plant, words):
+    precious, folder = tmp_path / "precious.txt", tmp_path / "data"
+    precious.write_text("precious")
+    folder.mkdir()
+    plant(folder)
+    with pytest.raises(DataError) as caught:
+        opened(monkeypatch, DataConfig(name="torch/cifar10", root=str(folder)))
+    assert str(caught.value).startswith(f"data: {folder} cannot be written: ")
+    assert words in str(caught.value)
+    assert precious.read_text() == "precious"
+
+
 # ── fingerprints ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -178,15 +207,40 @@ def test_arrays_count_by_their_pixels(monkeypatch, kind):
     assert difference(before, found(pixels)) == "the content of train is another"
 
 
-def test_files_count_by_their_names_from_the_folder_that_holds_them(monkeypatch):
-    def found(*files: str) -> Fingerprint:
-        samples = [(file, 0) for file in files]
-        sets = {s: Vision(samples, targets=[0] * len(files), samples=samples) for s in ("train", "validation")}
-        return of(monkeypatch, VISION, **sets)
+def as_samples(root: Path, files: list[str]) -> dict[str, Any]:
+    return {"samples": [(str(root / file), 0) for file in files]}
 
-    before = found("/a/b/c/1.png", "/a/b/d/2.png")
-    assert found("/elsewhere/c/1.png", "/elsewhere/d/2.png") == before
-    assert difference(before, found("/a/b/c/1.png", "/a/b/d/3.png")) == "names or labels of train images are others"
+
+def as_imgs(root: Path, files: list[str]) -> dict[str, Any]:
+    return {"imgs": [(str(root / file), 0) for file in files]}
+
+
+def as_index(root: Path, files: list[str]) -> dict[str, Any]:
+    parts = [file.split("/") for file in files]
+    categories = sorted({folder for folder, _ in parts})
+    index = [(categories.index(folder), file) for folder, file in parts]
+    return {"root": str(root), "all_categories": categories, "index": index}
+
+
+@pytest.mark.parametrize("listed", [as_samples, as_imgs, as_index])
+def test_files_count_by_their_names_from_the_folder_that_holds_them_and_by_their_sizes(monkeypatch, tmp_path, listed):
+    def found(root: Path, *files: str, size: int = 3) -> Fingerprint:
+        for file in files:
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            (root / file).write_bytes(b"x" * (size if file == files[-1] else 3))
+        images = Vision([0] * len(files), targets=[0] * len(files), **listed(root, list(files)))
+        return of(monkeypatch, VISION, train=images, validation=images)
+
+    before = found(tmp_path / "here", "c/1.png", "d/2.png")
+    assert found(tmp_path / "elsewhere", "c/1.png", "d/2.png") == before
+    renamed = found(tmp_path / "here", "c/1.png", "d/3.png")
+    assert difference(before, renamed) == "names or labels of train images are others"
+    replaced = found(tmp_path / "here", "c/1.png", "d/2.png", size=5)
+    assert difference(before, replaced) == "sizes of train images are others (8 bytes in all, 6 before)"
+    assert difference(before, fingerprint_of(VISION, sizes=False)) is None
+    (tmp_path / "here" / "d/2.png").unlink()
+    with pytest.raises(DataError, match=r"2\.png cannot be read: no such file"):
+        fingerprint_of(VISION, sizes=True)
 
 
 def test_a_reader_with_several_label_columns_is_asked_row_by_row(monkeypatch):

@@ -43,7 +43,7 @@ def test_images_are_read_by_index_and_the_classes_are_the_labels(tmp_path):
     make_shard(tmp_path / "set-train-0.tar", "0", "1", "2", "1")
     make_shard(tmp_path / "set-train-1.tar", "2", "0", "4", "3")
     make_shard(tmp_path / "set-validation-0.tar", "4", "0")
-    shards = open_shards(tmp_path, ("train",))
+    shards = open_shards(tmp_path)["train"]
     assert shards is not None
     assert shards.labels == [0, 1, 2, 1, 2, 0, 4, 3]
     for index in (6, 0, 3):
@@ -60,16 +60,16 @@ def test_timms_info_file_says_which_shards_belong_to_a_split(tmp_path):
     make_shard(tmp_path / "b.tar", "1")
     splits = {"train": {"filenames": ["a.tar"]}, "validation": {"filenames": ["b.tar"]}}
     (tmp_path / "_info.json").write_text(json.dumps({"splits": splits}))
-    assert len(open_shards(tmp_path, ("train",)) or ()) == 2
-    assert len(open_shards(tmp_path, ("val", "validation")) or ()) == 1
-    assert open_shards(tmp_path, ("test",)) is None
+    assert len(open_shards(tmp_path)["train"] or ()) == 2
+    assert len(open_shards(tmp_path)["validation"] or ()) == 1
+    assert open_shards(tmp_path)["test"] is None
 
 
 def test_a_split_is_a_word_of_the_name(tmp_path):
     make_shard(tmp_path / "latest-train-0.tar", "0", "1")
     make_shard(tmp_path / "latest_VAL.tar", "1")
-    assert open_shards(tmp_path, ("test",)) is None
-    assert len(open_shards(tmp_path, ("val", "validation")) or ()) == 1
+    assert open_shards(tmp_path)["test"] is None
+    assert len(open_shards(tmp_path)["validation"] or ()) == 1
 
 
 @pytest.mark.parametrize(
@@ -78,16 +78,16 @@ def test_a_split_is_a_word_of_the_name(tmp_path):
 def test_an_image_without_a_label_is_one_line(tmp_path, labels, words):
     make_shard(tmp_path / "x-train.tar", *labels)
     with pytest.raises(DataError) as caught:
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
     assert words in str(caught.value)
 
 
 def test_what_is_no_shard_is_one_line(tmp_path):
     (tmp_path / "x-train.tar").write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(DataError, match=r"x-train\.tar cannot be read as a \.tar file"):
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
     with pytest.raises(DataError, match=r"needs a folder of \.tar files"):
-        open_shards(tmp_path / "missing", ("train",))
+        open_shards(tmp_path / "missing")
 
 
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +119,7 @@ def said(caplog: pytest.LogCaptureFixture) -> str:
 @pytest.mark.parametrize("name", ["a.png", "x/a.PNG", "./a.png", "v1.0/a.Jpg", "x/y.z/a.webp", "a b.tiff", "ä.gif"])
 def test_keys_and_suffixes_are_webdatasets(tmp_path, name):
     stem = name.rpartition(".")[0]
-    found = open_shards(pack(tmp_path / "x-train.tar", name, f"{stem}.cls").parent, ("train",))
+    found = open_shards(pack(tmp_path / "x-train.tar", name, f"{stem}.cls").parent)["train"]
     assert found is not None
     (member,) = found.members
     match = KEY_AND_SUFFIX.match(name)
@@ -140,7 +140,7 @@ def test_keys_and_suffixes_are_webdatasets(tmp_path, name):
 def test_samples_that_are_not_clear_are_refused_by_name(tmp_path, names, words):
     pack(tmp_path / "x-train.tar", *names)
     with pytest.raises(DataError) as caught:
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
     assert words in str(caught.value)
     assert "x-train.tar" in str(caught.value)
 
@@ -148,12 +148,12 @@ def test_samples_that_are_not_clear_are_refused_by_name(tmp_path, names, words):
 def test_the_same_key_in_two_folders_or_two_shards_is_two_samples(tmp_path):
     pack(tmp_path / "0-train.tar", "x/a.png", "x/a.cls", "y/a.png", "y/a.cls")
     pack(tmp_path / "1-train.tar", "x/a.png", "x/a.cls")
-    assert len(open_shards(tmp_path, ("train",)) or ()) == 3
+    assert len(open_shards(tmp_path)["train"] or ()) == 3
 
 
 def test_hidden_members_are_no_data_and_come_between_nothing(tmp_path, caplog):
     names = ["._a.png", "a.png", "._a.cls", "a.cls", "x/._b.png", "x/b.png", "x/.DS_Store", "x/b.cls"]
-    assert len(open_shards(pack(tmp_path / "x-train.tar", *names).parent, ("train",)) or ()) == 2
+    assert len(open_shards(pack(tmp_path / "x-train.tar", *names).parent)["train"] or ()) == 2
     assert said(caplog) == ""
 
 
@@ -170,7 +170,7 @@ def test_what_belongs_to_no_image_is_counted_and_said(tmp_path, caplog):
         "d.mask.png",
         "d.cls",
     )
-    found = open_shards(tmp_path, ("train",))
+    found = open_shards(tmp_path)["train"]
     assert found is not None
     assert [member.key for member in found.members] == ["a", "d"]
     for words in ("5 file(s)", "1 .heic", "1 .cls", "1 no suffix", "1 .json", "1 .mask.png"):
@@ -185,14 +185,14 @@ def test_links_in_place_of_files_are_refused(tmp_path, kind, linked):
     names: list[str | tarfile.TarInfo] = ["a.png", "a.cls", link, "b.cls" if linked == "b.png" else "b.png"]
     pack(tmp_path / "x-train.tar", *names)
     with pytest.raises(DataError, match=rf"x-train\.tar, b\.{linked[2:]} is a link"):
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
 
 
 @pytest.mark.parametrize("label", ["9" * 5000, "1000000", "-1", "1.0", "٣", "", "1 2", "\x001"])
 def test_labels_are_whole_numbers_that_a_model_can_have(tmp_path, label):
     make_shard(tmp_path / "x-train.tar", label)
     with pytest.raises(DataError, match=r"x-train\.tar, 00000\.cls: .*label") as caught:
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
     assert len(str(caught.value)) < 300
 
 
@@ -231,7 +231,7 @@ WHOLE = pack(Path(tempfile.mkdtemp()) / "x.tar", "a.png", "a.cls", "b.png", "b.c
 def test_a_shard_that_is_not_whole_is_refused_by_name(tmp_path, content, words):
     (tmp_path / "x-train.tar").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
     assert words in str(caught.value)
     assert "x-train.tar" in str(caught.value)
 
@@ -241,11 +241,11 @@ def test_a_whole_shard_with_long_names_links_and_folders_ends_well(tmp_path):
     folder.type = tarfile.DIRTYPE
     stem = "x/" + "ü" * 120
     assert (
-        len(open_shards(pack(tmp_path / "x-train.tar", folder, f"{stem}.png", f"{stem}.cls").parent, ("train",)) or ())
+        len(open_shards(pack(tmp_path / "x-train.tar", folder, f"{stem}.png", f"{stem}.cls").parent)["train"] or ())
         == 1
     )
     pack(tmp_path / "y-train.tar")  # no members at all
-    assert len(open_shards(tmp_path, ("train",)) or ()) == 1
+    assert len(open_shards(tmp_path)["train"] or ()) == 1
 
 
 @pytest.mark.timeout(20)
@@ -256,14 +256,14 @@ def test_a_size_below_zero_does_not_send_it_round_in_circles(tmp_path):
     header[148:156] = b"%06o\0 " % sum(header)
     (tmp_path / "x-train.tar").write_bytes(bytes(header) + WHOLE[512:])
     with pytest.raises(DataError, match=r"x-train\.tar"):
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
 
 
 @pytest.mark.timeout(20)
 def test_a_fifo_is_no_shard(tmp_path):
     os.mkfifo(tmp_path / "x-train.tar")
     with pytest.raises(DataError, match=r"x-train\.tar cannot be read as a \.tar file: it is no regular file"):
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
 
 
 # ── which split ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +284,7 @@ def test_shards_of_no_split_and_compressed_ones_are_said_and_hidden_ones_are_not
 def test_a_shard_of_two_splits_is_refused(tmp_path):
     make_shard(tmp_path / "train-and-test-0.tar", "0")
     with pytest.raises(DataError, match=r"train-and-test-0\.tar has the names of train and test"):
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_an_info_file_that_cannot_be_followed_is_refused(tmp_path, splits, words
     (tmp_path / "link.tar").symlink_to(tmp_path / "a.tar")
     (tmp_path / "_info.json").write_text(json.dumps({"splits": splits}))
     with pytest.raises(DataError) as caught:
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
     assert words in str(caught.value)
 
 
@@ -320,12 +320,12 @@ def test_an_info_file_that_cannot_be_followed_is_refused(tmp_path, splits, words
 def test_an_info_file_that_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "_info.json").write_bytes(text)
     with pytest.raises(DataError, match=r"_info\.json lists no splits"):
-        open_shards(tmp_path, ("train",))
+        open_shards(tmp_path)
 
 
 def test_shards_that_the_info_file_leaves_out_are_said(tmp_path, caplog):
     make_shard(tmp_path / "a.tar", "0")
     make_shard(tmp_path / "b-train.tar", "0")
     (tmp_path / "_info.json").write_text(json.dumps({"splits": {"train": {"filenames": ["a.tar"]}}}))
-    assert len(open_shards(tmp_path, ("train",)) or ()) == 1
+    assert len(open_shards(tmp_path)["train"] or ()) == 1
     assert "1 shard(s) are left out, for example b-train.tar: _info.json lists them in no split" in said(caplog)
