@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.study.config import StudyConfig
+from autoprog_search.values import LARGEST
 
 STUDY = "study"
 """The group of the fields that stand at the top."""
@@ -30,7 +31,7 @@ NAME = "NAME"
 """Stands for a method's name in `methods.NAME.trials`."""
 
 REQUIRED, FIELDS, MAPPING = "required", "fields", "mapping"
-NO_BOUND = 1e100  # bounds beyond it keep infinity out, no user
+NO_BOUND = LARGEST  # that every number has
 
 
 @dataclass(frozen=True, slots=True)

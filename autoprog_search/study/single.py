@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -83,6 +84,8 @@ def _alone_in(out: Path) -> Iterator[None]:
         sweep(out, OUTPUTS)
         yield
     finally:
+        if [path.name for path in out.iterdir()] == [".lock"]:  # wrong input: nothing was done, nothing is left
+            shutil.rmtree(out)
         lock.release()
 
 

@@ -18,7 +18,7 @@ def test_list_is_a_table_of_fields(tmp_path):
     rows = json.loads(cli_here("config", "list", "growth", "-f", "json", cwd=tmp_path).stdout)
     assert {row["field"].partition(".")[0] for row in rows} == {"growth"}
     (tie,) = [row for row in rows if row["field"] == "growth.tie_se"]
-    assert (tie["type"], tie["default"], tie["required"]) == ("number ≥ 0", 1.0, False)
+    assert (tie["type"], tie["default"], tie["required"]) == ("number ≥ 0, ≤ 1000000", 1.0, False)
     listed = csv.DictReader(io.StringIO(cli_here("config", "list", "recipe", "-f", "csv", cwd=tmp_path).stdout))
     defaults = {row["field"]: row["default"] for row in listed}
     assert json.loads(defaults["recipe.crop_scale"]) == [0.08, 1.0]

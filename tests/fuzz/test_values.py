@@ -86,7 +86,7 @@ def check_accepted(value: Value, reread: object) -> None:
         return
     assert type(value).model_validate(reread) == value
     if isinstance(value, StudyConfig):
-        assert len(value.hash()) == 12
+        assert len(value.hash()) == 14
     space = value.space if isinstance(value, StudyConfig) else value
     if isinstance(space, GrowthSpace):
         assert len(f"{space.count():,}") < 400

@@ -190,7 +190,7 @@ def test_links_out_of_the_study_are_refused(tmp_path):
     job = next(study.jobs())
     (study.folder / "trials").mkdir()
     study.trial_folder(job).symlink_to(outside)
-    with pytest.raises(StudyError, match="leads out of the study's folder"):
+    with pytest.raises(StudyError, match="leads out of"):
         study.lock_path(job)
     assert list(outside.iterdir()) == []
 

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from autoprog_search.cli.main import cli as command_line
 from autoprog_search.cost import ModelCost
@@ -289,10 +290,13 @@ def test_the_page_quotes_what_its_script_prints():
 
 
 def test_the_pages_commands_run(tmp_path):
-    """Those that take no ImageNet; a SQLite file stands for the database server."""
+    """Those that take no GPU; a SQLite file stands for the database server, four images for ImageNet."""
     blocks = "".join(re.findall(r"^```\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE))
     commands = [shlex.split(line) for line in blocks.splitlines() if line.startswith("autoprog-search")]
-    there = {"/shared/studies": str(tmp_path / "shared")}
+    for place in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / "imagenet" / place).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "imagenet" / place / "0.png")
+    there = {"/shared/studies": str(tmp_path / "shared"), "/data/imagenet": str(tmp_path / "imagenet")}
     there["postgresql+psycopg2://autoprog@dbhost/studies"] = f"sqlite:///{tmp_path / 'server.db'}"
     ran = []
     for words in (command[1:] for command in commands if "run" not in command):
