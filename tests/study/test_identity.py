@@ -265,3 +265,71 @@ def test_settings_are_plain_json(tmp_path):
     study = create_study(tmp_path, tiny_config(TWO))
     for summary in optuna.get_all_study_summaries(study.storage):
         assert json.loads(json.dumps(summary.user_attrs)) == summary.user_attrs
+
+
+# ── what the first version of this forgot ───────────────────────────────────────────────────────────────────────────
+
+
+def test_weights_to_start_from_count_by_content(tmp_path):
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"some weights")
+    study = create_study(tmp_path / "studies", tiny_config(TWO, f"recipe.init_checkpoint={weights}"))
+    open_data(study, CPU)
+    weights.write_bytes(b"other weights")
+    changed = open_study(tmp_path / "studies", "tiny")
+    with pytest.raises(StudyError, match=r"recipe, init_checkpoint: the file has changed"):
+        open_data(changed, CPU)
+    weights.unlink()
+    with pytest.raises(AutoProgError, match=r"weights\.pt"):
+        create_study(tmp_path / "again", tiny_config(TWO, f"recipe.init_checkpoint={weights}"))
+    assert list_studies(tmp_path / "again") == []
+
+
+def test_no_trials_are_created_on_data_that_have_changed(tmp_path):
+    """Else the study would hold two sets of data, and run on neither."""
+    data = pictures(tmp_path / "d")
+    study = create_study(tmp_path / "studies", folder_config(data))
+    shutil.copy(data / "train/a/0.png", data / "train/a/more.png")
+    more = edit(study, lambda d: d["methods"]["full"].update(seeds=2))
+    with pytest.raises(StudyError, match="train has 25 images, not 24"):
+        complete_study(more)
+    (data / "train/a/more.png").unlink()
+    back = open_study(tmp_path / "studies", "tiny")
+    complete_study(back)
+    open_data(back, CPU)
+    assert len(back.trials()) == 5
+
+
+def test_two_folders_do_not_share_the_trials_of_one_storage(tmp_path):
+    config = tiny_config(TWO).model_copy(update={"storage": f"sqlite:///{tmp_path / 'shared.db'}"})
+    first = create_study(tmp_path / "a", config)
+    with pytest.raises(StudyError, match=f"are those of {first.folder.resolve()}"):
+        create_study(tmp_path / "b", config)
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    with pytest.raises(StudyError, match=f"are those of {first.folder.resolve()}"):
+        check_unchanged(open_study(tmp_path / "c", "tiny"))
+    shutil.rmtree(tmp_path / "c")
+    (tmp_path / "a").rename(tmp_path / "d")  # moved: then they are its own
+    check_unchanged(open_study(tmp_path / "d", "tiny"))
+
+
+def test_a_creation_that_was_interrupted_may_be_done_again_otherwise(tmp_path):
+    study = create_study(tmp_path, tiny_config(TWO))
+    (study.folder / "study.yaml").unlink()  # it is written last
+    again = create_study(tmp_path, tiny_config(TWO, "recipe.lr=0.1"))
+    check_unchanged(again)
+    stored = again.optuna_study("full", 0)
+    stored.tell(stored.ask(), [1.0, 2.0])
+    (again.folder / "study.yaml").unlink()  # this was no creation: somebody lost the file
+    with pytest.raises(StudyError, match=r"recipe\.lr was 0\.1"):
+        create_study(tmp_path, tiny_config(TWO))
+    assert "COMPLETE" in {trial.state.name for trial in again.optuna_study("full", 0).trials}
+
+
+def test_a_study_that_is_deleted_meanwhile_is_not_made_again(tmp_path):
+    study = create_study(tmp_path, tiny_config(TWO))
+    opened = open_study(tmp_path, "tiny")
+    delete_study(study)
+    with pytest.raises(StudyError, match="no study any more"):
+        complete_study(opened)
+    assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from autoprog_search.errors import StudyError
 from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic, write_yaml
+from autoprog_search.study.config import config_from_file
 from autoprog_search.study.engines.local import run_study
 from autoprog_search.study.locking import in_use, out_of_use
 from autoprog_search.study.profile import shared_profile, sub_networks
@@ -21,6 +23,7 @@ from autoprog_search.study.store import Job, create_study, delete_study, list_st
 from tests.tiny import CPU, TINY, cli_here, command, environment, tiny_config, tiny_data, without_measuring
 
 FULL = "methods={full: {seeds: 1}}"
+TABLE = Path(__file__).parents[2] / "studies/fashion_search/study.yaml"
 HOLDER = """
 import sys, time
 from filelock import FileLock
@@ -156,7 +159,7 @@ def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(
 
 def test_a_run_that_fails_leaves_the_table_of_what_it_has(tmp_path):
     study = create_study(tmp_path, tiny_config(FULL))
-    (study.folder / "trials").write_text("a file where trials should lie")
+    (study.folder / "trials/full-s0-t0/.lock").mkdir(parents=True)  # so that the system refuses, not we
     done = cli_here("--root", tmp_path, "study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -188,3 +191,33 @@ def test_two_single_runs_do_not_share_a_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     left = sorted(path.name for path in out.iterdir())
     assert left == [".lock", "result.json", "schedule.yaml", "weights.safetensors"]
+
+
+def test_nothing_outside_is_touched_through_links(tmp_path):
+    study, outside = create_study(tmp_path / "studies", tiny_config(FULL)), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "poetry.lock").write_text("kept")
+    (study.folder / ".running").symlink_to(outside)
+    with pytest.raises(StudyError, match="leads out of"), in_use(study.folder):
+        pass
+    (study.folder / ".running").unlink()
+    table = create_study(tmp_path / "studies", config_from_file(TABLE, "table"))
+    (table.folder / "trials").symlink_to(outside)
+    with pytest.raises(StudyError, match="leads out of"):
+        table.lock_path(Job("full", 0, 0))
+    (table.folder / "study.log").unlink(missing_ok=True)
+    (table.folder / "study.log").symlink_to(outside / "poetry.lock")
+    with pytest.raises(StudyError, match="leads out of"):
+        open_study(tmp_path / "studies", "table").trials()
+    delete_study(study)
+    assert [path.name for path in outside.iterdir()] == ["poetry.lock"]
+    assert (outside / "poetry.lock").read_text() == "kept"
+
+
+def test_what_is_no_lock_of_ours_keeps_nothing_from_being_deleted(tmp_path):
+    url = f"journal:///{tmp_path / 'studies/tiny/own.log'}"
+    study = create_study(tmp_path / "studies", tiny_config(FULL).model_copy(update={"storage": url}))
+    (study.folder / "trials/x.lock").mkdir(parents=True)
+    (study.folder / ".profile.lock").mkdir()
+    delete_study(study)
+    assert not study.folder.exists()

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from autoprog_search.errors import StudyError, masked
 from autoprog_search.faults import storage_error
@@ -22,6 +23,7 @@ from autoprog_search.study.storage import (
     open_storage,
     without_secrets,
 )
+from tests.tiny import cli_here
 
 PLAIN = st.text(
     st.characters(codec="ascii", min_codepoint=33, exclude_characters="@:/?#&=$*{}"), min_size=4, max_size=12
@@ -39,6 +41,7 @@ PLAIN = st.text(
         ("nonsense+x://me:s3cret@", "nonsense+x://me:***@"),
         ("postgresql://me:${PGPASSWORD}@db/x", "postgresql://me:${PGPASSWORD}@db/x"),
         ("postgresql://me@db:5432/x", "postgresql://me@db:5432/x"),
+        ("postgresql://me@db/x?passfile=/home/me/.pgpass", "postgresql://me@db/x?passfile=/home/me/.pgpass"),
         ("sqlite:////data/a:b@c/study.db", "sqlite:////data/a:b@c/study.db"),
         ("journal:////data/a:b@c/study.log", "journal:////data/a:b@c/study.log"),
     ],
@@ -83,6 +86,24 @@ def test_a_relative_file_is_kept_as_an_absolute_one(tmp_path, monkeypatch):
     assert checked_url("sqlite:///my.db?timeout=3") == f"sqlite:///{tmp_path / 'my.db'}?timeout=3"
     assert checked_url("sqlite:////data/my.db") == "sqlite:////data/my.db"
     assert checked_url("") == ""
+
+
+def test_a_relative_file_that_a_url_cannot_name_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "why?").mkdir()
+    monkeypatch.chdir(tmp_path / "why?")
+    with pytest.raises(StudyError, match="a URL cannot hold"):
+        checked_url("sqlite:///my.db")
+    monkeypatch.chdir(tmp_path)
+    assert checked_url("journal:///my.log") == f"journal:///{tmp_path / 'my.log'}"
+
+
+def test_a_password_from_the_environment_may_hold_anything(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "p@ss/w#1%41")
+    seen = []
+    monkeypatch.setattr(optuna.storages, "get_storage", seen.append)
+    open_storage("postgresql://me:${DB_PASSWORD}@db/x")
+    assert make_url(seen[0]).password == "p@ss/w#1%41"
+    assert make_url(seen[0]).host == "db"
 
 
 def test_a_url_may_refer_to_the_environment(tmp_path, monkeypatch):
@@ -167,6 +188,14 @@ def test_a_damaged_line_is_one_error_line(tmp_path):
         open_journal(path)
 
 
+@pytest.mark.parametrize("line", [b"{}", b"null", b"7", b'{"op_code": "x"}', b'{"op_code": 0}', b'{"op_code": 99}'])
+def test_a_line_that_is_no_operation_is_one_error_line(tmp_path, line):
+    path = tmp_path / "study.log"
+    path.write_bytes(journal(path) + line + b"\n")
+    with pytest.raises(StudyError, match=r"study\.log is damaged"):
+        open_journal(path)
+
+
 def test_a_lock_that_leads_elsewhere_is_refused(tmp_path):
     (tmp_path / "precious").write_text("kept")
     (tmp_path / "study.log.lock").symlink_to(tmp_path / "precious")
@@ -191,3 +220,22 @@ def test_errors_of_a_database_are_one_line_with_the_way_out(tmp_path):
     assert "study delete" in str(known)
     assert "typically happens" not in str(known)
     assert storage_error(ValueError("something of ours")) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--space", "digits", "-o", "o", "--set", "storage=postgresql://me:s3cretpw@h/db"),
+        ("study", "create", "s", "--space", "digits", "--set", "storage=[postgresql://me:s3cretpw@h/db]"),
+        ("study", "create", "s", "--space", "digits", "--set", "storage: postgresql://me:s3cretpw@h/db"),
+        ("study", "create", "s", "--space", "digits", "--set", "storage=postgresql://me:s3cretpw: x@h/db"),
+        ("study", "create", "s", "--space", "digits", "--storage", "postgresql://me:s3cretpw@h/db"),
+        ("study", "create", "s", "--spcae", "digits", "--data", "postgresql://me:s3cretpw@h/db"),
+        ("study", "create", "s", "--space", "postgresql://me:s3cretpw@h/db"),
+        ("study", "show", "postgresql://me:s3cretpw@h/db"),
+    ],
+)
+def test_no_message_repeats_a_password(tmp_path, words):
+    done = cli_here(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "s3cretpw" not in done.stderr + done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import suppress
 from copy import deepcopy
 from itertools import pairwise
 
@@ -142,6 +143,31 @@ def test_no_flipped_bit_of_a_value_goes_unnoticed(saved, tmp_path):
             continue
         assert same(state, whole)
     assert noticed > 30
+
+
+def test_no_flipped_bit_of_the_end_record_is_met_for_ever(saved, tmp_path):
+    """Some make the reader look before the beginning of the file, which the system refuses."""
+    content, path = saved[0], tmp_path / "checkpoint.pt"
+    for place in range(len(content) - 22, len(content)):
+        for bit in range(8):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            with suppress(DamagedCheckpoint):
+                load_checkpoint(path, CPU)
+
+
+def test_memory_that_runs_out_says_nothing_of_a_checkpoint(saved, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(saved[0])
+
+    def too_large(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", too_large)
+    with pytest.raises(MemoryError):
+        tiny_trainer(CONFIG, METHOD, checkpoint=path)
+    assert [left.name for left in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def same(a, b) -> bool:
