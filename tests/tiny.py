@@ -48,7 +48,7 @@ def tiny_trainer(config: StudyConfig, method: Method | None = None, seed: int = 
 def without_measuring(study: StoredStudy) -> StoredStudy:
     """The study with step times made up, so that no test of one thread waits for their measurement."""
     seconds = dict.fromkeys(study.config.space.sub_networks, 0.001)
-    profile = StepProfile("cpu", seconds, flops=0, profile_seconds=0.0)
+    profile = StepProfile("cpu, 1 thread(s)", seconds, flops=0, profile_seconds=0.0)
     write_atomic(study.folder / "profile.json", json.dumps({"cpu, 1 thread(s)": profile.to_dict()}).encode())
     return study
 

@@ -113,7 +113,9 @@ def check_unchanged(study: StoredStudy) -> None:
     """
     if study.has_database:
         for kept in study.storage.get_all_studies():
-            name = kept.study_name.split("/")[0]
+            name, *others = kept.study_name.split("/")
+            if len(others) != 2:
+                continue  # none of ours: somebody's own Optuna study
             if not study.config.storage and name != study.config.name:  # all that is stored there is this study's
                 _refuse(study, f"name was {name!r}, is {study.config.name!r}")
             if study.config.storage and name == study.config.name:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -75,17 +74,25 @@ def _alone_in(out: Path) -> Iterator[None]:
     Raises:
         StudyError: one does.
     """
-    lock = file_lock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise StudyError(f"output: another process runs in {out}; wait for it, or choose another folder") from None
+    path, held = out / ".lock", False
+    while not held:
+        lock = file_lock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StudyError(f"output: another process runs in {out}; wait for it, or choose another folder") from None
+        except OSError as error:
+            raise StudyError(f"output: {out} cannot be written: {str(error.strerror).lower()}") from None
+        held = path.exists()  # else whoever held it has just removed it: another may make a new one
+        if not held:
+            lock.release()
     try:
         sweep(out, OUTPUTS)
         yield
     finally:
-        if [path.name for path in out.iterdir()] == [".lock"]:  # wrong input: nothing was done, nothing is left
-            shutil.rmtree(out)
+        path.unlink(missing_ok=True)
+        if not any(out.iterdir()):  # wrong input: nothing was done, nothing is left
+            out.rmdir()
         lock.release()
 
 

@@ -190,7 +190,7 @@ def test_two_single_runs_do_not_share_a_folder(tmp_path):
     done = cli_here(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     left = sorted(path.name for path in out.iterdir())
-    assert left == [".lock", "result.json", "schedule.yaml", "weights.safetensors"]
+    assert left == ["result.json", "schedule.yaml", "weights.safetensors"]
 
 
 def test_nothing_outside_is_touched_through_links(tmp_path):
