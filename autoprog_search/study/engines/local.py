@@ -36,6 +36,7 @@ from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
 POLL_SECONDS = 0.5
+STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 def run_study(
@@ -120,14 +121,14 @@ def _how(exit_code: int | None) -> str:
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Inside, SIGINT waits, also in processes that are started: each of them lets it in when it can handle it.
+    """Inside, these signals wait, also in processes that are started: each of them lets it in when it can handle it.
 
     Ctrl-C reaches the whole process group; in a worker that is still importing it would end in a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
@@ -148,9 +149,13 @@ def _ended(processes: Sequence[BaseProcess]) -> Iterator[None]:
 
 def _worker(root: Path, name: str, device: str, index: int, events: Any, parent: int) -> None:
     """A worker process: run trials until none is left."""
+    for (
+        number
+    ) in STOPS:  # what holds again at the end: killed while it still tells, its half message would hold the parent
+        signal.signal(number, lambda *_: None)
     with signals_ask() as asked_to_stop:
         if hasattr(signal, "pthread_sigmask"):  # see `_no_interrupts`
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         logging.getLogger("autoprog_search").addHandler(_Telling(events.put))
         try:
             study = open_study(root, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -72,9 +73,8 @@ def _is_whole(study: StoredStudy, method: str, seed: int) -> bool:
 
 def _remove_part(study: StoredStudy, method: str, seed: int) -> None:
     """Remove what a worker that died left of them."""
-    name = study.optuna_name(method, seed)
-    if name in optuna.get_all_study_names(study.storage):
-        optuna.delete_study(study_name=name, storage=study.storage)
+    with suppress(KeyError):  # there is nothing
+        study.storage.delete_study(study.storage.get_study_id_from_name(study.optuna_name(method, seed)))
 
 
 def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int) -> None:
