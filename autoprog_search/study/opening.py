@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprog_search.errors import StudyError
 from autoprog_search.study.identity import FILES, FINGERPRINT, stored_inputs
-from autoprog_search.training.fingerprint import Fingerprint, difference
+from autoprog_search.training.fingerprint import Fingerprint, difference, weights_fingerprints
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,9 @@ def open_data(study: StoredStudy, device: torch.device) -> Data:
 
     config = study.config
     data = load_data(config.data, config.space, config.recipe, device)
-    check_inputs(study, {FINGERPRINT: data.fingerprint(sizes=True).to_dict(), FILES: study.inputs[FILES]})
+    check_inputs(
+        study, {FINGERPRINT: data.fingerprint(sizes=True).to_dict(), FILES: weights_fingerprints(config.recipe)}
+    )
     return data
 
 

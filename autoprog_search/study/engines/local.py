@@ -29,13 +29,12 @@ from autoprog_search.methods.table import method_named
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.engines.table import answer_trials
 from autoprog_search.study.identity import check_unchanged
-from autoprog_search.study.locking import in_use
+from autoprog_search.study.locking import POLL_SECONDS, in_use
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.scheduling import runnable, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy, open_study
 from autoprog_search.training.interrupt import signals_ask
 
-POLL_SECONDS = 0.5
 STOPS = {signal.SIGINT, signal.SIGTERM}
 
 

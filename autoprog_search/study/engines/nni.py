@@ -29,7 +29,7 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
 from autoprog_search.study.engines.events import Event, end_of
 from autoprog_search.study.identity import check_unchanged
-from autoprog_search.study.locking import locked
+from autoprog_search.study.locking import POLL_SECONDS, locked
 from autoprog_search.study.profile import shared_profile
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 from autoprog_search.training.randomness import derive
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from autoprog_search.training.profile import StepProfile
     from autoprog_search.training.state import Progress
 
-POLL_SECONDS = 0.5
 PROGRESS = "progress.json"
 PROPOSED = "proposed"  # of a trial: the schedule that NNI proposed, stored in one step, unlike parameters
 
