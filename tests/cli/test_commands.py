@@ -264,15 +264,14 @@ def test_space_show_help_states_the_defaults():
 
 
 def test_study_list_show_and_delete(tmp_path):
-    assert (
-        cli("study", "create", "s", "--space", "digits", "--trials", "3", "--seeds", "2", cwd=tmp_path).returncode == 0
-    )
-    (listed,) = json.loads(cli("study", "list", "-f", "json", cwd=tmp_path).stdout)
+    done = cli_here("study", "create", "s", "--space", "digits", "--trials", "3", "--seeds", "2", cwd=tmp_path)
+    assert done.returncode == 0
+    (listed,) = json.loads(cli_here("study", "list", "-f", "json", cwd=tmp_path).stdout)
     assert (listed["name"], listed["finished"]) == ("s", "0/8")
-    shown = json.loads(cli("study", "show", "s", "-f", "json", cwd=tmp_path).stdout)
+    shown = json.loads(cli_here("study", "show", "s", "-f", "json", cwd=tmp_path).stdout)
     assert {row["state"] for row in shown} == {"WAITING"}
-    assert cli("study", "delete", "s", "--yes", cwd=tmp_path).returncode == 0
-    assert json.loads(cli("study", "list", "-f", "json", cwd=tmp_path).stdout) == []
+    assert cli_here("study", "delete", "s", "--yes", cwd=tmp_path).returncode == 0
+    assert json.loads(cli_here("study", "list", "-f", "json", cwd=tmp_path).stdout) == []
 
 
 def test_every_command_has_help(folder):

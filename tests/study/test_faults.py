@@ -97,6 +97,7 @@ def check(root: Path, undisturbed) -> None:
     assert left == []
 
 
+@pytest.mark.skipif(not MANY, reason="few: the next test kills, too")
 def test_killed_at_random_moments(kind, undisturbed, tmp_path):
     rng = random.Random(KILLS)
     study = KINDS[kind](tmp_path)

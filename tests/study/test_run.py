@@ -25,13 +25,9 @@ from autoprog_search.study.store import Job, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
 from tests.tiny import CPU, TINY, cli, cli_here, command, environment, tiny_data, without_measuring
 
-# Long enough that a search takes about a second, short enough for a test.
-SLOWER = ("--set", "space.model_args.embed_dim=64")
-
-
 def create(folder, *options: str, profile_of=None) -> None:
     """Create the study; with another one's step times, which take long to measure, and which no two studies share."""
-    done = cli_here("study", "create", "tiny", "--config", TINY, *SLOWER, *options, cwd=folder)
+    done = cli_here("study", "create", "tiny", "--config", TINY, *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     if profile_of is not None:
         shutil.copy(profile_of / "studies/tiny/profile.json", folder / "studies/tiny")
@@ -158,7 +154,10 @@ def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     create(tmp_path, profile_of=undisturbed)
     moments = random.Random(20261125)
     process = start(tmp_path, workers=2)
-    time.sleep(moments.uniform(5, 12))  # start-up takes some seconds of it
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("start"):
+        assert process.poll() is None
+    time.sleep(moments.uniform(0, 5))
     kill(process)
     finish(tmp_path)
     pd.testing.assert_frame_equal(table(tmp_path), table(undisturbed))
@@ -199,7 +198,7 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
-    create(tmp_path)
+    create(tmp_path, "--set", "recipe.epochs=60")  # no trial ends before it is told
     without_measuring(open_study(tmp_path / "studies", "tiny"))
     process = start(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
