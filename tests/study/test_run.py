@@ -25,6 +25,7 @@ from autoprog_search.study.store import Job, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
 from tests.tiny import CPU, TINY, cli, cli_here, command, environment, tiny_data, without_measuring
 
+
 def create(folder, *options: str, profile_of=None) -> None:
     """Create the study; with another one's step times, which take long to measure, and which no two studies share."""
     done = cli_here("study", "create", "tiny", "--config", TINY, *options, cwd=folder)
