@@ -25,7 +25,7 @@ lint: $(VENV)/.installed-test  ## ruff and mypy
 	$(BIN)/mypy
 
 faults: $(VENV)/.installed-test  ## 25 kills, 12 damaged states, 3 full disks, for both kinds of storage
-	AUTOPROG_FAULTS=25 $(BIN)/python -m pytest -q --timeout 3600 tests/study/test_faults.py
+	AUTOPROG_FAULTS=25 $(BIN)/python -m pytest -q --timeout 3600 tests/engines/test_faults.py
 
 bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; results under benchmarks/results/
 	$(BIN)/python -m benchmarks.full_step

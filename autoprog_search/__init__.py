@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from autoprog_search.growth.elastic import ElasticModel
     from autoprog_search.methods.nni import AutoProgStrategy as AutoProgStrategy
     from autoprog_search.methods.optuna import AutoProgSampler
+    from autoprog_search.runs.train import train
     from autoprog_search.schedule import GrowthSchedule, SubNetwork
     from autoprog_search.space import GrowthSpace
     from autoprog_search.study import load_study
-    from autoprog_search.study.single import train
 
     __version__: str
 
@@ -27,7 +27,7 @@ _PUBLIC = {
     "GrowthSpace": "autoprog_search.space",
     "SubNetwork": "autoprog_search.schedule",
     "load_study": "autoprog_search.study",
-    "train": "autoprog_search.study.single",
+    "train": "autoprog_search.runs.train",
 }
 
 # AutoProgStrategy needs NNI (the extra `nni`), so `import *` leaves it out.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from autoprog_search.errors import AutoProgError, shown, there_are
+from autoprog_search.errors import AutoProgError, ConfigError, shown, there_are
 from autoprog_search.values import DEPTH_LIMIT, LARGEST, UNPRINTABLE
 
 TEXT_LENGTH = 4096
@@ -16,6 +16,8 @@ TEXT_LENGTH = 4096
 
 OPTION_DEPTH = DEPTH_LIMIT // 2
 """Brackets within brackets of options, which stand within others themselves when they are stored."""
+
+MOST_WORKERS = 1024  # processes or threads: a bound that nobody should meet
 
 
 class Settings(BaseModel):
@@ -81,7 +83,7 @@ Options = Annotated[dict[str, Any], AfterValidator(_check_options)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_fields(model: type[Model], data: Any, where: str, error: type[AutoProgError]) -> Model:
+def read_fields(model: type[Model], data: Any, where: str, error: type[AutoProgError] = ConfigError) -> Model:
     """Build a configuration object; pydantic's many lines become one that names field and value.
 
     Args:

@@ -13,14 +13,16 @@ from typing import Any
 import torch
 from timm.utils import dispatch_clip_grad
 
+from autoprog_search.data.load import load_data
 from autoprog_search.growth.create import create_timm_model
 from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.settings.data import DataConfig
+from autoprog_search.settings.growth import GrowthSettings
+from autoprog_search.settings.recipe import load_recipe
 from autoprog_search.space import GrowthSpace
-from autoprog_search.training.data import load_data
 from autoprog_search.training.device import pick_device
 from autoprog_search.training.loss import build_loss
 from autoprog_search.training.optim import autocast, build_ema, build_optimizer, build_scheduler
-from autoprog_search.training.recipe import DataConfig, GrowthSettings, load_recipe
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.trainer import Trainer
 from benchmarks.record import record

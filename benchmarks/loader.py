@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from autoprog_search.data.loader import LoaderData
+from autoprog_search.settings.data import DataConfig
+from autoprog_search.settings.recipe import load_recipe
 from autoprog_search.space import GrowthSpace
-from autoprog_search.training.loader_data import LoaderData
-from autoprog_search.training.recipe import DataConfig, load_recipe
 from benchmarks.record import record
 
 SIDES = (96, 112, 128, 160, 192, 224)

@@ -19,9 +19,9 @@ from statistics import median
 import torch
 
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.settings.recipe import load_recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import cpu_threads
-from autoprog_search.training.recipe import load_recipe
 from autoprog_search.training.step import TrainingStep
 from benchmarks.record import record
 

@@ -20,6 +20,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from autoprog_search.analysis.ablations import ablations
+from autoprog_search.analysis.compare import compare
+from autoprog_search.analysis.regret import regret_table, scored
+from autoprog_search.analysis.targets import DRAWS, MARGIN, cost_to_target
+from autoprog_search.analysis.validity import validity
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.files import write_atomic
@@ -32,13 +37,8 @@ from autoprog_search.report.tables import (
     target_rows,
     validity_rows,
 )
-from autoprog_search.study.ablations import ablations
-from autoprog_search.study.compare import compare
-from autoprog_search.study.regret import regret_table, scored
 from autoprog_search.study.results import StudyTables, published_tables
-from autoprog_search.study.tabular import table_like
-from autoprog_search.study.targets import DRAWS, MARGIN, cost_to_target
-from autoprog_search.study.validity import validity
+from autoprog_search.tables.table import table_like
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"

@@ -16,10 +16,10 @@ from nni.nas import strategy
 from nni.nas.experiment import NasExperiment
 
 # isort: on
+from autoprog_search.engines.nni import StudyRuns
 from autoprog_search.methods.nni import GrowthEvaluator, growth_model_space
 from autoprog_search.methods.nni_experiment import node_on_loopback
 from autoprog_search.study.config import make_config
-from autoprog_search.study.engines.nni import StudyRuns
 from autoprog_search.study.store import create_study
 
 STRATEGIES = {

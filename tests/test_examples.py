@@ -94,7 +94,7 @@ def test_timm_train(tmp_path, image_folder):
 
 
 def test_nni_experiment(tmp_path, monkeypatch):
-    """The strategy that tests/study/test_nni_study.py leaves out, on NNI's local training service."""
+    """The strategy that tests/engines/test_nni_study.py leaves out, on NNI's local training service."""
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import autoprog_search
-from autoprog_search.methods.table import NNI_NEEDS
+from autoprog_search.methods.registry import NNI_NEEDS
 
 PACKAGE = Path(autoprog_search.__file__).parent
 # From the bottom up; a module imports its own layer and those below it.
@@ -94,7 +94,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from autoprog_search import GrowthSpace, GrowthSchedule", {"torch", "timm", "optuna", "pandas", "plotly"}),
         ("from autoprog_search import AutoProgSampler", {"torch", "timm", "plotly"}),
         ("import autoprog_search.cli.study, autoprog_search.cli.demo", {"torch", "timm", "optuna", "pandas", "plotly"}),
-        ("import autoprog_search.report.page, autoprog_search.study.compare", {"torch", "timm"}),
+        ("import autoprog_search.report.page, autoprog_search.analysis.compare", {"torch", "timm"}),
     ],
 )
 def test_fresh_process_loads_no_more_than_it_needs(statement, absent):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.metadata import Metadata
 
-from autoprog_search.study.tabular import TABLES
+from autoprog_search.tables.table import TABLES
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,6 +64,6 @@ def test_wheel_works_without_the_tree(tmp_path):
     assert (site / "autoprog_search/study/demo.yaml").exists()
     assert (site / "autoprog_search/methods/nni_node.js").exists()
     tables = sorted(p.name for p in TABLES.glob("*.parquet"))
-    assert sorted(p.name for p in (site / "autoprog_search/study/tables").glob("*.parquet")) == tables
+    assert sorted(p.name for p in (site / "autoprog_search/tables").glob("*.parquet")) == tables
     assert sum(p.stat().st_size for p in TABLES.glob("*.parquet")) < 5e6
-    assert list((site / "autoprog_search/training/recipes").glob("*.yaml"))
+    assert list((site / "autoprog_search/settings/recipes").glob("*.yaml"))

@@ -22,12 +22,12 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     """
     from importlib.resources import as_file, files
 
+    from autoprog_search.analysis.compare import compare_studies
     from autoprog_search.cli.study import echo_comparison, run_to_end
     from autoprog_search.errors import RunFailedError, StudyError
     from autoprog_search.files import write_atomic
     from autoprog_search.report.figures import FIGURES, write_figure
     from autoprog_search.report.page import report_page
-    from autoprog_search.study.compare import compare_studies
     from autoprog_search.study.config import config_from_file
     from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import create_study

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprog_search.study.engines.events import Event
+    from autoprog_search.engines.events import Event
     from autoprog_search.training.state import Progress
 
 PLAIN_EVERY = 0.25  # share of a run between two plain lines

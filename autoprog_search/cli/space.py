@@ -13,9 +13,9 @@ from autoprog_search.cli.tables import FORMATS, Format, echo_table
 from autoprog_search.report.units import flops_text
 
 if TYPE_CHECKING:
+    from autoprog_search.analysis.planning import PlannedRun, Resources
     from autoprog_search.cost import ModelCost
     from autoprog_search.space import GrowthSpace
-    from autoprog_search.study.planning import PlannedRun, Resources
 
 
 @click.group()
@@ -68,9 +68,9 @@ def show(
     flops are of one image's forward pass (1,000 classes); cost is the same over the full network's. json and csv print
     one document, the stages; with --device json prints stages and schedules, csv the schedules.
     """
+    from autoprog_search.analysis.planning import IMAGENET_IMAGES, Resources, accelerator_named, plan_runs
+    from autoprog_search.settings.recipe import load_recipe
     from autoprog_search.space import GrowthSpace
-    from autoprog_search.study.planning import IMAGENET_IMAGES, Resources, accelerator_named, plan_runs
-    from autoprog_search.training.recipe import load_recipe
 
     asked = {"devices": devices, "utilisation": utilisation, "images": images}
     given: dict[str, Any] = {option: value for option, value in asked.items() if value is not None}
@@ -108,8 +108,8 @@ def _cost_of(space: GrowthSpace) -> ModelCost:
 
 def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None) -> list[dict[str, Any]]:
     """The linear schedule's stages; where resources are planned, with the images that one device takes a second."""
+    from autoprog_search.analysis.planning import images_per_second
     from autoprog_search.methods.fixed import linear
-    from autoprog_search.study.planning import images_per_second
 
     rows = []
     for k, (i, j) in enumerate(linear(space), start=1):
@@ -131,9 +131,9 @@ def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None
 
 def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
     """What fixed epochs allow, in two lines."""
+    from autoprog_search.analysis import planning
     from autoprog_search.methods.fixed import linear
-    from autoprog_search.study import planning
-    from autoprog_search.training.recipe import GrowthSettings
+    from autoprog_search.settings.growth import GrowthSettings
 
     share = planning.full_share(space, epochs)
     most = planning.most_speedup(share, planning.cheapest_cost(space, cost))

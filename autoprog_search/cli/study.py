@@ -11,7 +11,7 @@ import click
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
-from autoprog_search.methods.table import METHODS
+from autoprog_search.methods.registry import METHODS
 from autoprog_search.report.figures import FIGURES
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
 def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
     """Run a stored study under a display."""
     from autoprog_search.cli.progress import showing
-    from autoprog_search.study.engines.local import run_study
+    from autoprog_search.engines.local import run_study
     from autoprog_search.study.results import export
 
     trials = opened.trials()
@@ -260,7 +260,7 @@ def delete(session: Session, name: str, yes: bool) -> None:
 @click.pass_obj
 def compare(session: Session, names: tuple[str, ...], fmt: Format) -> None:
     """Compare the methods of studies: accuracy, cost, speed-up over `full` of the same seed, search cost."""
-    from autoprog_search.study.compare import compare_studies
+    from autoprog_search.analysis.compare import compare_studies
     from autoprog_search.study.store import open_study
 
     echo_comparison(compare_studies([open_study(session.root, name) for name in names]), fmt)
@@ -283,8 +283,8 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 
     For studies on a table (`--data table:NAME`). Compute is in runs of full; accuracies are the table's means.
     """
+    from autoprog_search.analysis.regret import regret_table, scored
     from autoprog_search.report.tables import regret_rows
-    from autoprog_search.study.regret import regret_table, scored
     from autoprog_search.study.results import stored_tables
     from autoprog_search.study.store import open_study
 

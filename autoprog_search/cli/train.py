@@ -69,10 +69,10 @@ def train(
     (what ran) and result.json in the output folder.
     """
     from autoprog_search.cli.progress import showing
+    from autoprog_search.interrupt import Interrupted, signals_ask
+    from autoprog_search.runs.train import train as run
     from autoprog_search.schedule import GrowthSchedule
     from autoprog_search.study.config import make_config
-    from autoprog_search.study.single import train as run
-    from autoprog_search.training.interrupt import Interrupted, signals_ask
 
     if target_speedup is not None:
         if schedule != "autoprog":

@@ -21,6 +21,7 @@ from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.errors import EstimateError
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import LENGTHS, GrowthSpace, parameter_name
 
 PARAMETER = re.compile(r"stage(\d+)_(depth|patches)_level")
@@ -146,6 +147,11 @@ class AutoProgSampler(BaseSampler):
     def reseed_rng(self) -> None:
         """Passed on to the base sampler; our own choices draw nothing."""
         self._base.reseed_rng()
+
+
+def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> AutoProgSampler:
+    """AutoProg's sampler under these growth settings."""
+    return AutoProgSampler(seed=seed, w_scale=w_scale, **growth.score_settings())
 
 
 def checked(name: str, level: int, distribution: BaseDistribution) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from autoprog_search.methods.table import METHODS, VARIANT
+from autoprog_search.methods.registry import METHODS, VARIANT
 
 FULL = "#4D4D4D"  # the reference of every comparison, so not one colour among others
 # Okabe and Ito's colour-blind-safe palette without its yellow, which cannot be seen on white.

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from autoprog_search.analysis.targets import MARGIN, met, non_decreasing, standing, sweeps
 from autoprog_search.cost import CostKind
 from autoprog_search.report.colours import FULL, colour_of, dash_of, symbol_of
 from autoprog_search.report.layout import styled
 from autoprog_search.report.tables import target_text
-from autoprog_search.study.targets import MARGIN, met, non_decreasing, standing, sweeps
 
 TICKS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10)
 

@@ -89,8 +89,8 @@ def _estimates(study: StudyTables, cost: CostKind) -> go.Figure:
 
 
 def _regret(study: StudyTables, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.regret import regret_curves, scored
     from autoprog_search.report.regret import draw_regret
-    from autoprog_search.study.regret import regret_curves, scored
 
     if cost != "flops":
         raise ConfigError(f"cost: regret is drawn against flops only, got {cost!r}; use flops")

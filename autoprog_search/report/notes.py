@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from autoprog_search.methods.table import method_named
+from autoprog_search.analysis.compare import compare
+from autoprog_search.methods.registry import method_named
 from autoprog_search.report.tables import interval_text, times_text
-from autoprog_search.study.compare import compare
 from autoprog_search.study.results import headline
 
 

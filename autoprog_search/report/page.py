@@ -9,16 +9,16 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from autoprog_search.analysis.compare import COLUMNS, compare
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError
-from autoprog_search.methods.table import METHODS
+from autoprog_search.methods.registry import METHODS
 from autoprog_search.report.colours import colour_of
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.layout import CONFIG
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page_style import CSS
 from autoprog_search.report.tables import HEADERS, comparison_rows
-from autoprog_search.study.compare import COLUMNS, compare
 from autoprog_search.study.results import StudyTables
 
 STATES = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from autoprog_search.analysis.regret import RegretCurves
 from autoprog_search.report.colours import colour_of, dash_of, symbol_of
 from autoprog_search.report.layout import styled
-from autoprog_search.study.regret import RegretCurves
 
 
 def draw_regret(curves: RegretCurves) -> go.Figure:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from autoprog_search.errors import ConfigError, SpaceError, StudyError, shown, there_are
-from autoprog_search.fields import Options, Real, Settings, Text, Whole, fields_at
+from autoprog_search.fields import MOST_WORKERS, Options, Real, Settings, Text, Whole, fields_at, read_fields
 from autoprog_search.files import read_yaml
-from autoprog_search.methods.table import METHODS, VARIANT, method_named
+from autoprog_search.methods.registry import METHODS, VARIANT, method_named
 from autoprog_search.schedule import MOST_EPOCHS
+from autoprog_search.settings.data import DataConfig
+from autoprog_search.settings.growth import GrowthSettings
+from autoprog_search.settings.recipe import Recipe, load_recipe
 from autoprog_search.space import GrowthSpace
-from autoprog_search.study.tabular import check_on_table, load_table, settings_of
-from autoprog_search.training.recipe import MOST_WORKERS, DataConfig, GrowthSettings, Recipe, load_recipe, validated
+from autoprog_search.tables.table import check_on_table, load_table, settings_of
 from autoprog_search.values import DEPTH_LIMIT, parse_yaml
 
 if TYPE_CHECKING:
@@ -143,7 +145,7 @@ class StudyConfig(Settings):
         """
         if not (own := self.methods[method].growth):
             return self.growth
-        return validated(GrowthSettings, {**self.growth.model_dump(), **own}, f"methods, {method}, growth")
+        return read_fields(GrowthSettings, {**self.growth.model_dump(), **own}, f"methods, {method}, growth")
 
     def space_of(self, method: str) -> GrowthSpace:
         """The growth space of a method's trials.
@@ -164,7 +166,7 @@ class StudyConfig(Settings):
             same.pop("depths")
         if any(name.startswith(("patches", "resolution")) for name in own):
             same.pop("patches")
-        return validated(GrowthSpace, {**same, **own}, f"methods, {method}, space")
+        return read_fields(GrowthSpace, {**same, **own}, f"methods, {method}, space")
 
     def hash(self) -> str:
         """Version and digest of all that decides the results (`study/identity.py`)."""
@@ -230,7 +232,7 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
     data_name = resolved["data"].get("name") if isinstance(resolved["data"], dict) else None
     if (
         isinstance(data_name, str)
-        and (table := validated(DataConfig, {"name": data_name}, f"{where}, data").table) is not None
+        and (table := read_fields(DataConfig, {"name": data_name}, f"{where}, data").table) is not None
     ):
         for field, stored in settings_of(load_table(table)).items():
             ours = resolved.get(field, {})
@@ -245,7 +247,7 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
         resolved["recipe"] = load_recipe(resolved["recipe"]).model_dump()
     for text in overrides:
         override(resolved, text)
-    return check_config(validated(StudyConfig, resolved, where))
+    return check_config(read_fields(StudyConfig, resolved, where))
 
 
 def check_config(config: StudyConfig) -> StudyConfig:

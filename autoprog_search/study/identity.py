@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from autoprog_search.errors import StudyError
-from autoprog_search.methods.table import method_named
+from autoprog_search.methods.registry import method_named
 
 if TYPE_CHECKING:
     from autoprog_search.study.config import StudyConfig

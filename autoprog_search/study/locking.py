@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from autoprog_search.errors import StudyError
 from autoprog_search.files import file_lock, inside
-from autoprog_search.training.interrupt import Interrupted
+from autoprog_search.interrupt import Interrupted
 
 POLL_SECONDS = 0.5
 GATE = ".create.lock"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from autoprog_search.data.fingerprint import Fingerprint, difference, weights_fingerprints
 from autoprog_search.errors import StudyError
 from autoprog_search.study.identity import FILES, FINGERPRINT, stored_inputs
-from autoprog_search.training.fingerprint import Fingerprint, difference, weights_fingerprints
 
 if TYPE_CHECKING:
     import torch
 
+    from autoprog_search.data.load import Data
     from autoprog_search.study.store import StoredStudy
-    from autoprog_search.training.data import Data
 
 
 def open_data(study: StoredStudy, device: torch.device) -> Data:
@@ -23,7 +23,7 @@ def open_data(study: StoredStudy, device: torch.device) -> Data:
         DataError: it cannot be found or read.
         StudyError: it is another one than when the trials were created.
     """
-    from autoprog_search.training.data import load_data
+    from autoprog_search.data.load import load_data
 
     config = study.config
     data = load_data(config.data, config.space, config.recipe, device)

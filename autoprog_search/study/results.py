@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from autoprog_search.errors import StudyError
+from autoprog_search.fields import read_fields
 from autoprog_search.files import read_yaml, write_atomic
-from autoprog_search.methods.table import method_named
+from autoprog_search.methods.registry import method_named
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import at_gate
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
-from autoprog_search.training.recipe import validated
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -197,7 +197,7 @@ def published_tables(folder: Path) -> StudyTables:
         StudyError: a file cannot be read, or the results lack a column.
     """
     path = folder / "study.yaml"
-    config = validated(StudyConfig, read_yaml(path, StudyError), str(path))
+    config = read_fields(StudyConfig, read_yaml(path, StudyError), str(path))
     trials = _csv(folder / "results.csv", LISTS)
     others = (folder / "curves.csv", folder / "estimates.csv")
     curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)

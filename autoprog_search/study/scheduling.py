@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.methods.table import method_named
+from autoprog_search.methods.registry import method_named
 from autoprog_search.study.store import Job
 
 

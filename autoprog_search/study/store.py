@@ -23,8 +23,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprog_search.errors import StudyError, masked
 from autoprog_search.faults import known_error
+from autoprog_search.fields import read_fields
 from autoprog_search.files import inside, read_yaml, sweep, write_atomic
-from autoprog_search.methods.table import method_named, w_scale_of
+from autoprog_search.methods.registry import method_named, w_scale_of
+from autoprog_search.randomness import derive
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.identity import (
     FILES,
@@ -45,9 +47,7 @@ from autoprog_search.study.storage import (
     open_sqlite,
     open_storage,
 )
-from autoprog_search.study.tabular import table_files
-from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import validated
+from autoprog_search.tables.table import table_files
 from autoprog_search.values import dump_yaml
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class StoredStudy:
         Raises:
             DataError: something is not there, or cannot be read.
         """
-        from autoprog_search.training.fingerprint import fingerprint_of, table_fingerprint, weights_fingerprints
+        from autoprog_search.data.fingerprint import fingerprint_of, table_fingerprint, weights_fingerprints
 
         data = self.config.data
         if data.table is not None:
@@ -378,7 +378,7 @@ def open_study(root: Path, name: str) -> StoredStudy:
     path = folder / "study.yaml"
     if not path.exists():
         raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
-    config = validated(StudyConfig, read_yaml(path, StudyError), str(path))
+    config = read_fields(StudyConfig, read_yaml(path, StudyError), str(path))
     if holds_secret(config.storage):
         logging.getLogger("autoprog_search").warning(
             f"{path}: the storage's password stands in it; write ${{NAME}} of an environment variable instead"

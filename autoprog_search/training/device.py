@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from autoprog_search.errors import ConfigError
-from autoprog_search.training.recipe import MOST_WORKERS
+from autoprog_search.fields import MOST_WORKERS
 
 
 def pick_device(name: str, index: int = 0) -> torch.device:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autoprog_search.data.fingerprint import Fingerprint, difference, weights_fingerprints
+from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError
-from autoprog_search.training.data import Data
-from autoprog_search.training.fingerprint import Fingerprint, difference, weights_fingerprints
 from autoprog_search.training.spec import RunSpec
 
 

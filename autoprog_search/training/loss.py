@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 
 from autoprog_search.growth.adapters import DenseLogits, TrainOutput
-from autoprog_search.training.recipe import Recipe
+from autoprog_search.settings.recipe import Recipe
 
 Loss = Callable[[TrainOutput, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """(output, labels or soft targets, the teacher's logits if there is one) -> a scalar."""

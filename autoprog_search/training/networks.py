@@ -10,8 +10,8 @@ from timm.utils import ModelEmaV3
 
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.training.optim import build_ema
-from autoprog_search.training.recipe import GrowthSettings
 
 
 class Networks:

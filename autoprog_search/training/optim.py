@@ -22,7 +22,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from autoprog_search.errors import ConfigError, there_are, why
-from autoprog_search.training.recipe import Recipe
+from autoprog_search.settings.recipe import Recipe
 
 FUSED = ("adam", "adamw")
 """Where torch's fused kernels are asked for: 2 ms instead of 7 for the digits ViT on one CPU thread. Not `sgd`: its

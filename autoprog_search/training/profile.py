@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import device_name
-from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.optim import build_ema
-from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.step import TrainingStep
 
 ROUNDS = 5

@@ -10,6 +10,7 @@ import torch
 
 from autoprog_search.choosing import Method
 from autoprog_search.cost import ModelCost
+from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
@@ -17,11 +18,10 @@ from autoprog_search.oneshot.candidates import candidates, ways_to_grow
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
+from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.training.data import Data
 from autoprog_search.training.optim import autocast
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.randomness import derive
 from autoprog_search.training.spec import RunSpec, check_search, check_target
 from autoprog_search.training.state import RunState, StageRecord
 

@@ -11,10 +11,12 @@ from autoprog_search.growth.elastic import cost_of
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.oneshot.outlook import GRAIN, Outlook
+from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.data import DataConfig
+from autoprog_search.settings.growth import GrowthSettings
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace
-from autoprog_search.training.randomness import derive
-from autoprog_search.training.recipe import DataConfig, GrowthSettings, Recipe
 
 
 @dataclass(frozen=True)

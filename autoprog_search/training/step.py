@@ -7,13 +7,13 @@ import torch
 from timm.data import Mixup
 from timm.utils import dispatch_clip_grad
 
+from autoprog_search.data.tensor import ChannelStatistics
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.device import seed_everywhere
 from autoprog_search.training.loss import build_loss
 from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler, split_by_block
-from autoprog_search.training.recipe import Recipe
 from autoprog_search.training.teacher import build_teacher
-from autoprog_search.training.tensor_data import ChannelStatistics
 
 
 class TrainingStep:

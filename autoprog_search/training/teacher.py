@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoprog_search.data.tensor import ChannelStatistics
+from autoprog_search.data.transforms import channel_values, data_config_of
 from autoprog_search.errors import ConfigError, why
 from autoprog_search.growth.create import nearest_models
 from autoprog_search.growth.flops import forward_flops
 from autoprog_search.growth.weights import check_readable, create_with_weights
-from autoprog_search.training.recipe import Recipe
-from autoprog_search.training.tensor_data import ChannelStatistics
-from autoprog_search.training.transforms import channel_values, data_config_of
+from autoprog_search.settings.recipe import Recipe
 
 
 class Teacher(nn.Module):

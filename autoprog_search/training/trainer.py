@@ -16,24 +16,24 @@ import numpy as np
 import torch
 
 from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.data.load import Data
+from autoprog_search.data.strength import FULL, Strength, strength_at
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.faults import environment_error
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import check_operators, operator_named
+from autoprog_search.interrupt import Interrupted, StoppedEarly
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import reachable
+from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.checkpoint import readable_checkpoints, save_checkpoint, set_aside
-from autoprog_search.training.data import Data
 from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import Metrics, evaluate
 from autoprog_search.training.identity import check_identity, identity_of
-from autoprog_search.training.interrupt import Interrupted, StoppedEarly
 from autoprog_search.training.networks import Networks
 from autoprog_search.training.optim import scale_rates
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.randomness import derive
-from autoprog_search.training.regularisation import FULL, Strength, strength_at
 from autoprog_search.training.search import Search
 from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
+from tests.data.test_fashion_mnist import make_fashion_mnist
+from tests.data.test_loader import make_images
 from tests.tiny import TINY, cli, cli_here
-from tests.training.test_fashion_mnist import make_fashion_mnist
-from tests.training.test_loader_data import make_images
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +256,7 @@ def test_space_show_predicts_runs_on_an_accelerator():
 
 
 def test_space_show_help_states_the_defaults():
-    from autoprog_search.study.planning import ACCELERATORS, IMAGENET_IMAGES, Resources
+    from autoprog_search.analysis.planning import ACCELERATORS, IMAGENET_IMAGES, Resources
 
     text = " ".join(CliRunner().invoke(command_line, ["space", "show", "--help"]).stdout.split())
     planned = Resources(ACCELERATORS["h100"])

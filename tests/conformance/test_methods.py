@@ -16,8 +16,8 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, Ranges
+from autoprog_search.methods.registry import METHODS, MethodInfo, method_named, w_scale_of
 from autoprog_search.methods.survey import SurveyMethod
-from autoprog_search.methods.table import METHODS, MethodInfo, method_named, w_scale_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
 from autoprog_search.testing.methods import MethodCase, play

@@ -15,10 +15,10 @@ from hypothesis.strategies import DrawFn
 from autoprog_search.errors import ConfigError
 from autoprog_search.fields import fields_at
 from autoprog_search.methods.fixed import linear
-from autoprog_search.methods.table import METHODS
+from autoprog_search.methods.registry import METHODS
+from autoprog_search.settings.recipe import RECIPES
 from autoprog_search.space import PRESETS, GrowthSpace
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.training.recipe import RECIPES
 from autoprog_search.values import dump_yaml, parse_yaml
 
 ROOT = Path(__file__).parents[2]

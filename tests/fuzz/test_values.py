@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.methods.fixed import linear
 from autoprog_search.schedule import GrowthSchedule
+from autoprog_search.settings.recipe import Recipe, load_recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.config import StudyConfig, config_from_file, make_config
-from autoprog_search.training.recipe import Recipe, load_recipe
 from autoprog_search.values import dump_yaml, parse_yaml
 from tests.fuzz.inputs import Input, corpus, inputs
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 
 from autoprog_search.methods.fixed import efficienttrain, linear, one_layer, program_of, timm_progressive
-from autoprog_search.methods.table import METHODS, method_named
+from autoprog_search.methods.registry import METHODS, method_named
 from autoprog_search.schedule import GrowthSchedule, SubNetwork
 from autoprog_search.space import GrowthSpace
 from tests.strategies import growth_spaces

@@ -22,8 +22,8 @@ from scipy.stats import chi2
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.methods.registry import METHODS
 from autoprog_search.methods.runs import FinishedRun
-from autoprog_search.methods.table import METHODS
 from autoprog_search.space import GrowthSpace, Levels, to_parameters
 from autoprog_search.testing.methods import play
 from tests.strategies import SMALL, growth_spaces

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprog_search.methods.table import METHODS
+from autoprog_search.methods.registry import METHODS
 from autoprog_search.report.colours import FULL, VARIANTS, colour_of, dash_of, symbol_of
 
 

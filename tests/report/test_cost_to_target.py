@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autoprog_search.analysis.targets import cost_to_target
 from autoprog_search.report.cost_to_target import draw_target_curves, target_curves
-from autoprog_search.study.targets import cost_to_target
 from tests.swept import EPOCHS, LENGTHS, swept_trials
 
 

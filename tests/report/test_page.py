@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+from autoprog_search.analysis.compare import compare
 from autoprog_search.report import page
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.page import report_page
 from autoprog_search.report.tables import comparison_rows
-from autoprog_search.study.compare import compare
 from autoprog_search.study.results import stored_tables, trials_frame
 
 from .conftest import SyntheticStudy, synthetic_study

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from autoprog_search.analysis.ablations import ablations
+from autoprog_search.analysis.compare import COLUMNS, compare
+from autoprog_search.analysis.targets import cost_to_target
 from autoprog_search.report.tables import (
     HEADERS,
     ablation_rows,
@@ -13,10 +16,7 @@ from autoprog_search.report.tables import (
     markdown,
     target_rows,
 )
-from autoprog_search.study.ablations import ablations
-from autoprog_search.study.compare import COLUMNS, compare
 from autoprog_search.study.results import headline, trials_frame
-from autoprog_search.study.targets import cost_to_target
 from tests.swept import EPOCHS, METHODS, swept_trials
 
 from .conftest import synthetic_study

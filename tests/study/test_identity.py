@@ -12,9 +12,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from autoprog_search.engines.local import run_study
 from autoprog_search.errors import AutoProgError, ConfigError, StudyError
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.engines.local import run_study
 from autoprog_search.study.identity import check_unchanged, first_hash, hash_of, settings_of, stored_hashes
 from autoprog_search.study.opening import open_data
 from autoprog_search.study.results import stored_tables, trials_frame

@@ -6,11 +6,11 @@ import optuna
 import pytest
 
 from autoprog_search.choosing import StageContext
+from autoprog_search.engines.asking import open_trial
+from autoprog_search.engines.worker import plan
 from autoprog_search.errors import AutoProgError, ConfigError, StudyError
-from autoprog_search.methods.table import METHODS
+from autoprog_search.methods.registry import METHODS
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.asking import open_trial
-from autoprog_search.study.run_trial import plan
 from autoprog_search.study.store import Job, complete_study, create_study, delete_study, list_studies, open_study
 from autoprog_search.testing.methods import play
 from tests.tiny import tiny_config, tiny_data

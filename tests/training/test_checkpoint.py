@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.training.checkpoint import (
     DamagedCheckpoint,
     before,
@@ -20,7 +21,6 @@ from autoprog_search.training.checkpoint import (
     readable_checkpoints,
     save_checkpoint,
 )
-from autoprog_search.training.interrupt import Interrupted
 from tests.tiny import CPU, levels, tiny_config, tiny_trainer
 
 CONFIG = tiny_config("recipe.epochs=4")

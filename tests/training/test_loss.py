@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from autoprog_search.growth.adapters import DenseLogits
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.loss import build_loss, distillation_loss
-from autoprog_search.training.recipe import Recipe
 
 RANDOM = torch.Generator().manual_seed(0)
 LOGITS, SECOND, TEACHER = (torch.randn(4, 3, generator=RANDOM) for _ in range(3))

@@ -16,8 +16,8 @@ from timm.optim import get_optimizer_info, list_optimizers
 from autoprog_search.errors import ConfigError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.optim import build_optimizer, build_scheduler, scale_rates, split_by_block
-from autoprog_search.training.recipe import Recipe
 
 PACKAGES = ("apex", "bitsandbytes")  # none is installed where tests run, and both want a CUDA device
 NAMES = [*list_optimizers(), "lookahead_adamw", "lookahead_sgd", "lookahead_kron", "AdamW"]

@@ -8,9 +8,9 @@ import pytest
 
 from autoprog_search.choosing import Choice
 from autoprog_search.errors import ConfigError, GrowthError
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule
-from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.trainer import Trainer
 from tests.tiny import tiny_config, tiny_trainer
 from tests.training.test_resume import same_bits

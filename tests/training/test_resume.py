@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule
-from autoprog_search.training.interrupt import Interrupted
 from autoprog_search.training.session import Session
 from autoprog_search.training.state import RunResult
+from tests.data.test_loader import make_images
 from tests.growth.volo import volo_tiny_for_tests
 from tests.tiny import levels, tiny_config, tiny_trainer
-from tests.training.test_loader_data import make_images
 
 CONFIG = tiny_config(
     "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search_points=2"

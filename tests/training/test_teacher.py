@@ -9,7 +9,7 @@ import timm
 import torch
 
 from autoprog_search.errors import ConfigError
-from autoprog_search.training.recipe import Recipe
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.teacher import Teacher
 from tests.tiny import levels, tiny_config, tiny_trainer
 

@@ -1,0 +1,83 @@
+"""What a study will take, said before it runs: from the schedules that are known and the step profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+from optuna.trial import FrozenTrial
+
+from autoprog_search.methods.fixed import Program, linear, through
+from autoprog_search.methods.registry import method_named
+from autoprog_search.space import GrowthSpace
+from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.training.profile import StepProfile
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is left to run.
+
+    Attributes:
+        trials: unfinished ones.
+        core_seconds: training seconds of all of them by the profile, one after the other.
+        full_runs: the same as a multiple of one full run.
+    """
+
+    trials: int
+    core_seconds: float
+    full_runs: float
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.trials} trials to run, about the time of {self.full_runs:.1f} full runs: "
+            f"{self.core_seconds / 60:.1f} minutes one after the other"
+        )
+
+
+def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
+    """Add up what the unfinished trials will train, as far as it is known now.
+
+    A search's schedule is not: AutoProg (and full-short, which takes its budget) is taken to cost what `linear` does,
+    a TPE trial what the mean of 200 uniform schedules does.
+    """
+    config = study.config
+
+    def full_seconds(epochs: float) -> float:
+        return epochs * (train_size // config.recipe.batch_size) * profile.seconds[config.space.full]
+
+    @cache  # once a method, not once a trial
+    def mean_draw(method: str) -> float:
+        space, rng = config.space_of(method), Random(0)
+        return sum(mean_cost(space, through(space, space.sample(rng)), profile) for _ in range(200)) / 200
+
+    parts = []
+    for job, trial in study.trials().items():
+        if not trial.state.is_finished():
+            space = config.space_of(job.method).at_lengths(trial.system_attrs.get("fixed_params", {}))
+            program = _expected(space, job, trial)
+            cost = mean_draw(job.method) if program is None else mean_cost(space, program, profile)
+            parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))
+    return Budget(len(parts), sum(parts), sum(parts) / full_seconds(config.recipe.epochs))
+
+
+def mean_cost(space: GrowthSpace, program: Program, profile: StepProfile) -> float:
+    """Seconds of a program's mean step over those of a full step."""
+    if space.equal_compute and not program.shares:
+        return 1.0  # that is what its stages are made for, in FLOPs
+    shares = program.shares or space.stage_lengths or (1 / space.stages,) * space.stages
+    pairs = zip(shares, program.sub_networks, strict=True)
+    return sum(share * profile.seconds[sub_network] for share, sub_network in pairs) / profile.seconds[space.full]
+
+
+def _expected(space: GrowthSpace, job: Job, trial: FrozenTrial) -> Program | None:
+    """The trial's schedule as far as it is known or guessed; None: the mean of draws."""
+    info = method_named(job.method)
+    if info.program is not None:
+        return info.program(space)
+    if info.draw is not None:
+        return through(space, space.from_parameters(trial.system_attrs["fixed_params"]))
+    return through(space, linear(space)) if not info.many_trials else None

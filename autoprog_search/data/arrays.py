@@ -1,0 +1,80 @@
+"""The small data sets, `digits` and `fashion_mnist`, as they come: arrays in memory. tensor_data.py trains on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from autoprog_search.data.fingerprint import Fingerprint, SetFingerprint, hash_of
+from autoprog_search.data.idx import read_idx
+from autoprog_search.data.reading import escaped, existing_folder
+from autoprog_search.errors import DataError
+
+DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/data)
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+CLASSES = 10  # of both
+
+
+@dataclass(frozen=True)
+class ArraySets:
+    """Sets of images (count, side, side) and labels (count,), by name."""
+
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+    def fingerprint(self) -> Fingerprint:
+        """Of the images' and labels' values."""
+        sets = {
+            name: SetFingerprint(len(labels), content=hash_of((images.shape, images.tobytes(), labels.tolist())))
+            for name, (images, labels) in self.sets.items()
+        }
+        return Fingerprint(sets, CLASSES)
+
+
+def digits_arrays(root: str = "") -> ArraySets:
+    """scikit-learn's 1,797 digits, 8x8, values 0 to 16, in the fixed split.
+
+    Its file and scikit-learn's are read as they are: importing scikit-learn takes longer than everything else here, in
+    every worker.
+    """
+    package = find_spec("sklearn")
+    assert package is not None, "scikit-learn is a dependency"
+    assert package.submodule_search_locations
+    table = np.loadtxt(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",")
+    images, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+    parts: dict[str, list[int]] = json.loads(DIGITS_SPLIT.read_text())
+    return ArraySets({name: (images[i], labels[i]) for name, i in parts.items()})
+
+
+def fashion_mnist_arrays(root: str = "") -> ArraySets:
+    """Fashion-MNIST's IDX files: 60,000 images to train (and validate) and 10,000 to test, 28 px, bytes.
+
+    Args:
+        root: folder that they lie in; else they are looked for where Debian's package puts them.
+
+    Raises:
+        DataError: a file is missing or is none of these, or a label is outside the classes.
+    """
+    folder = existing_folder(root, "is no folder") if root else FASHION_MNIST
+    sets = {}
+    for name, prefix in (("train", "train"), ("test", "t10k")):
+        images = read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
+        labels = read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1)
+        if len(images) != len(labels):
+            raise DataError(f"data: {escaped(folder)} has {len(images)} {name} images and {len(labels)} labels")
+        if images.shape[1] != images.shape[2]:
+            raise DataError(f"data: {escaped(folder)}: {name} images of {images.shape[1:]} pixels are not square")
+        if labels.max() >= CLASSES:
+            raise DataError(
+                f"data: {escaped(folder)}: label {labels.max()} of the {name} set is outside the classes 0 to "
+                f"{CLASSES - 1}"
+            )
+        sets[name] = images, labels
+    return ArraySets(sets)
+
+
+ARRAYS: dict[str, Callable[[str], ArraySets]] = {"digits": digits_arrays, "fashion_mnist": fashion_mnist_arrays}

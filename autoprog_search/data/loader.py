@@ -1,0 +1,287 @@
+"""Data sets on disk, read and augmented in loader processes.
+
+Every image's augmentation is seeded by (seed, step, position), not by the loader process that happens to draw it, so
+that a resumed run sees what the undisturbed one would have seen. That is why torch's loader is driven here directly and
+not through timm's `create_loader`, whose order depends on global state. As in timm's scheduled loader, the side that an
+image is wanted at travels with its index: early stages decode and load less.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from autoprog_search.data.fingerprint import Fingerprint
+from autoprog_search.data.images import ImageSet, Splits, load_image, open_splits, unreadable
+from autoprog_search.data.reading import escaped
+from autoprog_search.data.strength import FULL, Strength
+from autoprog_search.data.tensor import ChannelStatistics
+from autoprog_search.data.transforms import Normalisation, Transforms
+from autoprog_search.errors import DataError, why
+from autoprog_search.randomness import derive
+from autoprog_search.settings.data import DataConfig
+from autoprog_search.settings.recipe import Recipe
+from autoprog_search.space import GrowthSpace
+
+Ticket = tuple[int, int, int]
+"""(seed of its augmentation, index in the image set, side in pixels)."""
+Sample = tuple[torch.Tensor, int]
+ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGHUP)  # exit codes of a process that was asked to end
+NOT_HANDED_OVER = re.compile("open files|ancdata|shared memory")  # in torch's RuntimeErrors
+
+logger = getLogger("autoprog_search")
+
+
+class TransformedImages(Dataset[Sample | DataError]):
+    """Images of a set, transformed under their own seed. What is wrong with one is returned, not raised: an exception
+    would come out of a loader process with its traceback as message.
+    """
+
+    def __init__(self, images: ImageSet, transforms: Transforms, num_classes: int) -> None:
+        self.images, self.transforms, self.num_classes = images, transforms, num_classes
+
+    def __getitem__(self, ticket: Ticket) -> Sample | DataError:
+        seed, index, resolution = ticket
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        try:
+            image, label = load_image(self.images, index)
+        except DataError as error:
+            return error
+        if not 0 <= label < self.num_classes:
+            where = escaped(self.images.name(index))
+            return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
+        try:
+            return self.transforms(self.transforms.decode(image, resolution), resolution), label
+        except Exception as error:  # noqa: BLE001 - see `unreadable`
+            return unreadable(self.images, index, error)
+
+
+@dataclass(frozen=True)
+class LoaderData:
+    """Images on disk; see `Data` for the methods."""
+
+    splits: Splits
+    train_transforms: Transforms
+    eval_transforms: Transforms
+    workers: int
+    device: torch.device
+    repeats: int = 1
+    antialias: bool = True
+
+    @classmethod
+    def open(cls, config: DataConfig, space: GrowthSpace, recipe: Recipe, device: torch.device) -> LoaderData:
+        """Open a data set for a growth space's model: its channels, its normalisation, its full resolution.
+
+        Raises:
+            DataError: nothing there, or nothing in it.
+            ConfigError: an augmentation that timm does not know.
+        """
+        splits = open_splits(config)
+        normalisation = Normalisation.of(space.model, space.in_chans or 3)
+        train, evaluation = (Transforms(recipe, normalisation, train, space.resolution) for train in (True, False))
+        train.check()
+        return cls(splits, train, evaluation, config.workers, device, recipe.repeats)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes."""
+        return self.splits.num_classes
+
+    @property
+    def in_chans(self) -> int:
+        """Image channels."""
+        return len(self.train_transforms.normalisation.mean)
+
+    @property
+    def normalisation(self) -> ChannelStatistics:
+        """See `Data.normalisation`."""
+        return self.train_transforms.normalisation.mean, self.train_transforms.normalisation.std
+
+    @property
+    def train_size(self) -> int:
+        """Training images."""
+        return len(self.splits.train[1])
+
+    def train_batches(
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        batch_size: int,
+        resolution: Callable[[int], int],
+        strength: Strength = FULL,
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """See `Data.train_batches`."""
+        images, indices = self.splits.train
+        tickets = self._tickets(seed, start, stop, batch_size, indices, resolution)
+        return self._load(images, replace(self.train_transforms, strength=strength), tickets)
+
+    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """See `Data.train_subset`."""
+        images, indices = self.splits.train
+        chosen = np.random.default_rng(derive(seed, "subset")).permutation(len(indices))[:count]
+        side = self.eval_transforms.full_resolution
+        return self._load(images, self.eval_transforms, _batches([indices[i] for i in chosen], batch_size, side))
+
+    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """See `Data.eval_batches`."""
+        images, indices = {"val": self.splits.val, "test": self.splits.test}[split]
+        return self._load(images, self.eval_transforms, _batches(indices, batch_size, resolution))
+
+    def fingerprint(self, *, sizes: bool) -> Fingerprint:
+        """See `Data.fingerprint`."""
+        return self._with_sizes if sizes else self.splits.fingerprint(sizes=False)
+
+    @cached_property
+    def _with_sizes(self) -> Fingerprint:
+        """Every file is looked at once a process, however many runs it makes."""
+        return self.splits.fingerprint(sizes=True)
+
+    def _tickets(
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        batch_size: int,
+        indices: Sequence[int],
+        resolution: Callable[[int], int],
+    ) -> Iterator[list[Ticket]]:
+        """Each step's images. With repeated augmentation (Hoffer et al., CVPR 2020; as DeiT's) an image stands
+        `repeats` times in a row, and an epoch shows so many times fewer of them.
+        """
+        per_epoch = len(indices) // batch_size
+        order, order_epoch = np.empty(0, dtype=np.int64), -1
+        for step in range(start, stop):
+            epoch, position = divmod(step, per_epoch)
+            if epoch != order_epoch:
+                order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(indices))
+                order_epoch = epoch
+            places = range(position * batch_size, (position + 1) * batch_size)
+            chosen = [indices[order[place // self.repeats]] for place in places]
+            side = resolution(step)
+            yield [(derive(seed, "augment", step, n), index, side) for n, index in enumerate(chosen)]
+
+    def _load(
+        self, images: ImageSet, transforms: Transforms, tickets: Iterator[list[Ticket]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of these tickets, from loader processes; from this one once somebody has ended those.
+
+        A signal that is to stop a run may reach its whole process group, or all of a job's processes. Then the loader
+        processes are gone, and the run needs one batch more to get where it can write its checkpoint.
+        """
+        asked: deque[list[Ticket]] = deque()  # for batches that have not come yet
+
+        def remembered() -> Iterator[list[Ticket]]:
+            for ticket in tickets:
+                asked.append(ticket)
+                yield ticket
+
+        dataset = TransformedImages(images, transforms, self.num_classes)
+        try:
+            for loaded in self._loaded(dataset, remembered(), self.workers):
+                asked.popleft()
+                yield loaded
+        except LoadersEnded:
+            logger.warning("data: the loader processes were ended by a signal; images are loaded without them")
+            yield from self._loaded(dataset, chain(list(asked), tickets), 0)
+
+    def _loaded(
+        self, dataset: TransformedImages, tickets: Iterator[list[Ticket]], workers: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        loader = DataLoader(
+            dataset,
+            batch_sampler=tickets,
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_leave_interrupts_to_the_run,
+        )
+        batches = _started(loader)
+        while (loaded := _next(batches)) is not None:
+            if isinstance(loaded, DataError):
+                raise loaded
+            batch, labels = loaded
+            yield batch.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+
+class LoadersEnded(Exception):
+    """Loader processes were asked to end, and not by this process."""
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal: the run decides, and still needs its batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches, with its processes started, if it has any.
+
+    torch lets SIGCHLD raise an error wherever this process then is, say in the middle of writing a checkpoint. It sees
+    a dead process at the next batch as well, within seconds, so its handler is taken out again.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        batches = iter(loader)
+    except (OSError, RuntimeError) as error:  # no process, no thread, no memory for one
+        raise _too_much(why(error)) from None
+    if in_main_thread and signal.getsignal(signal.SIGCHLD) is not before:
+        signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _next(batches: Iterator[Any]) -> Any:
+    """The next batch, or None at the end.
+
+    Raises:
+        LoadersEnded: see there.
+        DataError: a loader process has died otherwise, mostly for want of memory, or cannot hand its batch over.
+    """
+    try:
+        return next(batches, None)
+    except Exception as error:
+        processes = getattr(batches, "_workers", ())
+        if not processes:
+            raise
+        ends = [process.exitcode for process in processes if process.exitcode is not None]
+        if any(end in ENDED_FROM_OUTSIDE for end in ends):
+            raise LoadersEnded from None
+        killed = [signal.Signals(-end).name for end in ends if end < 0]
+        if killed:
+            raise _too_much(f"died of {killed[0]}") from None
+        if ends or isinstance(error, (OSError, EOFError)) or NOT_HANDED_OVER.search(str(error)):
+            raise _too_much(f"cannot hand over its batch ({why(error)})") from None
+        raise  # a fault of this program, with the traceback from the other process
+
+
+def _too_much(reason: str) -> DataError:
+    """Not a failure of the run: with less to load, the same command goes on from the checkpoint."""
+    return DataError(
+        f"data: a loader process {reason}; memory may be short: give fewer data.workers or smaller batches, and run "
+        "the same command again"
+    )
+
+
+def _batches(indices: Sequence[int], batch_size: int, resolution: int) -> Iterator[list[Ticket]]:
+    for start in range(0, len(indices), batch_size):
+        yield [(0, i, resolution) for i in indices[start : start + batch_size]]
+
+
+def _collate(samples: list[Sample | DataError]) -> list[torch.Tensor] | DataError:
+    wrong = next((sample for sample in samples if isinstance(sample, DataError)), None)
+    return wrong if wrong is not None else default_collate(samples)

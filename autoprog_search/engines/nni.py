@@ -1,0 +1,342 @@
+"""Run the trials of a (method, seed) in one NNI experiment, which a worker hosts.
+
+NNI proposes schedules, or hosts the run that AutoProg steers; the study's store remembers. An experiment that was
+interrupted begins anew with the same seed: it proposes the same, what has finished is looked up, what was under way
+goes on from its checkpoint. So nothing runs twice, although NNI itself forgets.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.engines.events import Event, end_of
+from autoprog_search.engines.profile import shared_profile
+from autoprog_search.errors import RunFailedError, StudyError
+from autoprog_search.faults import known_error
+from autoprog_search.files import inside, write_atomic
+from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.registry import method_named
+from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.randomness import derive
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
+from autoprog_search.study.identity import check_unchanged
+from autoprog_search.study.locking import POLL_SECONDS, locked
+from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
+
+if TYPE_CHECKING:
+    import torch
+
+    from autoprog_search.data.load import Data
+    from autoprog_search.training.profile import StepProfile
+    from autoprog_search.training.state import Progress
+
+PROGRESS = "progress.json"
+PROPOSED = "proposed"  # of a trial: the schedule that NNI proposed, stored in one step, unlike parameters
+
+
+@dataclass(frozen=True)
+class Means:
+    """What runs need besides their study, opened once a process."""
+
+    data: Data
+    device: torch.device
+    profile: StepProfile
+
+
+@dataclass
+class StudyRuns:
+    """The trials of a (method, seed) of a study, as NNI's evaluators ask for them (`methods.runs.Runs`).
+
+    Args:
+        root, study: folder of the studies, name of this one.
+        device: a torch device's name, or `auto`.
+        should_stop: asked by runs in this process. None: SIGTERM and SIGINT stop them, as in NNI's trial processes.
+        means: None: opened when a run needs them.
+    """
+
+    root: Path
+    study: str
+    method: str
+    seed: int
+    device: str = "auto"
+    should_stop: Callable[[], bool] | None = field(default=None, repr=False)
+    means: Means | None = field(default=None, repr=False)
+    running: bool = field(default=False, init=False, repr=False)
+    """Whether a run is under way in this process; it looks at `should_stop` itself."""
+    ended_by: Exception | None = field(default=None, init=False, repr=False)
+    """What ended a run in this process that ends the experiment, too: it was asked to stop, or something is broken."""
+
+    def _dump(self) -> dict[str, Any]:
+        """What NNI sends to a trial's process."""
+        plain = {"study": self.study, "method": self.method, "seed": self.seed, "device": self.device}
+        return {"root": str(self.root.resolve()), **plain}
+
+    @classmethod
+    def _load(cls, root: str, **fields: Any) -> StudyRuns:
+        return cls(Path(root), **fields)
+
+    # ── methods.runs.Runs ───────────────────────────────────────────────────────────────────────────────────────
+
+    def of_schedule(self, levels: Levels) -> FinishedRun:
+        """The trial that has that schedule, else the next one that has none.
+
+        Raises:
+            StudyError: all of the study's trials have other schedules, or one of these has not ended.
+            RunFailedError: the run did not end well.
+            Interrupted: it was asked to stop.
+        """
+        stored = self._stored()
+        trials, proposal = self._trials(stored), [list(pair) for pair in levels]
+        found = next((t for t in trials if t.user_attrs.get(PROPOSED) == proposal), None)
+        if found is None:
+            # A trial whose process died comes first: what is proposed next depends on its result.
+            found = next((t for t in trials if not t.state.is_finished()), None)
+            if found is None or PROPOSED in found.user_attrs:
+                raise StudyError(f"{self.method} seed {self.seed}: no trial is free for the schedule {proposal}")
+            stored.storage.set_trial_user_attr(found._trial_id, PROPOSED, proposal)
+        if not found.state.is_finished():
+            record_parameters(stored, found, to_parameters(levels))
+        return self._run(stored, found.number, FixedMethod([stored.config.space.at(*pair) for pair in levels]))
+
+    def of_method(self, trial: int, method: Method) -> FinishedRun:
+        """That trial, steered by the method.
+
+        Raises:
+            RunFailedError: the run did not end well.
+            Interrupted: it was asked to stop.
+        """
+        stored = self._stored()
+        return self._run(stored, trial, _Recorded(method, stored, self._trials(stored)[trial]))
+
+    def of_trial(self, trial: int) -> FinishedRun:
+        """What is stored of a trial that has ended.
+
+        Raises:
+            RunFailedError: it did not end well.
+        """
+        stored = self._stored()
+        frozen = self._trials(stored)[trial]
+        if frozen.state != TrialState.COMPLETE:
+            raise RunFailedError(f"{self._job(trial)}: {frozen.user_attrs.get('error', 'it has not ended')}")
+        row = frozen.user_attrs
+        cost_share = row["total_flops"] / row["full_flops"]
+        ran = zip(row["depths"], row["patches"], strict=True)
+        return FinishedRun(
+            trial=trial,
+            levels=tuple(stored.config.space.levels_of(SubNetwork(*pair)) for pair in ran),
+            metric=stored.config.nni.metric(row["val_top1"], cost_share),
+            val_top1=row["val_top1"],
+            cost_share=cost_share,
+            curve=tuple(point["val_top1"] for point in row["curve"]),
+            stages=tuple(row["stages"]),
+        )
+
+    # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stored(self) -> StoredStudy:
+        return open_study(self.root, self.study)
+
+    def _trials(self, stored: StoredStudy) -> list[FrozenTrial]:
+        planned = stored.config.methods[self.method].trials
+        return stored.optuna_study(self.method, self.seed).get_trials(deepcopy=False)[:planned]
+
+    def _job(self, trial: int) -> Job:
+        return Job(self.method, self.seed, trial)
+
+    def _run(self, stored: StoredStudy, trial: int, method: Method) -> FinishedRun:
+        """Run the trial, unless it has ended; wait for whoever may be running it."""
+        from autoprog_search.engines.worker import run_trial
+        from autoprog_search.interrupt import signals_ask
+
+        folder = stored.trial_folder(self._job(trial))
+        with (
+            nullcontext(self.should_stop) if self.should_stop else signals_ask() as should_stop,
+            locked(folder / ".lock", should_stop),
+        ):
+            if not self._trials(stored)[trial].state.is_finished():
+                means = self.means = self.means or _open_means(stored, self.device, should_stop)
+                if self.ended_by is not None:
+                    raise self.ended_by
+                self.running = True
+                try:
+                    run_trial(
+                        stored,
+                        self._job(trial),
+                        means.data,
+                        device=means.device,
+                        profile=means.profile,
+                        method=method,
+                        on_progress=partial(_note, folder / PROGRESS),
+                        should_stop=should_stop,
+                    )
+                except Exception as error:
+                    self.ended_by = error
+                    raise
+                finally:
+                    self.running = False
+                    (folder / PROGRESS).unlink(missing_ok=True)
+        return self.of_trial(trial)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A method whose choices are stored as the trial's parameters, stage by stage."""
+
+    method: Method
+    study: StoredStudy
+    trial: FrozenTrial
+
+    def needs_estimates(self, stage: int) -> bool:
+        return self.method.needs_estimates(stage)
+
+    def choose(self, context: StageContext) -> Choice:
+        choice = self.method.choose(context)
+        levels = self.study.config.space.levels_of(choice.sub_network)
+        named = {parameter_name(context.stage, axis): v for axis, v in zip(AXES, levels, strict=True)}
+        record_parameters(self.study, self.trial, named)
+        return choice
+
+
+def _open_means(study: StoredStudy, device_name: str, should_stop: Callable[[], bool]) -> Means:
+    from autoprog_search.study.opening import open_data
+    from autoprog_search.training.device import pick_device, use_threads
+
+    config, device = study.config, pick_device(device_name)
+    use_threads(config.threads)
+    check_unchanged(study)
+    data = open_data(study, device)
+    return Means(data, device, shared_profile(study, data, device, should_stop=should_stop))
+
+
+def _note(path: Path, progress: Progress) -> None:
+    """Leave a run's progress where the worker that hosts the experiment looks for it."""
+    write_atomic(path, json.dumps(asdict(progress)).encode())
+
+
+# ── the worker's side ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def run_experiment(
+    study: StoredStudy,
+    job: Job,
+    means: Means,
+    *,
+    tell: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    """Host the experiment that a trial belongs to, until all of its trials have ended. The caller holds its lock.
+
+    Raises:
+        StudyError: a trial's process died, NNI did not start, or it ended too soon, as when the portal stops it.
+        Interrupted: `should_stop` said so.
+    """
+    from autoprog_search.interrupt import Interrupted
+    from autoprog_search.methods.nni import GrowthEvaluator
+    from autoprog_search.methods.nni_experiment import run_experiment as host
+
+    config, method, seed = study.config, job.method, job.seed
+    info, trials = method_named(method), config.methods[method].trials
+    if info.searches_inside:
+        strategy = info.make_strategy(seed, trials, **config.growth_of(method).score_settings())
+    else:
+        strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
+    runs = StudyRuns(study.folder.parent, study.folder.name, method, seed, str(means.device), should_stop, means)
+    jobs = [replace(job, trial=number) for number in range(trials)]
+    folder = inside(study.folder, study.folder / "nni")
+    again = f"its logs are in {folder}; run the study again, it resumes"
+    try:
+        with _watched(study, jobs, tell):
+            exhausted = host(
+                config.space,
+                GrowthEvaluator(runs),
+                strategy,
+                trials=trials,
+                engine=config.nni.engine,
+                folder=folder,
+                name=f"{study.name} {method} seed {seed}",
+                on_portal=lambda url: tell(Event("portal", message=f"{method} seed {seed}: {url}")),
+                should_stop=lambda: should_stop() and not runs.running and runs.ended_by is None,
+            )
+    except KeyboardInterrupt:
+        exhausted = False
+    except (OSError, RuntimeError) as error:
+        if runs.ended_by is None and not should_stop():
+            raise StudyError(f"NNI: {' '.join(str(error).split())[:200]}; {again}") from error
+        exhausted = False
+    if runs.ended_by is not None:
+        raise runs.ended_by
+    if should_stop():
+        raise Interrupted
+    stored = study.trials()
+    for job in [job for job in jobs if not stored[job].state.is_finished()]:
+        if not exhausted or PROPOSED in stored[job].user_attrs:
+            raise StudyError(f"{job}: NNI has ended without its result; {again}")
+        fail(study, job, f"NNI's strategy proposed no further schedule; the space has {config.space.count()}")
+        tell(end_of(study, job))
+
+
+@contextmanager
+def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None]) -> Iterator[None]:
+    """Inside, a thread tells of trials that start, go on and end, wherever NNI runs them."""
+    for job in jobs:  # left by a process that was killed
+        (study.trial_folder(job) / PROGRESS).unlink(missing_ok=True)
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(study, jobs, tell, ended), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event) -> None:
+    try:
+        _watch_trials(study, jobs, tell, ended)
+    except Exception as error:
+        if known_error(error) is None:
+            raise
+        # A storage that does not answer: whoever runs the trials meets it too, and says so.
+
+
+def _watch_trials(
+    study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event
+) -> None:
+    stored = study.trials()
+    waiting = [job for job in jobs if not stored[job].state.is_finished()]
+    running: set[Job] = set()
+    last = False
+    while waiting and not last:
+        last = ended.wait(POLL_SECONDS)
+        stored = study.trials()
+        for job in list(waiting):
+            progress = _noted(study.trial_folder(job) / PROGRESS)
+            if progress is not None and job not in running:
+                running.add(job)
+                tell(Event("start", job))
+            if stored[job].state.is_finished():
+                waiting.remove(job)
+                tell(end_of(study, job))
+            elif progress is not None:
+                tell(Event("progress", job, progress))
+
+
+def _noted(path: Path) -> Progress | None:
+    from autoprog_search.training.state import Progress
+
+    try:
+        fields = json.loads(path.read_text())
+        return Progress(**fields | {"sub_network": SubNetwork(**fields["sub_network"])})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):  # none yet, or damaged: the next one comes soon
+        return None

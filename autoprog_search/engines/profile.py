@@ -1,0 +1,89 @@
+"""The step times of every sub-network on this device, measured once a study and shared by all of its workers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoprog_search.errors import ScheduleError
+from autoprog_search.files import write_atomic
+from autoprog_search.methods.registry import method_named
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.locking import locked
+from autoprog_search.study.store import StoredStudy
+
+if TYPE_CHECKING:
+    import torch
+
+    from autoprog_search.data.load import Data
+    from autoprog_search.training.profile import StepProfile
+
+
+def shared_profile(
+    study: StoredStudy,
+    data: Data,
+    device: torch.device,
+    *,
+    should_stop: Callable[[], bool],
+    on_measuring: Callable[[str], None] = lambda device: None,
+) -> StepProfile:
+    """The study's step profile on this kind of device, measured by the first process while the others wait.
+
+    Raises:
+        Interrupted: `should_stop` said so.
+    """
+    from autoprog_search.training.device import device_name
+    from autoprog_search.training.profile import profile_steps
+
+    path = study.folder / "profile.json"
+    with locked(study.folder / ".profile.lock", should_stop):
+        name, stored, wanted = device_name(device), _stored(path), sub_networks(study.config)
+        if name not in stored or not set(wanted) <= set(stored[name].seconds):
+            on_measuring(name)
+            measured = profile_steps(
+                _union(study.config),
+                study.config.recipe,
+                num_classes=data.num_classes,
+                in_chans=data.in_chans,
+                device=device,
+                sub_networks=wanted,
+                should_stop=should_stop,
+            )
+            stored[name] = measured
+            write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
+    return stored[name]
+
+
+def _stored(path: Path) -> dict[str, StepProfile]:
+    """The profiles measured so far, by device; what cannot be read is measured again."""
+    from autoprog_search.training.profile import StepProfile
+
+    if not path.exists():
+        return {}
+    try:
+        return {name: StepProfile.from_dict(data) for name, data in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, ScheduleError) as error:
+        logging.getLogger("autoprog_search").warning(
+            f"{path} cannot be read ({type(error).__name__}: {str(error)[:80]}): step times are measured again"
+        )
+        return {}
+
+
+def sub_networks(config: StudyConfig) -> list[SubNetwork]:
+    """Every sub-network that a trial may train: those of each method's space, and of its fixed schedule."""
+    found = {config.space.full: None}  # a dictionary keeps their order
+    for name in config.methods:
+        space, program = config.space_of(name), method_named(name).program
+        found |= dict.fromkeys(program(space).sub_networks if program is not None else space.sub_networks)
+    return list(found)
+
+
+def _union(config: StudyConfig) -> GrowthSpace:
+    """The study's space with the depths of all its methods' spaces."""
+    depths = {depth for name in config.methods for depth in config.space_of(name).depths}
+    return config.space.model_copy(update={"depths": tuple(sorted({*config.space.depths, *depths}))})

@@ -1,0 +1,211 @@
+"""Answer a study's trials from a table instead of training: the same methods, parameters and samplers, in seconds.
+
+All trials of a (method, seed) run as one: in memory, and stored when the last has ended. A kill loses at most those,
+which then run again to the same end, whoever runs them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import accumulate
+from typing import Any
+
+import optuna
+from filelock import Timeout
+from optuna.storages import InMemoryStorage
+
+from autoprog_search.choosing import Method, StageContext
+from autoprog_search.engines.asking import method_of, open_trial
+from autoprog_search.engines.events import Event
+from autoprog_search.files import file_lock
+from autoprog_search.methods.registry import method_named
+from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.study.locking import POLL_SECONDS
+from autoprog_search.study.opening import check_inputs
+from autoprog_search.study.store import Job, StoredStudy, create_trials
+from autoprog_search.tables.table import GrowthTable, Search, load_table
+
+
+def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
+    """Answer all trials that nobody else does, until none is left (or `should_stop`)."""
+    # The Gaussian process computes with torch, which reads this when it is imported.
+    os.environ["OMP_NUM_THREADS"] = str(study.config.threads)
+    assert study.config.data.table is not None
+    table = load_table(study.config.data.table)
+    check_inputs(study, study.inputs)
+    plans = study.config.methods
+    # Chains of trials first: they take longest.
+    methods = sorted(plans, key=lambda name: not method_named(name).sequential)
+    pending = [(method, seed) for method in methods for seed in study.config.seeds(method)]
+    while pending := [pair for pair in pending if not _is_whole(study, *pair)]:
+        answered = False
+        for method, seed in pending:
+            if should_stop():
+                return
+            first = Job(method, seed, 0)
+            try:
+                with file_lock(study.lock_path(first)).acquire(timeout=0):
+                    if _is_whole(study, method, seed):
+                        continue
+                    _remove_part(study, method, seed)
+                    _answer_seed(study, table, method, seed)
+                    answered = True
+                    count = plans[method].trials
+                    tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
+            except Timeout:
+                continue  # another worker's
+        if not answered and not should_stop():
+            time.sleep(POLL_SECONDS)  # others answer what is left; should one die, it is free again
+
+
+def _is_whole(study: StoredStudy, method: str, seed: int) -> bool:
+    """Whether all trials are there. Asked often, so without the copies that Optuna makes of all studies."""
+    try:
+        number = study.storage.get_study_id_from_name(study.optuna_name(method, seed))
+    except KeyError:
+        return False
+    return study.storage.get_n_trials(number) >= study.config.methods[method].trials
+
+
+def _remove_part(study: StoredStudy, method: str, seed: int) -> None:
+    """Remove what a worker that died left of them."""
+    with suppress(KeyError):  # there is nothing
+        study.storage.delete_study(study.storage.get_study_id_from_name(study.optuna_name(method, seed)))
+
+
+def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int) -> None:
+    scratch = StoredStudy(study.folder, study.config, InMemoryStorage())
+    config, plan = study.config, study.config.methods[method]
+    last_seed = max(config.seeds(name)[-1] for name in config.methods)
+    create_trials(scratch, method, seed, plan.trials)
+    for number in range(plan.trials):
+        job = Job(method, seed, number)
+        trial = open_trial(scratch, job)
+        growth = config.growth_of(method)
+        row = answer(table, growth.force_growth, method_of(scratch, job, trial), table.seed_of(seed, number, last_seed))
+        for name, value in row.items():
+            trial.set_user_attr(name, value)
+        trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])
+    name = study.optuna_name(method, seed)
+    optuna.copy_study(from_study_name=name, from_storage=scratch.storage, to_storage=study.storage)
+
+
+# ── one trial ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int) -> dict[str, Any]:
+    """What is stored of a run, as `run_trial.result_row` has it, for the schedule that the method chooses.
+
+    A run with searches has the accuracy of its schedule's fixed run; its cost is that of its own steps and estimates.
+
+    Args:
+        seed: of the table.
+    """
+    space, info = table.info.space, table.info
+    chosen, records, searches = _play(table, force_growth, method, seed)
+    run = table.runs[seed, tuple(space.levels_of(s) for s in chosen)]
+    train = list(run["stage_flops"])
+    for k, search in enumerate(searches):
+        if search is not None:
+            steps = info.stage_steps[k]
+            train[k] = search.supernet_flops + (steps - search.searched_steps) * train[k] / steps
+    estimates = [search.search_flops if search else 0.0 for search in searches]
+    search_seconds = sum(search.search_seconds for search in searches if search)
+    stage_epochs = [info.recipe.epochs * steps / sum(info.stage_steps) for steps in info.stage_steps]
+    full_step = table.full_flops / sum(info.stage_steps)
+    return {
+        "depths": [s.depth for s in chosen],
+        "patches": [s.patches for s in chosen],
+        "resolutions": [s.resolution(space.patch_size) for s in chosen],
+        "stage_epochs": stage_epochs,
+        **{name: run[name] for name in ("val_top1", "top1", "top5", "ema_top1", "loss", "train_seconds")},
+        "train_flops": float(sum(train)),
+        "search_flops": float(sum(estimates)),
+        "total_flops": float(sum(train) + sum(estimates)),
+        "search_seconds": search_seconds,
+        "wall_seconds": run["wall_seconds"] + search_seconds,
+        "epochs": sum(stage_epochs),
+        "scheduled_epochs": info.recipe.epochs,
+        "step_flops_full": full_step,
+        "full_flops": table.full_flops,
+        "curve": _curve(run, chosen, [a + b for a, b in zip(train, estimates, strict=True)], stage_epochs),
+        "stages": records,
+        "versions": run["versions"],
+        "device": f"table {table.name}: {run['device']}",
+    }
+
+
+def _play(
+    table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int
+) -> tuple[list[SubNetwork], list[dict[str, Any]], list[Search | None]]:
+    """Ask the method stage by stage, as the trainer does.
+
+    Returns:
+        The sub-network, the record and the search of each stage, the last one's included.
+    """
+    space = table.info.space
+    chosen: list[SubNetwork] = []
+    records: list[dict[str, Any]] = []
+    searches: list[Search | None] = []
+    for stage in range(1, space.stages):
+        previous = chosen[-1] if chosen else None
+        allowed = reachable(space, previous)
+        search = None
+        if method.needs_estimates(stage):
+            allowed = candidates(space, stage, previous, force_growth)
+            search = table.search(force_growth, seed, tuple(chosen), allowed) if len(allowed) > 1 else None
+        history = tuple(s.estimates for s in searches if s is not None)
+        seen = search.estimates if search else None
+        choice = method.choose(StageContext(stage, allowed, previous, seen, history, space.depths, space.patches))
+        chosen.append(choice.sub_network)
+        searches.append(search)
+        records.append(_record(choice.sub_network, search, choice.w, choice.margin))
+    return [*chosen, space.full], [*records, _record(space.full, None)], [*searches, None]
+
+
+def _record(
+    chosen: SubNetwork, search: Search | None, w: float | None = None, margin: float | None = None
+) -> dict[str, Any]:
+    """As `training.state.StageRecord` is stored."""
+    estimates = search.estimates if search else ()
+    return {
+        "chosen": [chosen.depth, chosen.patches],
+        "candidates": [[e.sub_network.depth, e.sub_network.patches] for e in estimates],
+        "losses": [e.loss for e in estimates],
+        "loss_ses": [e.loss_se for e in estimates],
+        "costs": [e.cost for e in estimates],
+        "w": w,
+        "margin": margin,
+        "searched_steps": search.searched_steps if search else 0,
+        "decreases": [],
+        "operators": [],
+    }
+
+
+def _curve(
+    run: Mapping[str, Any], chosen: list[SubNetwork], stage_flops: list[float], stage_epochs: list[float]
+) -> list[dict[str, Any]]:
+    """A row an epoch; what a stage costs is spread evenly over its epochs."""
+    of_epoch = [k for k, epochs in enumerate(stage_epochs) for _ in range(round(epochs))]
+    spent = accumulate(stage_flops[k] / stage_epochs[k] for k in of_epoch)
+    columns = (run[f"epoch_{name}"] for name in ("lr", "train_loss", "val_loss", "val_top1"))
+    return [
+        {
+            "epoch": epoch,
+            "stage": k + 1,
+            "depth": chosen[k].depth,
+            "patches": chosen[k].patches,
+            "lr": lr,
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "val_top1": val_top1,
+            "flops": flops,
+        }
+        for epoch, (k, flops, lr, train_loss, val_loss, val_top1) in enumerate(
+            zip(of_epoch, spent, *columns, strict=True), start=1
+        )
+    ]

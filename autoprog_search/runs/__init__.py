@@ -1,0 +1,1 @@
+"""One training run, alone or as a trial of a study."""

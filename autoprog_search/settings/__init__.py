@@ -1,0 +1,1 @@
+"""What users configure: the recipe, the growth settings, the data."""

@@ -1,0 +1,41 @@
+"""Which images a run or a study trains on."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from autoprog_search.errors import ConfigError, shown
+from autoprog_search.fields import MOST_WORKERS, Real, Settings, Text, Whole
+
+TABLE = "table:"
+
+
+class DataConfig(Settings):
+    """Where images come from.
+
+    Attributes:
+        name: `digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`),
+            a folder of images, or `table:NAME`: no images, but the results of all schedules (docs/table.md).
+        root: folder of a named data set, if it needs one.
+        val_share: of the training images that validate where the data have no split for it (docs/data.md).
+        train_share: of the training images that train, for a quick look; the others are not used.
+        workers: loader processes, for data that do not live on the device.
+    """
+
+    name: Text = "digits"
+    root: Text = ""
+    val_share: Real = Field(default=0.1, gt=0, lt=1)
+    train_share: Real = Field(default=1.0, gt=0, le=1)
+    workers: Whole = Field(default=2, ge=0, le=MOST_WORKERS)
+
+    @field_validator("name", "root")
+    @classmethod
+    def _check_text(cls, value: str, info: ValidationInfo) -> str:
+        if value.encode(errors="ignore").decode() != value:  # JSON and databases store nothing else
+            raise ConfigError(f"data, {info.field_name}: {shown(value)} is not UTF-8; give the folder another name")
+        return value
+
+    @property
+    def table(self) -> str | None:
+        """Name or file of the table that answers instead of training, if one does."""
+        return self.name.removeprefix(TABLE) if self.name.startswith(TABLE) else None

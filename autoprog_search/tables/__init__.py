@@ -1,0 +1,1 @@
+"""Tables of growth schedules, to be looked up instead of trained."""

@@ -1,0 +1,263 @@
+"""NNI's methods in a study: real experiments, killed, resumed, on both engines; no process left, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autoprog_search.errors import MissingExtraError
+from autoprog_search.methods.registry import INSTALL_NNI
+from autoprog_search.study.config import NniSettings
+from autoprog_search.study.results import estimates_frame, trials_frame
+from autoprog_search.study.store import Job, open_study
+from tests.tiny import TINY, cli, cli_here, command, environment, tiny_config, without_measuring
+
+LOCAL = ("nni:random", "nni:autoprog", "autoprog")
+TRIALS = 2
+LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
+
+
+def methods(names: tuple[str, ...]) -> str:
+    plans = ", ".join(f"{name!r}: {{trials: {TRIALS if name.startswith('nni:') else 1}, seeds: 1}}" for name in names)
+    return f"methods={{{plans}}}"
+
+
+def create(folder: Path, names: tuple[str, ...], *options: str) -> None:
+    done = cli_here("study", "create", "tiny", "--config", TINY, "--set", methods(names), *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    without_measuring(open_study(folder / "studies", "tiny"))
+
+
+def start(folder: Path, workers: int = 1) -> subprocess.Popen:
+    home = folder / "home"  # NNI's list of experiments is not to grow by our tests
+    home.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        command("study", "run", "tiny", "--device", "cpu", "--workers", str(workers)),
+        cwd=folder,
+        env={**environment(), "HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, so that SIGKILL reaches the worker too
+    )
+
+
+def finish(folder: Path, workers: int = 1) -> list[str]:
+    process = start(folder, workers)
+    out, errors = process.communicate(timeout=280)
+    assert process.returncode == 0, errors
+    assert out == ""
+    return errors.splitlines()
+
+
+def processes(folder: Path) -> list[list[str]]:
+    """Command lines of what runs in the folder: workers, NNI's node manager, its trials."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+            if str(folder) in process.cwd() or any(str(folder) in word for word in line):
+                found.append(line)
+        except psutil.Error:
+            continue
+    return found
+
+
+def gone(folder: Path, seconds: float) -> list[list[str]]:
+    """What is left of the folder's processes after so long at most."""
+    patience = time.monotonic() + seconds
+    while (left := processes(folder)) and time.monotonic() < patience:
+        time.sleep(0.2)
+    return left
+
+
+def read_until(process: subprocess.Popen, beginning: str) -> list[str]:
+    assert process.stderr is not None
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line.rstrip("\n"))
+        if line.startswith(beginning):
+            return lines
+    raise AssertionError("\n".join(lines))
+
+
+def table(folder: Path) -> pd.DataFrame:
+    frame = trials_frame(open_study(folder / "studies", "tiny"))
+    return frame[[c for c in frame.columns if not c.endswith("_seconds")]]
+
+
+def rows(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    return frame[frame["method"] == method].drop(columns="method").reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A study on NNI's local training service, killed in the middle and run again, and what was seen of it."""
+    pytest.importorskip("nni_node")
+    pytest.importorskip("pytorch_lightning")
+    folder = tmp_path_factory.mktemp("killed")
+    create(folder, LOCAL)
+    process = start(folder)
+    lines = read_until(process, "start  nni:random seed 0 trial 1")
+    port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", "\n".join(lines))[0])
+    reachable = {address: reaches(address, port) for address in ("127.0.0.1", "127.0.0.2")}
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    left = gone(folder, 30)
+    before = open_study(folder / "studies", "tiny").trials()
+    again = finish(folder, workers=2)  # two experiments at a time
+    return {"folder": folder, "lines": lines, "again": again, "reachable": reachable, "left": left, "before": before}
+
+
+def reaches(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
+@pytest.mark.timeout(600)
+def test_nothing_runs_twice_and_the_table_is_whole(killed):
+    stored = open_study(killed["folder"] / "studies", "tiny")
+    after, done = stored.trials(), [job for job, trial in killed["before"].items() if trial.state.is_finished()]
+    assert Job("nni:random", 0, 0) in done
+    assert Job("nni:random", 0, 1) not in done  # it was killed in the middle
+    assert all(after[job].datetime_complete == killed["before"][job].datetime_complete for job in done)
+    assert set(after) == set(killed["before"])
+    frame = trials_frame(stored)
+    assert set(frame["state"]) == {"COMPLETE"}
+    assert frame.drop(columns=["speedup_flops", "speedup_seconds"]).notna().all().all()  # there is no full among them
+    assert rows(frame, "nni:random")[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
+    first, again = (started(killed[lines]) for lines in ("lines", "again"))
+    assert again == {str(job) for job in after} - {str(job) for job in done}
+    assert first & again == first - {str(job) for job in done}  # what was under way
+
+
+def started(lines: list[str]) -> set[str]:
+    return {line.removeprefix("start  ") for line in lines if line.startswith("start  ")}
+
+
+def test_no_process_outlives_the_run_or_its_kill(killed):
+    assert killed["left"] == []
+    assert gone(killed["folder"], 10) == []
+
+
+def test_the_portal_is_told_and_open_to_this_machine_only(killed):
+    assert killed["reachable"] == {"127.0.0.1": True, "127.0.0.2": False}
+
+
+def test_the_display_shows_trials_and_none_of_nnis_noise(killed):
+    assert [line for line in killed["lines"] + killed["again"] if not LINES.fullmatch(line)] == []
+
+
+def test_autoprog_in_nni_chooses_and_trains_as_in_optuna(killed):
+    frame = table(killed["folder"])
+    optuna, nni = rows(frame, "autoprog"), rows(frame, "nni:autoprog")
+    pd.testing.assert_frame_equal(nni.iloc[:1], optuna)
+    assert nni["w_scale"].tolist() == [1, 2]
+    estimates = estimates_frame(open_study(killed["folder"] / "studies", "tiny"))
+    first = estimates[estimates["trial"] == 0]
+    pd.testing.assert_frame_equal(rows(first, "nni:autoprog"), rows(first, "autoprog"))
+
+
+def test_the_metric_weighs_accuracy_and_cost_and_optuna_stores_the_schedule(killed):
+    stored = open_study(killed["folder"] / "studies", "tiny")
+    frame = trials_frame(stored).set_index(["method", "trial"])
+    for job, trial in stored.trials().items():
+        row, attributes = frame.loc[(job.method, job.trial)], trial.user_attrs
+        full = row["epochs"] * (1000 // 64) * attributes["step_flops_full"]
+        assert row["metric"] == pytest.approx(row["val_top1"] - 1.0 * row["total_flops"] / full)
+        levels = stored.config.space.from_parameters(trial.params)
+        assert [stored.config.space.at(*pair).depth for pair in levels] == attributes["depths"]
+
+
+def test_nnis_experiment_holds_the_models_and_their_metrics(killed):
+    """In NNI's own database, read without us."""
+    experiments: dict[str, list[list[float]]] = {}
+    for path in (killed["folder"] / "studies/tiny/nni").glob("[!_]*/db/nni.sqlite"):  # without the link _latest
+        with sqlite3.connect(path) as database:
+            events = database.execute("select data from TrialJobEvent where event = 'RUNNING'").fetchall()
+            finals = database.execute("select data from MetricData where type = 'FINAL'").fetchall()
+        evaluators = [json.loads(data)["parameters"]["evaluator"] for (data,) in events]
+        metrics = [float(json.loads(data)) for (data,) in finals]
+        experiments.setdefault(evaluators[0]["runs"]["method"], []).append(sorted(metrics))
+        if evaluators[0]["runs"]["method"] == "nni:autoprog":
+            assert all(stage["losses"] for evaluator in evaluators for stage in evaluator["stages"][:-1])
+    frame = table(killed["folder"])
+    for method in ("nni:random", "nni:autoprog"):
+        assert max(experiments[method], key=len) == pytest.approx(sorted(rows(frame, method)["metric"]))
+    assert len(experiments["nni:random"]) == 2  # the one that was killed, the one that went on
+
+
+def test_compare_shows_them_beside_optunas_methods(killed):
+    done = cli_here("study", "compare", "tiny", "-f", "csv", cwd=killed["folder"])
+    lines = [line.split(",") for line in done.stdout.splitlines()]
+    trials = {line[1]: line[lines[0].index("trials")] for line in lines[1:]}
+    assert trials == {name: str(TRIALS) if name.startswith("nni:") else "1" for name in LOCAL}
+    page = cli_here("study", "report", "tiny", cwd=killed["folder"])
+    assert page.returncode == 0, page.stderr
+
+
+@pytest.mark.timeout(600)
+def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed, tmp_path):
+    create(tmp_path, ("nni:evolution", "nni:random"), "--set", "nni.engine=sequential")
+    process = start(tmp_path)
+    lines = read_until(process, "start  nni:random seed 0 trial 1")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert not any("portal" in line for line in lines)  # it has none
+    finish(tmp_path)
+    frame = table(tmp_path)
+    pd.testing.assert_frame_equal(rows(frame, "nni:random"), rows(table(killed["folder"]), "nni:random"))
+    assert rows(frame, "nni:evolution")[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
+    assert gone(tmp_path, 5) == []
+
+
+# ── without an experiment ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_missing_extra_is_said_in_one_line_when_the_study_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("autoprog_search.methods.registry.find_spec", lambda name: None)
+    done = cli_here("study", "create", "s", "--space", "digits", "--methods", "full,nni:random", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {INSTALL_NNI}\n"
+    assert "pip install 'autoprog-search[nni]'" in INSTALL_NNI
+    assert not (tmp_path / "studies").exists()
+
+
+def test_the_strategy_without_nni_is_an_import_error_that_names_the_command():
+    code = "import sys; sys.modules['nni'] = None\nfrom autoprog_search import AutoProgStrategy"
+    done = subprocess.run([command()[0], "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("pip install 'autoprog-search[nni]'")
+    assert issubclass(MissingExtraError, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("cost_lambda", "metric"),
+    [(1.0, 90.0 - 0.5), (0.0, 90.0), (4.0, 88.0)],
+)
+def test_metric(cost_lambda, metric):
+    assert NniSettings(cost_lambda=cost_lambda).metric(90.0, 0.5) == metric
+
+
+@pytest.mark.parametrize(("field", "value"), [("cost_lambda", "-1"), ("engine", "remote")])
+def test_wrong_settings_are_named(field, value, tmp_path):
+    done = cli("study", "create", "s", "--config", TINY, "--set", f"nni.{field}={value}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"nni.{field}" in done.stderr
+    assert tiny_config(f"nni.cost_lambda={2}").nni.cost_lambda == 2
