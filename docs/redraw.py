@@ -121,7 +121,7 @@ def _regret(study: StudyTables) -> tuple[str, str]:
 
 
 def _validity(study: StudyTables) -> tuple[str, str]:
-    table = table_like(study.config)
+    table = table_like(study.config.space, study.config.recipe, study.config.data)
     return markdown(validity_rows(validity(table, study.estimates))), (
         f"Against what the candidates came to when trained, from the table `{table.name}`: mean over its seeds but the "
         "search's own. ±: standard error over seeds. `survey+...` are other ways to estimate, from this study; all "

@@ -19,8 +19,8 @@ from nni.nas.experiment import NasExperiment
 from autoprog_search.engines.nni import StudyRuns
 from autoprog_search.methods.nni import GrowthEvaluator, growth_model_space
 from autoprog_search.methods.nni_experiment import node_on_loopback
-from autoprog_search.study.config import make_config
-from autoprog_search.study.store import create_study
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.resolve import make_config
 
 STRATEGIES = {
     "autoprog": lambda trials: AutoProgStrategy(trials=trials),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from autoprog_search.study.config import make_config
+from autoprog_search.study.resolve import make_config
 from autoprog_search.study.results import COLUMNS, csv_text
 
 EPOCHS = 20  # the recipe's

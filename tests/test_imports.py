@@ -1,4 +1,4 @@
-"""Imports point down only, and what is slow to import is imported where it is needed (DESIGN §6)."""
+"""Imports point down only, and what is slow to import is imported where it is needed (docs/design.md)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,11 +29,18 @@ LAYERS = [
     ["levels"],
     ["space", "cost"],
     ["choosing"],
+    ["randomness", "interrupt"],
     ["growth"],
     ["oneshot"],
+    ["settings"],
+    ["data"],
     ["training"],
     ["methods"],
+    ["runs"],
+    ["tables"],
     ["study"],
+    ["analysis"],
+    ["engines"],
     ["report"],
     ["cli"],
 ]
@@ -45,17 +53,22 @@ def modules() -> list[Path]:
     return sorted(p for p in PACKAGE.rglob("*.py") if p not in apart and layer_of(p) != "testing")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports when it runs, wherever in it; names under TYPE_CHECKING are left out."""
+def imports(path: Path, *, types: bool = False) -> Iterator[str]:
+    """Every module that a file imports when it runs, wherever in it.
+
+    Args:
+        types: whether those under TYPE_CHECKING are wanted too.
+    """
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
+            node.body = node.body if types else []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def layer_of(path: Path) -> str:
@@ -64,9 +77,21 @@ def layer_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_down(path):
-    for name in imports(path):
+    for name in imports(path, types=True):
         if name.startswith("autoprog_search."):
-            assert RANK[name.split(".")[1]] <= RANK[layer_of(path)], f"{path.name} imports {name}"
+            assert RANK.get(name.split(".")[1], 0) <= RANK[layer_of(path)], f"{path.name} imports {name}"
+
+
+def test_no_modules_import_each_other():
+    """However long the circle, and also where only types are imported."""
+    names = {
+        ".".join(("autoprog_search", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in modules()
+    }
+    graph = {name: {found for found in imports(path, types=True) if found in names} for name, path in names.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        raise AssertionError(f"a circle of imports: {' <- '.join(circle.args[1])}") from None
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -75,7 +100,9 @@ def test_heavy_libraries_stay_where_they_belong(path):
     for name in imports(path):
         library = name.split(".")[0]
         if library in {"torch", "timm", "torchvision"}:
-            assert layer_of(path) in {"growth", "training"} or where == "oneshot/estimate", f"{where} imports {name}"
+            assert layer_of(path) in {"growth", "data", "training"} or where == "oneshot/estimate", (
+                f"{where} imports {name}"
+            )
         if name.startswith("optuna.samplers") or library == "nni":
             assert layer_of(path) == "methods", f"{where} imports {name}"
         if library == "plotly":

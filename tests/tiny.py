@@ -20,7 +20,8 @@ from autoprog_search.data.load import Data, load_data
 from autoprog_search.files import write_atomic
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
-from autoprog_search.study.config import StudyConfig, config_from_file
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.store import StoredStudy
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.spec import RunSpec, planned_steps

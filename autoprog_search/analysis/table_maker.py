@@ -20,8 +20,10 @@ from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
+from autoprog_search.study.checks import CHOOSING
+from autoprog_search.study.identity import study_hash
 from autoprog_search.study.store import Job, StoredStudy
-from autoprog_search.tables.table import CHOOSING, ESTIMATES, METADATA, RUNS, TableInfo, estimates_path
+from autoprog_search.tables.table import ESTIMATES, METADATA, RUNS, TableInfo, estimates_path
 
 GRID, SURVEY = "grid", "survey"  # the methods whose trials make a table
 TOLERANCE = 1e-6  # of FLOPs that are counted in two ways
@@ -54,7 +56,7 @@ def make_table(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) 
         **source.config.model_dump(include={"space", "data", "recipe", "growth", "threads"}),
         seeds=source.config.methods[GRID].seeds,
         stage_steps=stage_steps,
-        sources={study.name: study.config.hash() for study in (source, *surveys)},
+        sources={study.name: study_hash(study.config) for study in (source, *surveys)},
         search_effects={
             survey.config.growth.force_growth: _search_effect(space, runs, done)
             for survey, done in zip(surveys, surveyed, strict=True)

@@ -28,15 +28,16 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     from autoprog_search.files import write_atomic
     from autoprog_search.report.figures import FIGURES, write_figure
     from autoprog_search.report.page import report_page
-    from autoprog_search.study.config import config_from_file
+    from autoprog_search.study.creation import create_study
+    from autoprog_search.study.identity import study_hash
+    from autoprog_search.study.resolve import config_from_file
     from autoprog_search.study.results import stored_tables
-    from autoprog_search.study.store import create_study
 
     workers = workers or os.cpu_count() or 1
     with as_file(files("autoprog_search.study") / "demo.yaml") as path:
         config = config_from_file(path, "demo")
     study = create_study(session.root, config, skip_if_exists=True)
-    if study.config.hash() != config.hash():
+    if study_hash(study.config) != study_hash(config):
         raise StudyError(f"name: {study.folder} holds a demo with other settings; `autoprog-search study delete demo`")
     plans = ", ".join(f"{name} {plan.trials * plan.seeds}" for name, plan in config.methods.items())
     click.echo(

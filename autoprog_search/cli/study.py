@@ -77,8 +77,8 @@ def create(
     Every field of the configuration can be set: recipe.*, growth.*, data.*, nni.*, methods.NAME.trials, tolerance,
     threads; `autoprog-search config list` shows them all.
     """
-    from autoprog_search.study.config import config_from_file, make_config
-    from autoprog_search.study.store import create_study
+    from autoprog_search.study.creation import create_study
+    from autoprog_search.study.resolve import config_from_file, make_config
 
     on_table = data.startswith("table:")
     chosen = [m for m in DEFAULT_METHODS if not (on_table and m == "full-short")]
@@ -132,7 +132,8 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
 
     A study that came as a study.yaml, without its database, is run anew.
     """
-    from autoprog_search.study.store import complete_study, open_study
+    from autoprog_search.study.creation import complete_study
+    from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     complete_study(opened)
@@ -234,7 +235,8 @@ def export(session: Session, name: str) -> None:
 @click.pass_obj
 def delete(session: Session, name: str, yes: bool) -> None:
     """Remove a study: its trials in the storage, its weights and its folder."""
-    from autoprog_search.study.store import delete_folder, delete_study, open_study
+    from autoprog_search.study.deletion import delete_folder, delete_study
+    from autoprog_search.study.store import open_study
 
     broken: AutoProgError | None = None
     try:

@@ -72,7 +72,7 @@ def train(
     from autoprog_search.interrupt import Interrupted, signals_ask
     from autoprog_search.runs.train import train as run
     from autoprog_search.schedule import GrowthSchedule
-    from autoprog_search.study.config import make_config
+    from autoprog_search.study.resolve import make_config
 
     if target_speedup is not None:
         if schedule != "autoprog":

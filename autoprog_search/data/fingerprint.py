@@ -17,7 +17,6 @@ from autoprog_search.data.reading import escaped, open_file
 from autoprog_search.errors import DataError, why
 
 if TYPE_CHECKING:
-    from autoprog_search.settings.data import DataConfig
     from autoprog_search.settings.recipe import Recipe
 
 VERSION = 1  # of what is hashed, and how
@@ -124,27 +123,6 @@ def difference(then: Fingerprint, now: Fingerprint) -> str | None:
         if None not in (old.sizes, new.sizes) and old.sizes != new.sizes:
             return f"sizes of {split} images are others ({new.bytes} bytes in all, {old.bytes} before)"
     return None
-
-
-def fingerprint_of(config: DataConfig, *, sizes: bool) -> Fingerprint:
-    """Of the data that a configuration means; no model is needed, and torch only for `torch/` and `hfds/`.
-
-    A data set of torchvision's that is not there yet is downloaded.
-
-    Args:
-        sizes: whether the sizes of all files are looked at too.
-
-    Raises:
-        DataError: the data cannot be found or read; or they are a table, see `table_fingerprint`.
-    """
-    from autoprog_search.data.arrays import ARRAYS
-    from autoprog_search.data.images import open_splits
-
-    if config.table is not None:
-        raise DataError(f"data: {config.name} holds results, no images to train on; studies run on it")
-    if config.name in ARRAYS:
-        return ARRAYS[config.name](config.root).fingerprint()
-    return open_splits(config).fingerprint(sizes=sizes)
 
 
 def table_fingerprint(files: Mapping[str, Path]) -> Fingerprint:

@@ -24,9 +24,10 @@ from autoprog_search.files import file_lock
 from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.study.creation import create_trials
 from autoprog_search.study.locking import POLL_SECONDS
-from autoprog_search.study.opening import check_inputs
-from autoprog_search.study.store import Job, StoredStudy, create_trials
+from autoprog_search.study.opening import check_inputs, inputs_of
+from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.table import GrowthTable, Search, load_table
 
 
@@ -36,7 +37,8 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
     os.environ["OMP_NUM_THREADS"] = str(study.config.threads)
     assert study.config.data.table is not None
     table = load_table(study.config.data.table)
-    check_inputs(study, study.inputs)
+    inputs = inputs_of(study)
+    check_inputs(study, inputs)
     plans = study.config.methods
     # Chains of trials first: they take longest.
     methods = sorted(plans, key=lambda name: not method_named(name).sequential)
@@ -52,7 +54,7 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
                     if _is_whole(study, method, seed):
                         continue
                     _remove_part(study, method, seed)
-                    _answer_seed(study, table, method, seed)
+                    _answer_seed(study, table, method, seed, inputs)
                     answered = True
                     count = plans[method].trials
                     tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
@@ -77,11 +79,11 @@ def _remove_part(study: StoredStudy, method: str, seed: int) -> None:
         study.storage.delete_study(study.storage.get_study_id_from_name(study.optuna_name(method, seed)))
 
 
-def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int) -> None:
+def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int, inputs: Mapping[str, Any]) -> None:
     scratch = StoredStudy(study.folder, study.config, InMemoryStorage())
     config, plan = study.config, study.config.methods[method]
     last_seed = max(config.seeds(name)[-1] for name in config.methods)
-    create_trials(scratch, method, seed, plan.trials)
+    create_trials(scratch, method, seed, plan.trials, inputs)
     for number in range(plan.trials):
         job = Job(method, seed, number)
         trial = open_trial(scratch, job)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -20,18 +20,31 @@ from autoprog_search.cost import ModelCost, Polynomial
 from autoprog_search.growth.adapters import FamilyAdapter
 from autoprog_search.schedule import SubNetwork
 
-if TYPE_CHECKING:
-    from autoprog_search.growth.elastic import ElasticModel
-
 GRIDS = (2, 3, 4)
 
 
-def measure_cost(elastic: ElasticModel, adapter: FamilyAdapter, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
+class Elastic(Protocol):
+    """What is measured here of an elastic model: an `nn.Module` that runs as any of its sub-networks."""
+
+    model: nn.Module
+    training: bool
+
+    @property
+    def full(self) -> SubNetwork: ...
+    @property
+    def sub_network(self) -> SubNetwork: ...
+    @property
+    def resolution(self) -> int: ...
+    def activate(self, sub_network: SubNetwork) -> None: ...
+    def train(self, mode: bool = True) -> object: ...
+
+
+def measure_cost(elastic: Elastic, adapter: FamilyAdapter, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
     """The cost of an elastic model's sub-networks, at all sizes and at the depths of `shares`."""
     depth = min(shares)
     patches = [elastic.full.patches] if adapter.resolution == "fixed" else [grid**2 for grid in GRIDS]
     was_running, was_training = elastic.sub_network, elastic.training
-    elastic.eval()
+    elastic.train(False)
     counts = {}
     for n in patches:
         elastic.activate(SubNetwork(depth, n))
@@ -63,12 +76,13 @@ def _counting() -> Iterator[FlopCounterMode]:
 
 
 @torch.no_grad()
-def _count(elastic: ElasticModel, parts: Sequence[str]) -> tuple[int, ...]:
+def _count(elastic: Elastic, parts: Sequence[str]) -> tuple[int, ...]:
     """FLOPs of one image as it runs now: of all, then of these parts."""
     model = elastic.model
     tensors = [*model.named_parameters(), *model.named_buffers()]
     state = {f"model.{name}": torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     image = torch.empty(1, getattr(model, "in_chans", 3), elastic.resolution, elastic.resolution, device="meta")
+    assert isinstance(elastic, nn.Module)
     with _counting() as counter:
         functional_call(elastic, state, (image,))
     by_module = counter.get_flop_counts()

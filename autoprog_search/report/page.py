@@ -19,6 +19,7 @@ from autoprog_search.report.layout import CONFIG
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page_style import CSS
 from autoprog_search.report.tables import HEADERS, comparison_rows
+from autoprog_search.study.identity import study_hash
 from autoprog_search.study.results import StudyTables
 
 STATES = {
@@ -119,7 +120,7 @@ def _configuration(study: StudyTables) -> str:
     provenance: dict[str, Any] = {
         "device": [str(d) for d in done["device"].dropna().unique() if d],
         "versions": [_versions(v) for v in done["versions"].dropna().unique()],
-        "config hash": study.config.hash(),
+        "config hash": study_hash(study.config),
     }
     # The storage's URL is left out: it may hold a password.
     stored = study.config.model_dump(mode="json", exclude={"name", "storage"})

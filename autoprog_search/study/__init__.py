@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autoprog_search.study.store import StoredStudy
+    from autoprog_search.study.results import LoadedStudy
 
 
-def load_study(name: str, root: str | Path = "studies") -> StoredStudy:
+def load_study(name: str, root: str | Path = "studies") -> LoadedStudy:
     """A study that was created earlier, for its tables (`results()`, `curves()`, `estimates()`) or its Optuna studies.
 
     Args:
@@ -18,6 +18,8 @@ def load_study(name: str, root: str | Path = "studies") -> StoredStudy:
     Raises:
         StudyError: there is none of that name.
     """
+    from autoprog_search.study.results import LoadedStudy
     from autoprog_search.study.store import open_study
 
-    return open_study(Path(root), name)
+    found = open_study(Path(root), name)
+    return LoadedStudy(found.folder, found.config)

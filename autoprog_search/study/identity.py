@@ -12,14 +12,12 @@ import json
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from autoprog_search.errors import StudyError
 from autoprog_search.methods.registry import method_named
-
-if TYPE_CHECKING:
-    from autoprog_search.study.config import StudyConfig
-    from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.store import StoredStudy
 
 VERSION = 2
 SETTINGS, FOLDER = "settings", "folder"

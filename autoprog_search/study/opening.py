@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autoprog_search.data.fingerprint import Fingerprint, difference, weights_fingerprints
+from autoprog_search.data.fingerprint import Fingerprint, difference, table_fingerprint, weights_fingerprints
 from autoprog_search.errors import StudyError
 from autoprog_search.study.identity import FILES, FINGERPRINT, stored_inputs
+from autoprog_search.study.store import StoredStudy
+from autoprog_search.tables.table import table_files
 
 if TYPE_CHECKING:
     import torch
 
     from autoprog_search.data.load import Data
-    from autoprog_search.study.store import StoredStudy
 
 
 def open_data(study: StoredStudy, device: torch.device) -> Data:
@@ -33,11 +34,24 @@ def open_data(study: StoredStudy, device: torch.device) -> Data:
     return data
 
 
+def inputs_of(study: StoredStudy) -> dict[str, Any]:
+    """What the data are now (`FINGERPRINT`), and the files of weights that trials read (`FILES`), as plain values.
+
+    Raises:
+        DataError: something is not there, or cannot be read.
+    """
+    from autoprog_search.data.identity import fingerprint_of
+
+    data = study.config.data
+    found = table_fingerprint(table_files(data.table)) if data.table is not None else fingerprint_of(data, sizes=True)
+    return {FINGERPRINT: found.to_dict(), FILES: weights_fingerprints(study.config.recipe)}
+
+
 def check_inputs(study: StoredStudy, now: Mapping[str, Any]) -> None:
     """Whether the data, and the files of weights, are what they were when the study's trials were created.
 
     Args:
-        now: as `StoredStudy.inputs`.
+        now: as `inputs_of`.
 
     Raises:
         StudyError: they are not: other images would train, and validate, than in the trials that have run.

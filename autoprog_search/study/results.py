@@ -19,7 +19,7 @@ from autoprog_search.fields import read_fields
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.identity import check_unchanged
+from autoprog_search.study.identity import check_unchanged, stored_hashes
 from autoprog_search.study.locking import at_gate
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 
@@ -84,7 +84,7 @@ LISTS = ("depths", "patches", "resolutions", "stage_epochs", "growth_top1", "loa
 def trials_frame(study: StoredStudy) -> pd.DataFrame:
     """One row a trial, finished or not, with the columns of `COLUMNS`; those of `LISTS` hold lists."""
     rows: list[dict[str, Any]] = []
-    hashes, trials = study.hashes(), study.trials()
+    hashes, trials = stored_hashes(study), study.trials()
     for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
@@ -153,6 +153,22 @@ def estimates_frame(study: StoredStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+class LoadedStudy(StoredStudy):
+    """A study with its tables at hand, as `autoprog_search.load_study` gives it."""
+
+    def results(self) -> pd.DataFrame:
+        """One row a trial, finished or not (`trials_frame`)."""
+        return trials_frame(self)
+
+    def curves(self) -> pd.DataFrame:
+        """One row a (trial, epoch) (`curves_frame`)."""
+        return curves_frame(self)
+
+    def estimates(self) -> pd.DataFrame:
+        """One row a (trial, stage, candidate) (`estimates_frame`)."""
+        return estimates_frame(self)
+
+
 @dataclass(frozen=True)
 class StudyTables:
     """A study as its configuration and its results, from its storage or as they were published.
@@ -171,14 +187,11 @@ class _Snapshot(StoredStudy):
     """A study as it was at one moment."""
 
     def __init__(self, study: StoredStudy) -> None:
-        super().__init__(study.folder, study.config)
-        self._trials, self._hashes = study.trials(), study.hashes()
+        super().__init__(study.folder, study.config, study.storage if study.has_database else None)
+        self._trials = study.trials()
 
     def trials(self) -> dict[Job, FrozenTrial]:
         return self._trials
-
-    def hashes(self) -> dict[tuple[str, int], str | None]:
-        return self._hashes
 
 
 def stored_tables(study: StoredStudy) -> StudyTables:

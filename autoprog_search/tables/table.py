@@ -20,9 +20,7 @@ from autoprog_search.choosing import Estimate
 from autoprog_search.errors import ConfigError, there_are
 from autoprog_search.fields import read_fields
 from autoprog_search.methods.fixed import full
-from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth
-from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import TABLE, DataConfig
@@ -33,12 +31,9 @@ from autoprog_search.space import GrowthSpace, Levels
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from autoprog_search.study.config import StudyConfig
 
 TABLES = Path(__file__).parent
 METADATA = b"autoprog_search"
-CHOOSING = frozenset({"force_growth", "score", "w", "w_default", "tie_se"})
-"""Growth settings that choose among what is stored; all others decided what was trained."""
 
 RUNS = {
     "seed": "seed of weights, order and augmentation",
@@ -243,19 +238,6 @@ def _path(name_or_file: str) -> Path:
     return path
 
 
-def table_like(config: StudyConfig) -> GrowthTable:
-    """The package's table of the runs that a study makes.
-
-    Raises:
-        ConfigError: there is none of this space, recipe and data.
-    """
-    for name in table_names():
-        table = load_table(name)
-        if all(getattr(table.info, group) == getattr(config, group) for group in ("space", "recipe", "data")):
-            return table
-    raise ConfigError(f"study {config.name!r}: no table ({', '.join(table_names())}) has its space, recipe and data")
-
-
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> GrowthTable:
     runs = _columns(path, RUNS)
@@ -297,50 +279,19 @@ def _searches(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[ForceGrowth, int,
     }
 
 
-# ── a study's configuration on a table ──────────────────────────────────────────────────────────────────────────────
-
-
 def settings_of(table: GrowthTable) -> dict[str, dict[str, Any]]:
     """The groups of settings that a study on the table takes from it, as plain data."""
     return table.info.model_dump(include={"space", "recipe", "growth", "data"})
 
 
-def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
-    """Whether the table has all that the study will ask for.
+def table_like(space: GrowthSpace, recipe: Recipe, data: DataConfig) -> GrowthTable:
+    """The package's table of such runs.
 
     Raises:
-        ConfigError: the first thing that it has not.
+        ConfigError: there is none of this space, recipe and data.
     """
-    own = f"data: {config.data.name}"
-    for name, plan in config.methods.items():
-        method = method_named(name)
-        if follows := method.budget_of or method.schedule_of:
-            raise ConfigError(f"methods: {name} follows {follows}; {own} answers methods that choose on their own")
-        if method.hosted or method.stop:
-            raise ConfigError(f"methods: {name} steers its runs from outside; {own} holds runs that are left alone")
-        program = method.program(config.space_of(name)) if method.program else None
-        if plan.epochs or (program and (program.shares or program.augment or program.sched)):
-            raise ConfigError(f"methods: {name} trains other stages than the space's; {own} holds no such run")
-        growth = config.growth_of(name)
-        for field, given, stored in (
-            ("space", config.space_of(name), table.info.space),
-            ("recipe", config.recipe, table.info.recipe),
-            ("growth", growth, table.info.growth),
-        ):
-            _check_same(
-                f"{own} was trained with {field}", given, stored, CHOOSING if field == "growth" else frozenset()
-            )
-        if method.searches_inside and SCORES[growth.score].decrease:
-            raise ConfigError(f"growth.score: {growth.score} takes how fast losses fall; {own} holds the losses alone")
-        if method.searches_inside and not {growth.force_growth, "none"} & {key[0] for key in table.searches}:
-            raise ConfigError(
-                f"methods: {name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'; "
-                f"{own} has neither"
-            )
-
-
-def _check_same(what: str, given: BaseModel, stored: BaseModel, free: frozenset[str]) -> None:
-    for name in type(stored).model_fields:
-        ours, theirs = getattr(given, name), getattr(stored, name)
-        if name not in free and ours != theirs:
-            raise ConfigError(f"{what}.{name} {theirs!r}, not {ours!r}; leave it as it is")
+    for name in table_names():
+        table = load_table(name)
+        if (table.info.space, table.info.recipe, table.info.data) == (space, recipe, data):
+            return table
+    raise ConfigError(f"no table ({', '.join(table_names())}) has space {space.name!r}, this recipe and these data")

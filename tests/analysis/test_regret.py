@@ -25,9 +25,9 @@ from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.regret import draw_regret
 from autoprog_search.report.tables import regret_rows
 from autoprog_search.space import Levels
-from autoprog_search.study.config import make_config
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.resolve import make_config
 from autoprog_search.study.results import stored_tables
-from autoprog_search.study.store import create_study
 from autoprog_search.tables.table import GrowthTable, load_table
 from tests.tabulated import SPACE, cost, write_artificial
 from tests.tiny import tiny_config

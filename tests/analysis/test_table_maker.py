@@ -10,8 +10,10 @@ from autoprog_search.analysis.table_maker import make_table
 from autoprog_search.engines.local import work
 from autoprog_search.errors import StudyError
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.config import StudyConfig, make_config
-from autoprog_search.study.store import Job, StoredStudy, create_study
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.resolve import make_config
+from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.table import GrowthTable, estimates_path, load_table
 from tests.tiny import tiny_config
 

@@ -115,8 +115,9 @@ def test_what_it_takes(tmp_path):
         table = load_table(str(write_artificial(tmp_path / f"{len(settings)}{settings}.parquet", **settings)))
         with pytest.raises(ConfigError, match=r"two seeds or more and estimates"):
             validity(table)
-    with pytest.raises(ConfigError, match=r"no table .* has its space"):
-        table_like(tiny_config())
+    config = tiny_config()
+    with pytest.raises(ConfigError, match=r"no table .* has space 'tiny'"):
+        table_like(config.space, config.recipe, config.data)
 
 
 def test_the_command_line_shows_it(tmp_path):

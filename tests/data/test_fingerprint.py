@@ -19,10 +19,10 @@ from autoprog_search.data.fingerprint import (
     SetFingerprint,
     difference,
     file_fingerprint,
-    fingerprint_of,
     hash_of,
     table_fingerprint,
 )
+from autoprog_search.data.identity import fingerprint_of
 from autoprog_search.data.load import load_data
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig

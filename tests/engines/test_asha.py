@@ -10,8 +10,9 @@ from autoprog_search.engines.local import run_study, work
 from autoprog_search.methods.asha import stops
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page import report_page
+from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import curves_frame, headline, stored_tables, trials_frame
-from autoprog_search.study.store import Job, StoredStudy, create_study
+from autoprog_search.study.store import Job, StoredStudy
 from tests.tiny import cli_here, tiny_config, without_measuring
 
 TRIALS, EPOCHS = 3, 3

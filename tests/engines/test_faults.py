@@ -17,8 +17,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import StoredStudy, create_study, open_study
+from autoprog_search.study.store import StoredStudy, open_study
 from tests.tiny import command, environment, tiny_config, without_measuring
 
 KILLS = int(os.environ.get("AUTOPROG_FAULTS", "1"))
@@ -41,7 +42,7 @@ def trained(root: Path) -> StoredStudy:
 
 def looked_up(root: Path) -> StoredStudy:
     """A study on a table, in a journal."""
-    from autoprog_search.study.config import config_from_file
+    from autoprog_search.study.resolve import config_from_file
 
     root.mkdir(parents=True, exist_ok=True)
     (root / "given.yaml").write_text(LOOKED_UP)

@@ -11,9 +11,10 @@ from autoprog_search.engines.local import work
 from autoprog_search.engines.worker import plan
 from autoprog_search.errors import AutoProgError
 from autoprog_search.space import LENGTHS
-from autoprog_search.study.config import check_config
+from autoprog_search.study.checks import check_config
+from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import Job, create_study
+from autoprog_search.study.store import Job
 from tests.tiny import tiny_config, without_measuring
 
 CHOICES = "space.stage_length_choices=[[0.17, 0.33, 0.5], [0.5, 0.33, 0.17]]"

@@ -6,9 +6,9 @@ import pytest
 
 from autoprog_search.engines.local import work
 from autoprog_search.errors import AutoProgError
-from autoprog_search.study.config import check_config
+from autoprog_search.study.checks import check_config
+from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import create_study
 from tests.tiny import tiny_config, without_measuring
 
 METHODS = """{

@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import TrialState
 
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.config import StudyConfig, make_config
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.resolve import make_config
 from autoprog_search.study.store import Job, StoredStudy
 
 VERSIONS = '{"autoprog-search": "0.1.0", "torch": "2.9.0", "timm": "1.0.31", "optuna": "5.0.0"}'

@@ -13,6 +13,7 @@ from autoprog_search.report import page
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.page import report_page
 from autoprog_search.report.tables import comparison_rows
+from autoprog_search.study.identity import study_hash
 from autoprog_search.study.results import stored_tables, trials_frame
 
 from .conftest import SyntheticStudy, synthetic_study
@@ -39,7 +40,7 @@ def test_page_shows_every_method_number_and_figure(study):
         assert info.title in html
     assert 'id="figure-pareto-seconds"' in html
     assert html.count("/* plotly.js */") == 1
-    assert study.config.hash() in html
+    assert study_hash(study.config) in html
     assert "torch 2.9.0" in html
     assert "cpu (2 threads)" in html
     assert "1 failed, 1 waiting" in html

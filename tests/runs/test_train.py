@@ -7,7 +7,7 @@ import torch
 
 from autoprog_search import GrowthSchedule, SubNetwork, load_study, train
 from autoprog_search.errors import AutoProgError, ConfigError, SpaceError
-from autoprog_search.study.store import create_study
+from autoprog_search.study.creation import create_study
 from tests.tiny import cli, tiny_config, without_measuring
 
 SMALL = ("space.model_args.embed_dim=12", "recipe.batch_size=250")

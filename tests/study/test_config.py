@@ -7,7 +7,8 @@ import time
 import pytest
 
 from autoprog_search.errors import AutoProgError, ConfigError
-from autoprog_search.study.config import config_from_file, make_config
+from autoprog_search.study.identity import study_hash
+from autoprog_search.study.resolve import config_from_file, make_config
 from autoprog_search.study.store import open_study
 from tests.tiny import tiny_config
 
@@ -32,12 +33,12 @@ def test_overrides_win_and_reach_every_part():
 
 
 def test_hash_changes_with_what_decides_results_only():
-    base = make().hash()
-    assert make(name="other", seeds=3, methods=["full"]).hash() == base
-    assert make(overrides=["data.workers=7"]).hash() == base
-    assert make(overrides=["recipe.lr=1e-4"]).hash() != base
-    assert make(overrides=["growth.search_share=0.2"]).hash() != base
-    assert make(overrides=["threads=2"]).hash() != base
+    base = study_hash(make())
+    assert study_hash(make(name="other", seeds=3, methods=["full"])) == base
+    assert study_hash(make(overrides=["data.workers=7"])) == base
+    assert study_hash(make(overrides=["recipe.lr=1e-4"])) != base
+    assert study_hash(make(overrides=["growth.search_share=0.2"])) != base
+    assert study_hash(make(overrides=["threads=2"])) != base
 
 
 def test_stored_configuration_reads_back():

@@ -17,9 +17,11 @@ from autoprog_search.engines.local import run_study
 from autoprog_search.engines.profile import shared_profile, sub_networks
 from autoprog_search.errors import StudyError
 from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic, write_yaml
-from autoprog_search.study.config import config_from_file
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.locking import in_use, out_of_use
-from autoprog_search.study.store import Job, create_study, delete_study, list_studies, open_study
+from autoprog_search.study.resolve import config_from_file
+from autoprog_search.study.store import Job, list_studies, open_study
 from tests.tiny import CPU, TINY, cli_here, command, environment, tiny_config, tiny_data, without_measuring
 
 FULL = "methods={full: {seeds: 1}}"

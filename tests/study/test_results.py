@@ -12,9 +12,9 @@ from pandas.testing import assert_frame_equal
 
 from autoprog_search import load_study
 from autoprog_search.errors import StudyError
-from autoprog_search.study.config import config_from_file
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import COLUMNS, LISTS, csv_text, export, published_tables, stored_tables
-from autoprog_search.study.store import create_study
 from tests.report.conftest import synthetic_study
 from tests.tiny import TINY, cli_here
 

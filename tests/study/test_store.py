@@ -11,7 +11,9 @@ from autoprog_search.engines.worker import plan
 from autoprog_search.errors import AutoProgError, ConfigError, StudyError
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.store import Job, complete_study, create_study, delete_study, list_studies, open_study
+from autoprog_search.study.creation import complete_study, create_study
+from autoprog_search.study.deletion import delete_study
+from autoprog_search.study.store import Job, list_studies, open_study
 from autoprog_search.testing.methods import play
 from tests.tiny import tiny_config, tiny_data
 

@@ -22,9 +22,11 @@ from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe
-from autoprog_search.study.config import StudyConfig, config_from_file, make_config
+from autoprog_search.study.config import StudyConfig
+from autoprog_search.study.creation import DIRECTIONS, create_study
+from autoprog_search.study.resolve import config_from_file, make_config
 from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import DIRECTIONS, Job, StoredStudy, create_study
+from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.table import ESTIMATES, RUNS, GrowthTable, load_table
 from tests.tabulated import SEARCHED, SPACE, STEPS, cost, rising, step_cost, write_artificial
 from tests.tiny import CPU, cli, cli_here

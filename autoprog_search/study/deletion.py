@@ -1,0 +1,69 @@
+"""Deleting a study, whatever is broken about it, and never while somebody runs it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+import optuna
+
+from autoprog_search.errors import StudyError
+from autoprog_search.faults import known_error
+from autoprog_search.study.config import check_name
+from autoprog_search.study.identity import FOLDER
+from autoprog_search.study.locking import out_of_use
+from autoprog_search.study.store import StoredStudy
+
+
+def delete_study(study: StoredStudy) -> None:
+    """Remove a study: its Optuna studies, checkpoints, weights and folder.
+
+    Its folder goes whatever happens: of a storage elsewhere that does not answer, what stays there is said.
+
+    Raises:
+        StudyError: somebody runs it, or a file cannot be removed.
+    """
+    with out_of_use(study.folder):
+        if study.config.storage:
+            try:
+                _delete_stored(study)
+            except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
+                reason = known_error(error)
+                if reason is None:
+                    raise
+                logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
+        _remove(study.folder)
+
+
+def delete_folder(root: Path, name: str) -> None:
+    """Remove a study whose study.yaml cannot be read; what it stored elsewhere stays there.
+
+    Raises:
+        StudyError: there is none, somebody runs it, or a file cannot be removed.
+    """
+    folder = root / check_name(name)
+    if not (folder / "study.yaml").exists():
+        raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
+    with out_of_use(folder):
+        _remove(folder)
+
+
+def _delete_stored(study: StoredStudy) -> None:
+    for stored in study.storage.get_all_studies():
+        ours = stored.study_name.startswith(f"{study.config.name}/")
+        if ours and stored.user_attrs.get(FOLDER) in (None, str(study.folder.resolve())):
+            optuna.delete_study(study_name=stored.study_name, storage=study.storage)
+
+
+def _remove(folder: Path) -> None:
+    whole = folder.resolve()
+    gone = whole.with_name(f".{whole.name}.deleted-{uuid4().hex[:8]}")  # in one step: who waits for it finds nothing
+    try:
+        whole.rename(gone)
+        if folder.is_symlink():
+            folder.unlink()
+        shutil.rmtree(gone)
+    except OSError as error:
+        raise StudyError(f"{error.filename}: cannot be removed: {str(error.strerror).lower()}") from None
