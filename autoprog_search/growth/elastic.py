@@ -31,7 +31,7 @@ from autoprog_search.growth.adapters import (
     set_drop_path_rate,
     stacks_of,
 )
-from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, random_path, share_depths
+from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, share_depths
 from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
@@ -85,7 +85,8 @@ class ElasticModel(nn.Module):
         if levels[-1] > self.full.depth or levels[0] < least:
             wrong = levels[-1] if levels[-1] > self.full.depth else levels[0]
             raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s {least} to {self.full.depth} blocks")
-        chain = chain or operator_named(operator).chain
+        own = operator_named(operator).chain
+        chain = chain or own
         if chain not in CHAINS:
             raise GrowthError(f"chain: {chain!r} is unknown; there are {', '.join(CHAINS)}")
         self.chain = build_chain(chain, sizes, levels)
@@ -224,29 +225,22 @@ class ElasticModel(nn.Module):
             return functional_call(run, {name: position}, (images,))
         return run(images)
 
-    def random_path(self, depth: int, seed: int) -> ActiveSet:
-        """As many blocks as run at this depth, at random but for the first and the last (`growth/chain.py`)."""
-        return random_path([len(span) for span in self._spans], self._shares[depth], seed)
-
-    def activate(
-        self, sub_network: SubNetwork, rates_of: SubNetwork | None = None, path: ActiveSet | None = None
-    ) -> None:
+    def activate(self, sub_network: SubNetwork, rates_of: SubNetwork | None = None) -> None:
         """Run as this sub-network from now on. No parameter changes.
 
         Args:
             sub_network: one of the depths given at construction, any patch count that the family can run on.
             rates_of: whose drop-path rates hold; default its own. While candidates are drawn, the supernet.
-            path: which blocks run, instead of the chain's of that depth; they take the sub-network's own rates in turn.
 
         Raises:
             GrowthError: a depth that is none of the levels, or patches that the family cannot run on.
         """
         self.check_resolution(sub_network.patches)
-        self._run(path or self._active_at(sub_network.depth))
+        self._run(self._active_at(sub_network.depth))
         self.sub_network = sub_network
         if not self._drops:
             return
-        rated = path or self._active_at((rates_of or sub_network).depth)
+        rated = self._active_at((rates_of or sub_network).depth)
         rates = dict(zip(rated, self._adapter.drop_path_rates(self.drop_path_rate, len(rated)), strict=True))
         blocks = self.blocks
         for stack, span in zip(self._adapter.stacks, self._spans, strict=True):

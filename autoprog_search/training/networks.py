@@ -56,7 +56,7 @@ class Networks:
             to,
             operator,
             optimizer=optimizer,
-            state_rule="copy" if self._growth.optimizer_state == "copy" else "reset",
+            state_rule=self._growth.optimizer_state,
             momentum=self.momentum,
             emas=[self.estimation],
         )

@@ -87,12 +87,11 @@ def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
     Raises:
         ConfigError: a stage is too short.
     """
-    current, several = None, bool(spec.growth.other_operators)
-    for stage, steps in enumerate(spec.stage_steps if several else spec.stage_steps[:-1], start=1):
+    current = None
+    for stage, steps in enumerate(spec.stage_steps[:-1], start=1):
         # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
-        last = stage == len(spec.stage_steps)
-        count = 1 if last else len(candidates(spec.space, stage, current, spec.growth.force_growth))
-        if searches(stage) and (count > 1 or several):
+        count = len(candidates(spec.space, stage, current, spec.growth.force_growth))
+        if searches(stage) and count > 1:
             search_steps(stage, steps, count, spec.growth.search_share)
         current = spec.space.at(0, 0)
 

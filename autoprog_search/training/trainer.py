@@ -6,7 +6,6 @@ checkpoint: killed anywhere, it goes on from the last one and, on the CPU, ends 
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from autoprog_search.data.strength import FULL, Strength, strength_at
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.faults import environment_error
 from autoprog_search.growth.elastic import ElasticModel
-from autoprog_search.growth.operators import check_operators, operator_named
+from autoprog_search.growth.operators import operator_named
 from autoprog_search.interrupt import Interrupted, StoppedEarly
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.candidates import reachable
@@ -32,7 +31,6 @@ from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.evaluate import Metrics, evaluate
 from autoprog_search.training.identity import check_identity, identity_of
 from autoprog_search.training.networks import Networks
-from autoprog_search.training.optim import scale_rates
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.search import Search
 from autoprog_search.training.session import Session
@@ -75,7 +73,6 @@ class Trainer:
         self._total = self._ends[-1]
         self._epoch_steps = data.train_size // spec.recipe.batch_size
         self._ease_in = EaseIn(spec.stage_steps, spec.growth.ease_in_share)
-        check_operators(spec.growth.operators, spec.growth.chain)
         self._begin_anew()
         self._cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
         self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
@@ -106,13 +103,9 @@ class Trainer:
             num_classes=data.num_classes,
             in_chans=data.in_chans,
             device=device,
-            rates_by_block=growth.optimizer_state == "rewarm",
         )
         self.networks = Networks(self.elastic, growth, self._total)
         self.state = RunState()
-        # Of a search that tries several operators: the run before it grew, and at the end of each one's part so far.
-        self._before: dict[str, Any] | None = None
-        self._tried: list[dict[str, Any]] = []
         self._loss_parts: list[torch.Tensor] = []
 
     # ── the state machine ───────────────────────────────────────────────────────────────────────────────────────
@@ -147,35 +140,25 @@ class Trainer:
         state, previous = self.state, self._previous()
         searches = self._may_search(state.stage)
         allowed = self._candidates() if searches else reachable(self.spec.space, previous)
-        operators = self._search.operators(allowed, previous)
-        if searches and len(allowed) * len(operators) > 1:
+        if searches and len(allowed) > 1:
             self._search.begin(state, self.networks.judged, allowed, previous)
-            if len(operators) > 1:
-                self._before = self._snapshot()
-            self._open_search(allowed)
+            self._grow(oneshot.supernet_of(allowed))
+            state.phase = "search"
+            self._save()
             return
         self._enter(self._choose(allowed, None))
 
     def _may_search(self, stage: int) -> bool:
-        """The last stage trains the full network: all that a search can choose is by which operator it is grown."""
-        last = stage == len(self._ends)
-        return self.method.needs_estimates(stage) and (not last or bool(self.spec.growth.other_operators))
+        """The last stage trains the full network: there is nothing to choose."""
+        return stage < len(self._ends) and self.method.needs_estimates(stage)
 
     def _choose(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> Choice:
         if self.state.stage == len(self._ends):
             return Choice(self.elastic.full)
         return self.method.choose(self._context(allowed, record))
 
-    def _open_search(self, lambda_k: tuple[SubNetwork, ...]) -> None:
-        self._grow(oneshot.supernet_of(lambda_k), self.spec.growth.operators[len(self._tried)])
-        self.state.phase = "search"
-        self._save()
-
     def _search_stage(self) -> None:
-        """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method.
-
-        Where several operators are tried, once for each, from the same weights on the same images.
-        """
+        """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method."""
         state, lambda_k = self.state, self._candidates()
         begin, supernet = self._stage_begin(), oneshot.supernet_of(lambda_k)
         drawn = self._search.drawn(state.stage, lambda_k, begin)
@@ -183,19 +166,8 @@ class Trainer:
             self._train_steps(begin + point, drawn, supernet)
             self.elastic.activate(supernet)
             self._estimate(lambda_k)
-        if self._before is not None:
-            self._tried.append(self._snapshot())
-            if len(self._tried) < len(self.spec.growth.operators):
-                self._go_back(self._before)
-                self._open_search(lambda_k)
-                return
-        tried = [RunState.from_dict(snapshot["state"]) for snapshot in self._tried]
-        record = self._search.record(tried or [state], lambda_k)
+        record = self._search.record(state, lambda_k)
         choice = self._choose(lambda_k, record)
-        if self._before is not None:
-            operator = record.operators[lambda_k.index(choice.sub_network)]
-            self._go_back(self._tried[self.spec.growth.operators.index(operator)])
-            self._before, self._tried, state = None, [], self.state
         state.search, state.search_points, state.search_means = None, 0, []
         self._enter(choice, record)
 
@@ -252,43 +224,28 @@ class Trainer:
         spent, left = self.train_flops() + state.search_flops, self._ends[state.stage - 1] - state.step
         return tuple(self._search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)
 
-    def _grow(self, to: SubNetwork, operator: str | None = None) -> None:
-        """Grow from the stage before's sub-network; note what that did to the validation accuracy.
-
-        Args:
-            operator: default: the run's own.
-        """
+    def _grow(self, to: SubNetwork) -> None:
+        """Grow from the stage before's sub-network; note what that did to the validation accuracy."""
         # Section 3: the first stage starts from the full model's fresh initialisation.
         if self.state.stage == 1:
             self.networks.activate(to)
             self.state.growth_top1.append(None)
             return
-        self.networks.activate(self.elastic.sub_network)  # on random paths another may have run last
         grows = to != self.elastic.sub_network
         before = self._evaluate("val").top1 if grows else None
-        if self.spec.growth.path == "random":  # all blocks train all along: none is new
-            self.networks.activate(to)
-        else:
-            self.state.operator = operator or self.spec.growth.operator
-            torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
-            self.networks.grow(to, self.state.operator, self._step.optimizer)
+        torch.manual_seed(derive(self.spec.seed, "grow", self.state.stage))  # for operators that draw
+        self.networks.grow(to, self.spec.growth.operator, self._step.optimizer)
         self.state.growth_top1.append(None if before is None else (before, self._evaluate("val").top1))
 
     def _fade(self) -> None:
         """Let the stage's new blocks count as far as they have faded in by now, in the EMAs too."""
-        if self.state.operator and operator_named(self.state.operator).fades and (new := self._new_blocks()):
+        if operator_named(self.spec.growth.operator).fades and (new := self._new_blocks()):
             self.networks.fade(new, self._ease_in.done(self.state.stage, self.state.step))
 
-    def _rewarm(self) -> None:
-        """Let the stage's new blocks train at the learning rate that they have warmed up to at this step."""
-        if self.spec.growth.optimizer_state == "rewarm":
-            share = self._ease_in.done(self.state.stage, self.state.step + 1)  # above 0 at the first
-            scale_rates(self._step.optimizer, self._new_blocks(), share)
-
     def _new_blocks(self) -> set[int]:
-        """All that did not run in the stage before; none at stage 1, where nothing grows, nor on random paths."""
+        """All that did not run in the stage before; none at stage 1, where nothing grows."""
         previous, chain = self._previous(), self.elastic.chain
-        if previous is None or self.spec.growth.path == "random":
+        if previous is None:
             return set()
         return set(chain[self.elastic.full.depth]) - set(chain[previous.depth])
 
@@ -326,13 +283,9 @@ class Trainer:
                 self._save()
                 raise Interrupted
             sub_network = trained(state.step)
-            if self.spec.growth.path == "random":
-                path = self.elastic.random_path(sub_network.depth, derive(self.spec.seed, "path", state.step))
-                self.elastic.activate(sub_network, path=path)
-            elif sub_network != running:
+            if sub_network != running:
                 self.elastic.activate(sub_network, rates_of=rates_of)
                 running = sub_network
-            self._rewarm()
             self._loss_parts.append(self._step(images, labels, state.step, derive(self.spec.seed, "step", state.step)))
             state.steps[sub_network] = state.steps.get(sub_network, 0) + 1
             state.step += 1
@@ -462,8 +415,10 @@ class Trainer:
         began = time.perf_counter()
         self._gather_loss()
         self.state.wall_seconds = self._session.wall_seconds
-        stands = {**self._stands(), "before": self._before, "tried": self._tried}
-        save_checkpoint(self._checkpoint, {**self._identity, **stands})
+        weights, optimizer = self.networks.to_dict(), self._step.optimizer.state_dict()
+        save_checkpoint(
+            self._checkpoint, {**self._identity, "state": self.state.to_dict(), **weights, "optimizer": optimizer}
+        )
         self._session.saved(began)
 
     def _restore(self) -> None:
@@ -478,7 +433,6 @@ class Trainer:
             try:
                 check_identity(path, saved, self._identity)
                 self._load(saved)
-                self._before, self._tried = saved["before"], saved["tried"]
                 self.state.check(self.spec.stage_steps, self._epoch_steps)
                 return
             except Exception as error:  # torch's and our own, where a value is of another kind or missing
@@ -486,28 +440,6 @@ class Trainer:
                     raise
                 set_aside(path, f"{type(error).__name__}: {error}")
                 self._begin_anew()
-
-    def _stands(self) -> dict[str, Any]:
-        """How the run stands now, as a checkpoint holds it; it changes as the run goes on."""
-        weights, optimizer = self.networks.to_dict(), self._step.optimizer.state_dict()
-        return {"state": self.state.to_dict(), **weights, "optimizer": optimizer}
-
-    def _snapshot(self) -> dict[str, Any]:
-        """How the run stands now, to go back to."""
-        return copy.deepcopy(self._stands())
-
-    def _go_back(self, snapshot: dict[str, Any]) -> None:
-        """Put the whole run back to where it stood then; what it has spent since counts as search."""
-        flops, seconds = self._spent()
-        self._load(copy.deepcopy(snapshot))
-        flops_then, seconds_then = self._spent()
-        self.state.search_flops += flops - flops_then
-        self.state.search_seconds += seconds - seconds_then
-
-    def _spent(self) -> tuple[int, float]:
-        """FLOPs and seconds of training and search."""
-        state = self.state
-        return self.train_flops() + state.search_flops, sum(state.stage_seconds) + state.search_seconds
 
     def _load(self, saved: Mapping[str, Any]) -> None:
         self.state = RunState.from_dict(saved["state"])
@@ -517,6 +449,5 @@ class Trainer:
             self.networks.activate(oneshot.supernet_of(self._candidates()))
         else:
             self.networks.activate(self.state.stages[-1].chosen)
-        self.networks.fade((), 1.0)  # what faded in before, by another operator, does not now
         if self.state.phase != "open":  # then the stage's blocks have yet to be grown
             self._fade()

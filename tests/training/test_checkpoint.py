@@ -69,7 +69,7 @@ DAMAGES = {
     "twice": lambda content: content[: len(content) // 2] + content,
 }
 EDITS = {
-    "a field missing": lambda state: state.pop("tried"),
+    "a field missing": lambda state: state.pop("optimizer"),
     "no weights": lambda state: state.pop("momentum"),
     "no step": lambda state: state["state"].pop("step"),
     "a field of the state too many": lambda state: state["state"].update(more=1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from autoprog_search.training.ease_in import EaseIn
@@ -65,46 +64,3 @@ def test_a_finished_run_is_restored(tmp_path):
     again = tiny_trainer(MASKED, method, checkpoint=path).run()
     assert again.val == result.val
     assert torch.equal(again.weights["head.weight"], result.weights["head.weight"])
-
-
-# ── warming up again ────────────────────────────────────────────────────────────────────────────────────────────────
-
-REWARM = tiny_config("growth.optimizer_state=rewarm", "growth.ease_in_share=0.1")  # 9 steps
-
-
-def test_new_blocks_warm_up_and_the_others_go_on():
-    trainer = tiny_trainer(REWARM, levels(REWARM, (0, 0), (1, 1), (2, 2)))
-    take, seen = trainer._step, {}
-
-    class Spy:
-        optimizer, teacher_flops = take.optimizer, take.teacher_flops
-
-        def __call__(self, images, labels, step, seed):
-            loss = take(images, labels, step, seed)
-            seen[step] = {group["block"]: group["lr"] for group in self.optimizer.param_groups}
-            return loss
-
-    trainer._step = Spy()
-    trainer.run()
-    chain = trainer.elastic.chain
-    for step, rates in seen.items():
-        new = set(range(4)) - set(chain[{0: 4, 1: 2, 2: 3}[step // 30]])
-        for block, rate in rates.items():
-            share = min(1, (step % 30 + 1) / 9) if block in new else 1
-            assert rate == pytest.approx(rates[-1] * share), (step, block)
-    assert seen[30][chain[2][0]] == seen[30][-1] > 0
-
-
-def test_where_nothing_grows_groups_by_block_train_the_same_bits():
-    full = [(2, 2)] * 3
-    plain = tiny_config("growth.optimizer_state=reset", "recipe.epochs=3")
-    rewarm = tiny_config("growth.optimizer_state=rewarm", "recipe.epochs=3")
-    weights = [tiny_trainer(config, levels(config, *full)).run().weights for config in (plain, rewarm)]
-    assert same_bits(*weights)
-
-
-def test_a_run_that_warms_up_again_resumes_with_the_same_bits(tmp_path):
-    method = levels(REWARM, (0, 0), (1, 1), (2, 2))
-    undisturbed = tiny_trainer(REWARM, method).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (33, 65), method, REWARM)
-    assert same_bits(resumed.weights, undisturbed.weights)

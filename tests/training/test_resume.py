@@ -74,17 +74,6 @@ def test_what_a_score_measures_from_survives(tmp_path):
     assert same_bits(resumed.weights, undisturbed.weights)
 
 
-def test_random_paths_resume_alike(tmp_path):
-    """In a search and out of it, raw weights evaluated in between, with drop-path."""
-    fields = ("growth.path=random", "recipe.drop_path=0.1", "recipe.eval_weights=raw", "growth.estimate_weights=raw")
-    config = tiny_config(*fields)
-    undisturbed = tiny_trainer(config).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (5, 46), config=config)
-    assert resumed.state.stages == undisturbed.state.stages
-    assert resumed.state.curve == undisturbed.state.curve
-    assert same_bits(resumed.weights, undisturbed.weights)
-
-
 def test_another_seed_ends_elsewhere(undisturbed):
     """The negative control: equality above is not because nothing was trained."""
     other = tiny_trainer(CONFIG, seed=1).run()

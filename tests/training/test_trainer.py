@@ -130,28 +130,6 @@ def test_every_operator_trains_through_a_schedule(operator):
     assert all(torch.isfinite(value).all() for value in result.weights.values())
 
 
-def test_on_random_paths_all_blocks_train_and_nothing_is_grown(monkeypatch):
-    config = tiny_config("growth.path=random", "recipe.epochs=3", "recipe.eval_weights=raw")
-    trainer = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2)))
-    monkeypatch.setattr(trainer.elastic, "grow", None)
-    take, paths = trainer._step, []
-
-    class Spy:
-        optimizer, teacher_flops = take.optimizer, take.teacher_flops
-
-        def __call__(self, images, labels, step, seed):
-            paths.append(trainer.elastic.active)
-            return take(images, labels, step, seed)
-
-    trainer._step = Spy()
-    result = trainer.run()
-    assert set(paths[:15]) == {(0, 3)}
-    assert set(paths[15:30]) == {(0, 1, 3), (0, 2, 3)}
-    assert set(paths[30:]) == {(0, 1, 2, 3)}
-    assert [(point["depth"], point["patches"]) for point in result.state.curve] == [(2, 4), (3, 9), (4, 16)]
-    assert trainer.elastic.active == (0, 1, 2, 3)
-
-
 def test_loss_that_is_not_finite_fails_the_run():
     config = tiny_config("recipe.lr=1e18", "recipe.warmup_share=0")
     with pytest.raises(RunFailedError, match=r"loss: not finite at step \d+ of 90 .*recipe.lr"):
