@@ -97,10 +97,6 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
             raise StudyError(f"estimates: {theirs.name} and {ours.name} differ in {name}; make both of one study.yaml")
     if theirs.growth.score_cost != "flops":
         raise StudyError(f"estimates: {theirs.name} has growth.score_cost {theirs.growth.score_cost!r}; use 'flops'")
-    if theirs.growth.other_operators:
-        raise StudyError(
-            f"estimates: {theirs.name} has growth.other_operators; a table's searches grow by one operator"
-        )
     if SCORES[theirs.growth.score].decrease:
         raise StudyError(f"estimates: {theirs.name} has growth.score {theirs.growth.score!r}; use 'loss_cost'")
 

@@ -184,7 +184,6 @@ def _record(
         "margin": margin,
         "searched_steps": search.searched_steps if search else 0,
         "decreases": [],
-        "operators": [],
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 
 ActiveSet = tuple[int, ...]
 """Indices of the blocks that run, ascending."""
@@ -72,25 +71,6 @@ def share_depths(sizes: Sequence[int], depths: Sequence[int]) -> dict[int, tuple
 def round_half_up(numerator: int, denominator: int) -> int:
     """The nearest whole number of a fraction; of two, the upper."""
     return (2 * numerator + denominator) // (2 * denominator)
-
-
-def random_path(sizes: Sequence[int], counts: Sequence[int], seed: int) -> ActiveSet:
-    """The first block, the last one, and random ones of the others: a pure function of the seed.
-
-    Source: random path training, Panigrahi et al., "Efficient stagewise pretraining via progressive subnetworks", 2024.
-
-    Args:
-        sizes: blocks of each stack, first to last.
-        counts: how many of each shall run.
-    """
-    rng, path, offset = Random(seed), list[int](), 0
-    ends = (0, sum(sizes) - 1)
-    for size, count in zip(sizes, counts, strict=True):
-        blocks = range(offset, offset + size)
-        kept = [i for i in blocks if i in ends][:count]
-        path += sorted([*kept, *rng.sample([i for i in blocks if i not in kept], count - len(kept))])
-        offset += size
-    return tuple(path)
 
 
 def build_chain(kind: str, sizes: Sequence[int], depths: Sequence[int]) -> dict[int, ActiveSet]:

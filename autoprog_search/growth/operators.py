@@ -186,25 +186,6 @@ GROWTH_OPERATORS: dict[str, GrowthOperator] = {
 }
 
 
-def check_operators(names: Sequence[str], chain: str | None = None) -> None:
-    """Whether a search may try these operators side by side.
-
-    Args:
-        chain: the one to hold; None: the operators' own.
-
-    Raises:
-        GrowthError: one is unknown, or they run other blocks at the same depth.
-    """
-    first = operator_named(names[0])
-    for name in names[1:]:
-        own = operator_named(name).chain
-        if chain is None and own != first.chain:
-            raise GrowthError(
-                f"other_operators: {name} has a chain of its own ({own}, {names[0]}'s is {first.chain}); give "
-                "growth.chain to hold one for all"
-            )
-
-
 def operator_named(name: str) -> GrowthOperator:
     """The entry of that name.
 

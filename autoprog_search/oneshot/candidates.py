@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
@@ -42,20 +41,6 @@ def candidates(
     finer = tuple(c for c in found if c.patches > current.patches)
     forced = {"none": found, "any": grown, "depth": deeper, "patches": finer}[force_growth]
     return forced or grown or found
-
-
-def ways_to_grow(
-    operators: Sequence[str], lambda_k: Sequence[SubNetwork], current: SubNetwork | None
-) -> tuple[str, ...]:
-    """The operators by which a search grows its supernet in turn: all, if it has blocks that did not run before.
-
-    Args:
-        operators: the run's own first.
-        lambda_k: the stage's candidates; at stage K the full network alone.
-        current: the sub-network of stage k - 1; None at stage 1, where nothing grows.
-    """
-    deepens = current is not None and max(c.depth for c in lambda_k) > current.depth
-    return tuple(operators) if deepens else (operators[0],)
 
 
 def reachable(space: GrowthSpace, current: SubNetwork | None) -> tuple[SubNetwork, ...]:

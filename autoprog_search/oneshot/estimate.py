@@ -105,17 +105,13 @@ def network_losses(
     return torch.stack([torch.cat(rows[network]) for network in networks]).double().cpu()
 
 
-def summarise(losses: torch.Tensor, paired: bool = False) -> list[tuple[float, float]]:
+def summarise(losses: torch.Tensor) -> list[tuple[float, float]]:
     """(mean, standard error over the images) per candidate, of (candidates, images) losses averaged over the points.
-
-    Args:
-        paired: the errors of the differences to the candidate of the least mean instead, on the same images: smaller,
-            for images that are hard for one are hard for all; its own is 0.
 
     A single image has no spread: its losses are taken as they are.
     """
     count = losses.shape[1]
     if count == 1:
         return [(float(loss), 0.0) for loss in losses[:, 0]]
-    spread = (losses - losses[losses.mean(dim=1).argmin()] if paired else losses).std(dim=1, correction=1)
+    spread = losses.std(dim=1, correction=1)
     return [(float(m), float(s) / count**0.5) for m, s in zip(losses.mean(dim=1), spread, strict=True)]

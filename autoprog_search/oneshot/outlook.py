@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from autoprog_search.oneshot.candidates import ForceGrowth, candidates, ways_to_grow
+from autoprog_search.oneshot.candidates import ForceGrowth, candidates
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS, DrawRule
 from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.schedule import SubNetwork
@@ -24,7 +24,6 @@ class Outlook:
         step_cost: of one training step.
         estimate_cost: of evaluating a stage's candidates, as often as its search does.
         draws: which candidates train in a search.
-        operators: that a search tries one after the other.
     """
 
     space: GrowthSpace
@@ -34,7 +33,6 @@ class Outlook:
     search_share: float
     force_growth: ForceGrowth
     draws: DrawRule = SUPERNET_DRAWS["shuffled"]
-    operators: tuple[str, ...] = ("",)
 
     @cached_property
     def full_cost(self) -> float:
@@ -51,11 +49,11 @@ class Outlook:
         if key not in self._rest:
             if stage == len(self.stage_steps):
                 last = self.space.full
-                self._rest[key] = frozenset([self._grains(self._stage_cost(stage, last, (last,), previous))])
+                self._rest[key] = frozenset([self._grains(self._stage_cost(stage, last, (last,)))])
             else:
                 allowed = candidates(self.space, stage, previous, self.force_growth)
                 self._rest[key] = frozenset(
-                    self._grains(self._stage_cost(stage, chosen, allowed, previous)) + rest
+                    self._grains(self._stage_cost(stage, chosen, allowed)) + rest
                     for chosen in allowed
                     for rest in self.from_stage(stage + 1, chosen)
                 )
@@ -71,17 +69,15 @@ class Outlook:
         sure = (spent + steps_left * self.step_cost(chosen)) / self.full_cost
         return tuple(sure + rest / GRAIN for rest in sorted(self.from_stage(stage + 1, chosen)))
 
-    def _stage_cost(
-        self, stage: int, chosen: SubNetwork, allowed: tuple[SubNetwork, ...], previous: SubNetwork | None
-    ) -> float:
-        steps, ways = self.stage_steps[stage - 1], len(ways_to_grow(self.operators, allowed, previous))
-        if len(allowed) * ways == 1:
+    def _stage_cost(self, stage: int, chosen: SubNetwork, allowed: tuple[SubNetwork, ...]) -> float:
+        steps = self.stage_steps[stage - 1]
+        if len(allowed) == 1:
             return steps * self.step_cost(chosen)
         searching = search_steps(stage, steps, len(allowed), self.search_share)
         turns = self.draws.turns(allowed)
         mean = sum(map(self.step_cost, turns)) / len(turns)
         search = searching * mean + self.estimate_cost(stage, allowed)
-        return ways * search + (steps - searching) * self.step_cost(chosen)
+        return search + (steps - searching) * self.step_cost(chosen)
 
     def _grains(self, cost: float) -> int:
         return round(GRAIN * cost / self.full_cost)

@@ -36,19 +36,11 @@ class GrowthSettings(Settings):
     Attributes:
         operator: how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or
             mogrow_new; growth/operators.py says what each does.
-        other_operators: those that a search tries as well, wherever blocks come in, at stage K too: the supernet is
-            grown and trained once by each, from the same weights on the same images, and each candidate is judged as
-            grown by the operator that suits it best. The run goes on from there; what the others took counts as search.
-            During such a search memory and checkpoints hold the run once more for each operator. Fixed schedules
-            (`replay` too) grow by `operator` alone.
         chain: which blocks run at which depth; default: the operator's own.
-        path: the blocks that run at a step: the chain's; or the first, the last, `random` others, anew at every step.
-            Then all blocks train from the start, and no operator is applied. What is evaluated is the chain's all the
-            same, and the last stage is the full network.
-        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`) or warm up (`rewarm`); no
-            longer than their stage. Default: as long as the search of one of four equal stages.
-        optimizer_state: of a new block: dropped (`reset`); copied from its donor; or dropped, and its learning rate
-            warmed up from 0 again (`rewarm`). The others' is left alone: their optimiser state is as good as ever.
+        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`); no longer than their
+            stage. Default: as long as the search of one of four equal stages.
+        optimizer_state: of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their
+            optimiser state is as good as ever.
         search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken. 0: none are,
             candidates are judged as they were grown.
         supernet_draws: which candidate trains at each of them: all in turn, in a new order every time (`shuffled`); or
@@ -58,8 +50,6 @@ class GrowthSettings(Settings):
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
         estimate_weights: whose the estimates are: the estimation EMA's, or the supernet's own (`raw`).
-        loss_errors: each estimated loss's `own` standard error, which ties compare as if losses were independent; or
-            that of its difference to the least one (`paired`), as all are evaluated on the same images.
         force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
             that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
         score: what the search minimises: loss_cost (the paper), loss_decrease_per_flop or slope (`oneshot/score.py`).
@@ -75,11 +65,9 @@ class GrowthSettings(Settings):
     """
 
     operator: Text = "mogrow_new"
-    other_operators: tuple[Text, ...] = Field(default=(), max_length=100)
     chain: Literal["even", "lowest"] | None = None
-    path: Literal["chain", "random"] = "chain"
     ease_in_share: Real = Field(default=0.02, gt=0, le=1)
-    optimizer_state: Literal["reset", "copy", "rewarm"] = "reset"
+    optimizer_state: Literal["reset", "copy"] = "reset"
     search_share: Real = Field(default=0.08, ge=0, lt=1)
     supernet_draws: Literal["shuffled", "sandwich"] = "shuffled"
     search_points: Whole = Field(default=1, ge=1, le=1000)
@@ -87,7 +75,6 @@ class GrowthSettings(Settings):
     estimate_images: Whole = Field(default=4096, ge=1, le=10**9)
     estimate_at: Literal["own", "common"] = "own"
     estimate_weights: Literal["ema", "raw"] = "ema"
-    loss_errors: Literal["own", "paired"] = "own"
     force_growth: ForceGrowth = "patches"
     score: Text = "loss_cost"
     score_cost: Literal["flops", "seconds"] = "flops"
@@ -103,18 +90,8 @@ class GrowthSettings(Settings):
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         return self.model_dump(include={"w", "score", "w_default", "target_speedup", "tie_se"})
 
-    @property
-    def operators(self) -> tuple[str, ...]:
-        """All that a search tries, the run's own first."""
-        return (self.operator, *self.other_operators)
-
     @model_validator(mode="after")
     def _check(self) -> GrowthSettings:
-        for name in self.other_operators:
-            if self.operators.count(name) > 1:
-                raise ConfigError(f"growth, other_operators: {name} is tried already; name every operator once")
-        if self.other_operators and self.path == "random":
-            raise ConfigError("growth, other_operators: on random paths nothing is new, so no operator is applied")
         compares = self.score in SCORES and SCORES[self.score].decrease == "search"
         if compares and self.search_points < 2:
             raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from autoprog_search.errors import ConfigError, SpaceError
-from autoprog_search.growth.operators import check_operators
+from autoprog_search.growth.operators import operator_named
 from autoprog_search.methods.registry import VARIANT, method_named
 from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.space import GrowthSpace
@@ -55,7 +55,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
             raise ConfigError(
                 f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
             )
-        check_operators(growth.operators, growth.chain)
+        operator_named(growth.operator)
         ScoreRule(score=growth.score)
         for lengths in map(space.at_lengths, space.lengths_parameters()):
             for epochs in set(plan.epochs or [config.recipe.epochs]):

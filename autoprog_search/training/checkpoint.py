@@ -21,7 +21,7 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.faults import environment_error
 from autoprog_search.files import sweep, write_atomic
 
-FORMAT = 2  # of what a checkpoint holds; 1 had no number
+FORMAT = 3  # of what a checkpoint holds; 1 had no number
 
 
 class DamagedCheckpoint(Exception):

@@ -10,7 +10,7 @@ import difflib
 import importlib.util
 import inspect
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -126,32 +126,6 @@ def _failure(recipe: Recipe, own: Mapping[str, Any], model: nn.Module) -> str:
     except Exception as error:  # noqa: BLE001 - as above
         return why(error)
     return ""
-
-
-def split_by_block(optimizer: torch.optim.Optimizer, blocks: Sequence[nn.Module]) -> None:
-    """Give each block's parameters groups of their own, so that learning rates can differ; before its first step.
-
-    What belongs to no block comes first in each of the former groups.
-    """
-    owner = {id(p): index for index, block in enumerate(blocks) for p in block.parameters()}
-    groups = []
-    for group in optimizer.param_groups:
-        owned: dict[int, list[nn.Parameter]] = {}
-        for parameter in group["params"]:
-            owned.setdefault(owner.get(id(parameter), -1), []).append(parameter)
-        full_scale = group.get("lr_scale", 1.0)
-        groups += [{**group, "params": owned[i], "block": i, "full_scale": full_scale} for i in sorted(owned)]
-    optimizer.param_groups[:] = groups
-
-
-def scale_rates(optimizer: torch.optim.Optimizer, blocks: Collection[int], share: float) -> None:
-    """From the scheduler's next update on, train these blocks at a share of the learning rate, all else at the whole.
-
-    Args:
-        optimizer: split by `split_by_block`.
-    """
-    for group in optimizer.param_groups:  # timm's schedulers multiply by a group's `lr_scale`
-        group["lr_scale"] = group["full_scale"] * (share if group["block"] in blocks else 1.0)
 
 
 def build_scheduler(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Scheduler:

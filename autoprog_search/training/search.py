@@ -14,7 +14,6 @@ from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
-from autoprog_search.oneshot.candidates import candidates, ways_to_grow
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
@@ -63,7 +62,6 @@ class Search:
             search_share=growth.search_share,
             force_growth=growth.force_growth,
             draws=self._draws,
-            operators=growth.operators,
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
@@ -72,16 +70,6 @@ class Search:
             check_target(self.outlook, growth.target_speedup)
         if growth.score_cost == "seconds" and profile is None:
             raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
-
-    def candidates(self, stage: int, previous: SubNetwork | None) -> Candidates:
-        """Lambda_k; at stage K the full network alone."""
-        if stage == len(self._spec.stage_steps):
-            return (self._spec.space.full,)
-        return candidates(self._spec.space, stage, previous, self._spec.growth.force_growth)
-
-    def operators(self, lambda_k: Candidates, previous: SubNetwork | None) -> tuple[str, ...]:
-        """By which the supernet is grown in turn."""
-        return ways_to_grow(self._spec.growth.operators, lambda_k, previous)
 
     def steps(self, stage: int, lambda_k: Candidates) -> int:
         """How many of the stage's steps train the supernet."""
@@ -145,39 +133,19 @@ class Search:
         state.search_seconds += time.perf_counter() - start
         return losses
 
-    def record(self, states: Sequence[RunState], lambda_k: Candidates) -> StageRecord:
-        """What a search that is over has found; `chosen` is still the supernet.
-
-        Args:
-            states: at the end of it; of a search by several operators at the end of each one's part, and then each
-                candidate's estimate is the one under the operator that suits it best.
-        """
-        means, errors, decreases = zip(*(self._found(state) for state in states), strict=True)
-        worth = decreases if decreases[0] else [[-mean for mean in found] for found in means]
-        best = [max(range(len(states)), key=lambda i: worth[i][c]) for c in range(len(lambda_k))]
-
-        def picked(found: Sequence[Sequence[float]]) -> tuple[float, ...]:
-            return tuple(found[i][c] for c, i in enumerate(best))
-
+    def record(self, state: RunState, lambda_k: Candidates) -> StageRecord:
+        """What a search that is over has found; `chosen` is still the supernet."""
+        assert state.search is not None, "every search ends with an evaluation"
+        losses, errors = zip(*oneshot.summarise(state.search / state.search_points), strict=True)
         return StageRecord(
             chosen=oneshot.supernet_of(lambda_k),
             candidates=lambda_k,
-            losses=picked(means),
-            loss_ses=picked(errors),
+            losses=losses,
+            loss_ses=errors,
             costs=tuple(self._score_cost(c) for c in lambda_k),
-            searched_steps=self.steps(states[0].stage, lambda_k),
-            decreases=picked(decreases) if decreases[0] else (),
-            operators=tuple(states[i].operator for i in best) if len(states) > 1 else (),
+            searched_steps=self.steps(state.stage, lambda_k),
+            decreases=self._decreases(state, losses),
         )
-
-    def _found(self, state: RunState) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-        """The candidates' losses, their standard errors and, where the score asks for them, decreases."""
-        assert state.search is not None
-        means, errors = zip(
-            *oneshot.summarise(state.search / state.search_points, self._spec.growth.loss_errors == "paired"),
-            strict=True,
-        )
-        return means, errors, self._decreases(state, means)
 
     def _decreases(self, state: RunState, losses: Sequence[float]) -> tuple[float, ...]:
         """By how much each candidate's loss fell, as the score measures it."""

@@ -25,7 +25,6 @@ class StageRecord:
         chosen: the sub-network that trains the stage.
         candidates, losses, loss_ses, costs: of its search, if there was one; costs as the score took them.
         decreases: of the losses, where the score asks for them.
-        operators: of several that the search tried, the one by which each candidate was grown for its estimate.
         w, margin: of the score's choice.
         searched_steps: supernet steps.
     """
@@ -39,7 +38,6 @@ class StageRecord:
     margin: float | None = None
     searched_steps: int = 0
     decreases: tuple[float, ...] = ()
-    operators: tuple[str, ...] = ()
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -62,7 +60,6 @@ class RunState:
         search, search_points: of the search under way, losses summed over the evaluation points so far, (candidates,
             images), and how many points these are; search_means: the candidates' mean loss at each.
         reference_loss: that of the network that the stage found, where the score asks for it.
-        operator: by which the network grew last; empty before it ever did.
         steps: optimiser steps per sub-network that was trained, supernet steps under the candidate drawn.
         loss_sum, loss_count: training loss since the epoch began.
         curve: a row an epoch.
@@ -80,7 +77,6 @@ class RunState:
     search_points: int = 0
     search_means: list[list[float]] = field(default_factory=list)
     reference_loss: float | None = None
-    operator: str = ""
     steps: dict[SubNetwork, int] = field(default_factory=dict)
     loss_sum: float = 0.0
     loss_count: int = 0
@@ -91,6 +87,12 @@ class RunState:
     wall_seconds: float = 0.0
     stage_seconds: list[float] = field(default_factory=list)
     loader_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def previous(self) -> SubNetwork | None:
+        """What was chosen for the stage before; None at stage 1."""
+        before = self.stages[: self.stage - 1]
+        return before[-1].chosen if before else None
 
     def count_seconds(self, seconds: float, waited: float) -> None:
         """Add a training step's seconds, and those of them that it waited for images, to its stage's."""

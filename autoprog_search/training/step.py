@@ -12,7 +12,7 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.device import seed_everywhere
 from autoprog_search.training.loss import build_loss
-from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler, split_by_block
+from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler
 from autoprog_search.training.teacher import build_teacher
 
 
@@ -23,7 +23,6 @@ class TrainingStep:
         elastic: on `device`.
         normalisation: (mean, deviation) per channel that the images come with, for a teacher with its own.
         steps: of the whole run, which the learning rate's schedule spans.
-        rates_by_block: whether blocks may train at learning rates of their own (`optim.scale_rates`).
 
     Attributes:
         optimizer: timm's.
@@ -40,12 +39,9 @@ class TrainingStep:
         num_classes: int,
         in_chans: int,
         device: torch.device,
-        rates_by_block: bool = False,
     ) -> None:
         self._recipe, self._elastic, self._device = recipe, elastic, device
         self.optimizer = build_optimizer(recipe, elastic.model)
-        if rates_by_block:
-            split_by_block(self.optimizer, elastic.blocks)
         self._scheduler = build_scheduler(recipe, self.optimizer, steps)
         self._loss = build_loss(recipe)
         self._mixup = _mixup(recipe, num_classes)

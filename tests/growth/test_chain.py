@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from math import floor
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprog_search.growth.chain import CHAINS, even_chain, lowest_chain, random_path
+from autoprog_search.growth.chain import CHAINS, even_chain, lowest_chain
 
 
 @st.composite
@@ -62,24 +61,3 @@ def test_exact_examples():
     assert even_chain(12, [6, 8, 10, 12])[8] == (0, 2, 3, 4, 6, 8, 9, 10)  # of 1 3 5 7 9 11 those at 1 and 4
     assert even_chain(5, [3])[3] == (0, 1, 3)
     assert lowest_chain(6, [2, 4]) == {2: (0, 1), 4: (0, 1, 2, 3)}
-
-
-# ── random paths ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(("sizes", "counts"), [((12,), (5,)), ((4, 14), (2, 7)), ((6,), (6,)), ((6,), (1,))])
-def test_a_random_path_has_its_length_in_every_stack_and_keeps_the_ends(sizes, counts):
-    for seed in range(50):
-        path = random_path(sizes, counts, seed)
-        assert list(path) == sorted(set(path))
-        assert sum(i < sizes[0] for i in path) == counts[0]
-        assert len(path) == sum(counts)
-        assert path[0] == 0
-        assert path[-1] == sum(sizes) - 1 or len(path) == 1
-        assert random_path(sizes, counts, seed) == path
-
-
-def test_every_block_in_between_is_on_as_many_paths():
-    counts = Counter(index for seed in range(2000) for index in random_path((12,), (7,), seed))
-    assert counts[0] == counts[11] == 2000
-    assert all(900 < counts[index] < 1100 for index in range(1, 11))  # half of them; the standard deviation is 22

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import stdev
-
 import numpy as np
 import pytest
 import torch
@@ -155,14 +153,6 @@ def test_losses_do_not_depend_on_batches_or_on_the_other_candidates(network):
     backwards = network_losses(network, CANDIDATES[::-1], [(pictures, labels)]).flip(0)
     torch.testing.assert_close(in_pairs, together, atol=1e-6, rtol=0)
     assert torch.equal(backwards, together)
-
-
-def test_paired_errors_are_those_of_the_differences_to_the_least_mean():
-    losses = torch.tensor([[1.0, 2.0, 6.0], [0.5, 2.0, 5.0], [3.0, 4.0, 8.0]], dtype=torch.float64)
-    rows = summarise(losses, paired=True)
-    assert [mean for mean, _ in rows] == [mean for mean, _ in summarise(losses)]
-    differences = [0.5, 0.0, 1.0], [0.0] * 3, [2.5, 2.0, 3.0]
-    assert [error for _, error in rows] == pytest.approx([stdev(d) / 3**0.5 for d in differences])
 
 
 def test_the_summary_is_mean_and_standard_error():
