@@ -209,6 +209,7 @@ class Trainer:
         state, chosen = self.state, choice.sub_network
         if record is not None:  # recycling: weights, EMAs and optimiser state are the supernet's; nothing is grown
             assert chosen in record.candidates, "a method chose what was no candidate"
+            state.count_search(record)
             self.networks.activate(chosen)
         else:
             self._grow(chosen)
@@ -339,7 +340,7 @@ class Trainer:
             self._session.steps += 1
             self._fade()
             self.networks.update(state.step, estimation=self._search_ahead)
-            state.count_seconds(time.perf_counter() - began, waited)
+            state.count(time.perf_counter() - began, waited, self._step_flops(sub_network))
             epoch_ends = state.step % self._epoch_steps == 0 or state.step == self._total
             if epoch_ends:
                 self._end_epoch()
@@ -428,8 +429,11 @@ class Trainer:
 
     def full_step_flops(self) -> int:
         """FLOPs of a training step of the full network, the teacher's included."""
+        return self._step_flops(self.elastic.full)
+
+    def _step_flops(self, sub_network: SubNetwork) -> int:
         batch_size = self.spec.recipe.batch_size
-        return self._cost.step_flops(self.elastic.full, batch_size) + batch_size * self._step.teacher_flops
+        return self._cost.step_flops(sub_network, batch_size) + batch_size * self._step.teacher_flops
 
     def _result(self) -> RunResult:
         network, ema = self._reported(), self.networks.momentum
