@@ -7,6 +7,9 @@ A page asks for one between two comments, and what stands between them is rewrit
     <!-- figure: studies/digits pareto seconds -->  a name in report/figures.py, a cost (flops where none is given)
     <!-- end -->
 
+    <!-- columns: results -->                       the columns of a kind of rows, a name in COLUMNS
+    <!-- /columns -->
+
 Figures need kaleido and a Chrome (`pip install '.[png]'`), tables nothing; a test compares the pages' text.
 """
 
@@ -20,16 +23,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from autoprog_search.analysis import regret
 from autoprog_search.analysis.ablations import ablations
 from autoprog_search.analysis.compare import compare
-from autoprog_search.analysis.regret import regret_table, scored
+from autoprog_search.analysis.regret import regret_summary, scored
 from autoprog_search.analysis.targets import DRAWS, MARGIN, cost_to_target
 from autoprog_search.analysis.validity import validity
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.files import write_atomic
 from autoprog_search.report.figures import FIGURES, write_figure
-from autoprog_search.report.tables import (
+from autoprog_search.report.texts import (
     ablation_rows,
     comparison_rows,
     markdown,
@@ -37,12 +41,15 @@ from autoprog_search.report.tables import (
     target_rows,
     validity_rows,
 )
-from autoprog_search.study.results import StudyTables, published_tables
-from autoprog_search.tables.table import table_like
+from autoprog_search.runs import row
+from autoprog_search.study.results import StudyFrames, published_frames
+from autoprog_search.tables.format import ESTIMATES, RUNS
+from autoprog_search.tables.loading import table_like
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"
 BLOCK = re.compile(r"(<!-- (figure|table): ([^\n]*?) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
+COLUMN_BLOCK = re.compile(r"(<!-- columns: ([^\n]*?) -->\n)(.*?)(<!-- /columns -->)", flags=re.DOTALL)
 COSTS: dict[str, CostKind] = {"flops": "flops", "seconds": "seconds"}
 
 
@@ -64,7 +71,7 @@ class Quote:
     cost: CostKind
 
     @property
-    def study(self) -> StudyTables:
+    def study(self) -> StudyFrames:
         """The study's tables."""
         return _published(self.root / self.folder)
 
@@ -81,7 +88,7 @@ class Quote:
 # ── tables: rows, and a sentence that says how to read them ───────────────────────────────────────────────────────
 
 
-def _compare(study: StudyTables) -> tuple[str, str]:
+def _compare(study: StudyFrames) -> tuple[str, str]:
     config = study.config
     shorter = " (full-short: fewer, to autoprog's cost)" if "full-short" in config.methods else ""
     return markdown(comparison_rows(compare(study.trials, config.tolerance))), (
@@ -91,7 +98,7 @@ def _compare(study: StudyTables) -> tuple[str, str]:
     )
 
 
-def _targets(study: StudyTables) -> tuple[str, str]:
+def _targets(study: StudyFrames) -> tuple[str, str]:
     epochs = study.config.recipe.epochs
     table = cost_to_target(study.trials, epochs)
     targets = table[table["method"] == "full"].groupby("split")["target"].first()
@@ -103,7 +110,7 @@ def _targets(study: StudyTables) -> tuple[str, str]:
     )
 
 
-def _ablations(study: StudyTables) -> tuple[str, str]:
+def _ablations(study: StudyFrames) -> tuple[str, str]:
     epochs = study.config.recipe.epochs
     return markdown(ablation_rows(ablations(study.trials, epochs))), (
         f"All scheduled for {epochs} epochs (equal compute trains longer). ±: standard error over seeds; differences "
@@ -112,15 +119,15 @@ def _ablations(study: StudyTables) -> tuple[str, str]:
     )
 
 
-def _regret(study: StudyTables) -> tuple[str, str]:
-    return markdown(regret_rows(regret_table(scored(study)))), (
+def _regret(study: StudyFrames) -> tuple[str, str]:
+    return markdown(regret_rows(regret_summary(scored(study)))), (
         "Costs in runs of full; regret: share of the best hypervolume left out by a seed's trials, interquartile mean "
         "and 95 % bootstrap interval; until autoprog's run: FLOPs until a trial is as accurate in truth as autoprog's "
         "run and no dearer, median over seeds (never: seeds that never get there)."
     )
 
 
-def _validity(study: StudyTables) -> tuple[str, str]:
+def _validity(study: StudyFrames) -> tuple[str, str]:
     table = table_like(study.config.space, study.config.recipe, study.config.data)
     return markdown(validity_rows(validity(table, study.estimates))), (
         f"Against what the candidates came to when trained, from the table `{table.name}`: mean over its seeds but the "
@@ -129,12 +136,21 @@ def _validity(study: StudyTables) -> tuple[str, str]:
     )
 
 
-TABLES: dict[str, Callable[[StudyTables], tuple[str, str]]] = {
+TABLES: dict[str, Callable[[StudyFrames], tuple[str, str]]] = {
     "compare": _compare,
     "targets": _targets,
     "ablations": _ablations,
     "validity": _validity,
     "regret": _regret,
+}
+
+COLUMNS = {
+    "results": row.COLUMNS,
+    "curves": row.columns_of(row.CurveRow),
+    "estimates": row.columns_of(row.EstimateRow),
+    "table": RUNS,
+    "table estimates": ESTIMATES,
+    "regret": tuple(row.Column(name, "", text) for name, text in regret.COLUMNS.items()),
 }
 
 # ── pages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,7 +177,15 @@ def quotes(page: Path, root: Path = ROOT) -> list[Quote]:
 def rewritten(page: Path, root: Path = ROOT) -> str:
     """The page's text with all that it quotes as the studies say it now."""
     asked = iter(quotes(page, root))
-    return BLOCK.sub(lambda block: f"{block[1]}{quoted(next(asked))}\n{block[5]}", page.read_text())
+    text = BLOCK.sub(lambda block: f"{block[1]}{quoted(next(asked))}\n{block[5]}", page.read_text())
+    return COLUMN_BLOCK.sub(lambda block: f"{block[1]}{_columns(page, block[2])}\n{block[4]}", text)
+
+
+def _columns(page: Path, name: str) -> str:
+    """The columns of that name, as a table."""
+    if name not in COLUMNS:
+        raise ConfigError(f"{page}: columns: {name!r} is none of {', '.join(COLUMNS)}")
+    return row.markdown_of(COLUMNS[name])
 
 
 def quoted(quote: Quote) -> str:
@@ -193,8 +217,8 @@ def _quote(page: Path, root: Path, block: re.Match[str]) -> Quote:
 
 
 @lru_cache
-def _published(folder: Path) -> StudyTables:
-    return published_tables(folder)
+def _published(folder: Path) -> StudyFrames:
+    return published_frames(folder)
 
 
 def main() -> None:

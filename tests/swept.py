@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from autoprog_search.runs.row import COLUMNS
 from autoprog_search.study.resolve import make_config
-from autoprog_search.study.results import COLUMNS, csv_text
+from autoprog_search.study.results import csv_text
 
 EPOCHS = 20  # the recipe's
 LENGTHS = (20, 8, 12, 16)  # a sweep: trial 0 is the recipe's

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autoprog_search.analysis.table_maker import write_rows
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, paths
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace, Levels
-from autoprog_search.tables.table import ESTIMATES, RUNS, TableInfo, estimates_path
+from autoprog_search.tables.format import ESTIMATES, RUNS, TableInfo, estimates_path, write_rows
 
 FIELDS: dict[str, Any] = {"model": "vit_tiny_patch16_224", "patch_size": 4, "resolution": 16, "depth": 4, "stages": 3}
 SPACE = GrowthSpace.model_validate({"name": "nine", **FIELDS, "depths": [2, 4], "resolutions": [8, 16]})

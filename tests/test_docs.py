@@ -26,6 +26,11 @@ def test_pages_quote_the_published_studies(page):
     assert redraw.rewritten(page) == page.read_text()
 
 
+def test_the_pages_say_the_columns_of_all_that_is_stored():
+    asked = [name for page in redraw.pages() for name in re.findall(r"<!-- columns: (.*?) -->", page.read_text())]
+    assert sorted(asked) == sorted(redraw.COLUMNS)
+
+
 def test_the_figures_of_the_pages_are_drawn_and_no_other():
     shown = {quote.image for page in redraw.pages() for quote in redraw.quotes(page) if quote.kind == "figure"}
     assert shown == set((ROOT / "docs/figures").iterdir())

@@ -79,6 +79,17 @@ def test_comments_that_cannot_be_followed_are_named(text, error, root):
         redraw.rewritten(root / "docs/results.md", root)
 
 
+def test_columns_are_those_of_the_rows(root):
+    page = root / "docs/results.md"
+    page.write_text("<!-- columns: curves -->\nstale\n<!-- /columns -->\n")
+    text = redraw.rewritten(page, root)
+    assert "| `val_top1` | % | validation accuracy, likewise |" in text.splitlines()
+    assert "stale" not in text
+    page.write_text("<!-- columns: kittens -->\n<!-- /columns -->\n")
+    with pytest.raises(ConfigError, match="'kittens' is none of results, curves, estimates"):
+        redraw.rewritten(page, root)
+
+
 def test_a_folder_that_is_not_there_is_named(root):
     (root / "docs/results.md").write_text("<!-- table: studies/none compare -->\n<!-- end -->")
     with pytest.raises(StudyError, match=r"studies/none/study\.yaml cannot be read"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.metadata import Metadata
 
-from autoprog_search.tables.table import TABLES
+from autoprog_search.tables.loading import TABLES
 
 ROOT = Path(__file__).parent.parent
 

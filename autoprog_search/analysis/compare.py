@@ -1,4 +1,4 @@
-"""Who wins: each method's headline trials against `full` of the same seed, paired (DESIGN §7, §8)."""
+"""Who wins: each method's headline trials against `full` of the same seed, paired (docs/results.md)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from autoprog_search.analysis.headline import headline
 from autoprog_search.errors import StudyError
-from autoprog_search.study.results import headline, trials_frame
+from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy
 
 COLUMNS = {

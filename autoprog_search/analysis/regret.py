@@ -20,8 +20,9 @@ from scipy import stats
 
 from autoprog_search.errors import StudyError
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.study.results import StudyTables
-from autoprog_search.tables.table import GrowthTable, load_table
+from autoprog_search.study.results import StudyFrames
+from autoprog_search.tables.loading import load_table
+from autoprog_search.tables.table import GrowthTable
 
 REFERENCE = (1.1, -0.1)  # normalised cost and accuracy
 SINGLE = "autoprog"  # whose first trial the others are to match
@@ -75,7 +76,7 @@ def hypervolume(costs: np.ndarray, values: np.ndarray, reference: tuple[float, f
     return float(volume)
 
 
-def scored(study: StudyTables) -> pd.DataFrame:
+def scored(study: StudyFrames) -> pd.DataFrame:
     """The study's finished trials in the table's terms, in the order they ran.
 
     Returns:
@@ -148,7 +149,7 @@ def interquartile(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return mean, low, high
 
 
-def regret_table(rows: pd.DataFrame) -> pd.DataFrame:
+def regret_summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a method, of `scored` trials, with the columns of `COLUMNS`."""
     last = rows.groupby(["method", "seed"], sort=False).last()["regret"].unstack("method")
     ranks = last.dropna().rank(axis="columns").mean()

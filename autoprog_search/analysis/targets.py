@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autoprog_search.analysis.headline import headline
+from autoprog_search.cost import CostKind
 from autoprog_search.errors import StudyError
-from autoprog_search.study.results import headline
 
 COLUMNS = {
     "study": "study",
@@ -85,11 +86,11 @@ def cost_to_target(trials: pd.DataFrame, epochs: float, margin: float = MARGIN) 
     Raises:
         StudyError: full has no finished trial of that length.
     """
-    heads = standing(trials, margin)
+    heads = headlines_by_length(trials, margin)
     table = pd.DataFrame(
         [
             {"study": trials["study"].iloc[0], "method": sweep.method, "split": split, "cost": cost}
-            | met(sweep, margin)
+            | meet_target(sweep, margin)
             for split in SPLITS
             for cost in COSTS
             for sweep in sweeps(heads, epochs, split, cost)
@@ -99,7 +100,7 @@ def cost_to_target(trials: pd.DataFrame, epochs: float, margin: float = MARGIN) 
     return _as_in(trials, table)
 
 
-def standing(trials: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
+def headlines_by_length(trials: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     """The one trial that stands for each (method, seed, length), as `headline` picks it on validation accuracy.
 
     Returns:
@@ -117,7 +118,7 @@ def _as_in(trials: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def sweeps(heads: pd.DataFrame, epochs: float, split: str = "test", cost: str = "flops") -> list[Sweep]:
-    """Every method's sweep, in the order of `heads` (`standing`), over the seeds that have finished all its lengths.
+    """Every method's sweep over the seeds that have finished all its lengths, in the order of `headlines_by_length`.
 
     Args:
         epochs: of full's run, with which the methods' runs are paired.
@@ -196,7 +197,7 @@ def resampled(sweep: Sweep, seeds: np.ndarray, margin: float) -> tuple[Crossing,
     return crossing(non_decreasing(sweep.accuracy[seeds].mean(axis=1)), share, target), target
 
 
-def met(sweep: Sweep, margin: float = MARGIN) -> dict[str, Any]:
+def meet_target(sweep: Sweep, margin: float = MARGIN) -> dict[str, Any]:
     """Where a sweep meets the target, with its bootstrap interval: the columns of `COLUMNS` from `seeds` on."""
     count, lengths = sweep.cost.shape
     here, target = resampled(sweep, np.arange(count)[None], margin)
@@ -223,3 +224,59 @@ def met(sweep: Sweep, margin: float = MARGIN) -> dict[str, Any]:
         "speedup_high": 1 / low,
         "reached": reached,
     }
+
+
+@dataclass(frozen=True)
+class TargetCurve:
+    """A method's sweep, cheapest first.
+
+    Attributes:
+        epochs: scheduled length, (points,).
+        cost: mean over seeds, search included, over the mean of full at the recipe's epochs, (points,).
+        top1: mean test accuracy over seeds, (points,), per cent.
+        top1_se: its standard error, (points,), points; NaN for one seed.
+        fitted: the non-decreasing curve through the means that is crossed with the target, (points,).
+        target: of the seeds that this method ran, per cent.
+        bound, share, speedup: where the curve meets it, in the same unit, as `COLUMNS` has them.
+    """
+
+    method: str
+    epochs: np.ndarray
+    cost: np.ndarray
+    top1: np.ndarray
+    top1_se: np.ndarray
+    fitted: np.ndarray
+    target: float
+    bound: str
+    share: float
+    speedup: float
+
+    @property
+    def crossing(self) -> float | None:
+        """Cost to target; None where the curve lies on one side of it."""
+        return None if self.bound else self.share
+
+
+def target_curves(trials: pd.DataFrame, epochs: float, cost: CostKind, margin: float = MARGIN) -> list[TargetCurve]:
+    """The curves of a study's trials table, on the test split, in the order of its methods.
+
+    Raises:
+        StudyError: full has no finished trial of `epochs` epochs.
+    """
+    curves = []
+    for sweep in sweeps(headlines_by_length(trials, margin), epochs, "test", cost):
+        row, top1 = meet_target(sweep, margin), sweep.accuracy.mean(axis=0)
+        seeds = len(sweep.seeds)
+        spread = sweep.accuracy.std(axis=0, ddof=1) if seeds > 1 else np.full(len(top1), np.nan)
+        curves.append(
+            TargetCurve(
+                method=sweep.method,
+                epochs=sweep.epochs,
+                cost=sweep.cost.mean(axis=0) / sweep.full_cost.mean(),
+                top1=top1,
+                top1_se=spread / np.sqrt(seeds),
+                fitted=non_decreasing(top1),
+                **{name: row[name] for name in ("target", "bound", "share", "speedup")},
+            )
+        )
+    return curves

@@ -31,7 +31,7 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     from autoprog_search.study.creation import create_study
     from autoprog_search.study.identity import study_hash
     from autoprog_search.study.resolve import config_from_file
-    from autoprog_search.study.results import stored_tables
+    from autoprog_search.study.results import stored_frames
 
     workers = workers or os.cpu_count() or 1
     with as_file(files("autoprog_search.study") / "demo.yaml") as path:
@@ -47,7 +47,7 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     )
     complete = run_to_end(study, workers, device)
     echo_comparison(compare_studies([study]), "table")
-    tables = stored_tables(study)
+    tables = stored_frames(study)
     write_atomic(study.folder / "report.html", report_page(tables).encode())
     figure = FIGURES["pareto"].draw(tables, "flops")
     write_figure(figure, study.folder / "pareto.html")

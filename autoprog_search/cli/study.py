@@ -270,7 +270,7 @@ def compare(session: Session, names: tuple[str, ...], fmt: Format) -> None:
 
 def echo_comparison(table: DataFrame, fmt: Format) -> None:
     """Print a comparison: formatted for people, raw numbers for programs."""
-    from autoprog_search.report.tables import comparison_rows
+    from autoprog_search.report.texts import comparison_rows
 
     rows = comparison_rows(table) if fmt == "table" else plain_rows(table)
     echo_table(rows, fmt)
@@ -285,12 +285,12 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 
     For studies on a table (`--data table:NAME`). Compute is in runs of full; accuracies are the table's means.
     """
-    from autoprog_search.analysis.regret import regret_table, scored
-    from autoprog_search.report.tables import regret_rows
-    from autoprog_search.study.results import stored_tables
+    from autoprog_search.analysis.regret import regret_summary, scored
+    from autoprog_search.report.texts import regret_rows
+    from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study
 
-    table = regret_table(scored(stored_tables(open_study(session.root, name))))
+    table = regret_summary(scored(stored_frames(open_study(session.root, name))))
     finite = table.replace(float("inf"), float("nan"))  # JSON has no infinity
     echo_table(regret_rows(table) if fmt == "table" else plain_rows(finite), fmt)
 
@@ -304,12 +304,12 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
     """Draw a study's Pareto front, cost to target, schedules, curves or estimates; on a table also its regret."""
     from autoprog_search.report.figures import write_figure
-    from autoprog_search.study.results import stored_tables
+    from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     output = output or opened.folder / f"{kind}.html"
-    write_figure(FIGURES[kind].draw(stored_tables(opened), cost), output)
+    write_figure(FIGURES[kind].draw(stored_frames(opened), cost), output)
     click.echo(output)
 
 
@@ -321,10 +321,10 @@ def report(session: Session, name: str, output: Path | None) -> None:
     """Write one self-contained HTML page: comparison, Pareto front, schedules, curves, estimates."""
     from autoprog_search.files import write_atomic
     from autoprog_search.report.page import report_page
-    from autoprog_search.study.results import stored_tables
+    from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study
 
     opened = open_study(session.root, name)
     output = output or opened.folder / "report.html"
-    write_atomic(output, report_page(stored_tables(opened)).encode())
+    write_atomic(output, report_page(stored_frames(opened)).encode())
     click.echo(output)

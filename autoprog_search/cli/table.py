@@ -32,13 +32,13 @@ def make(session: Session, source: str, estimates: tuple[str, ...], output: Path
 
     It only reads them, so trials that are missing are run with `study run`, which can be stopped and goes on.
     """
-    from autoprog_search.analysis.table_maker import make_table
+    from autoprog_search.analysis.tabulate import tabulate
     from autoprog_search.study.store import open_study
 
     if output.suffix != ".parquet":
         raise ConfigError(f"output: {str(output)!r} ends in {output.suffix!r}; a table is written as .parquet")
     surveys = [open_study(session.root, name) for name in estimates]
-    for path in make_table(open_study(session.root, source), surveys, output):
+    for path in tabulate(open_study(session.root, source), surveys, output):
         click.echo(path)
 
 
@@ -46,7 +46,7 @@ def make(session: Session, source: str, estimates: tuple[str, ...], output: Path
 @click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
 def list_tables(fmt: Format) -> None:
     """List the tables that come with the package."""
-    from autoprog_search.tables.table import load_table, table_names
+    from autoprog_search.tables.loading import load_table, table_names
 
     rows = []
     for name in table_names():
@@ -72,7 +72,7 @@ def list_tables(fmt: Format) -> None:
 def show(name: str, fmt: Format) -> None:
     """Show a table's schedules, cheapest first: cost and accuracy, mean over its seeds. NAME may be a .parquet file."""
     from autoprog_search.report.units import flops_text
-    from autoprog_search.tables.table import load_table
+    from autoprog_search.tables.loading import load_table
 
     loaded = load_table(name)
     space, info = loaded.info.space, loaded.info
@@ -111,10 +111,10 @@ def show_validity(session: Session, name: str, estimates: str | None, fmt: Forma
     what the choice that a proxy would make gives away.
     """
     from autoprog_search.analysis.validity import axis_shares, validity
-    from autoprog_search.report.tables import validity_rows
+    from autoprog_search.report.texts import validity_rows
     from autoprog_search.study.results import estimates_frame
     from autoprog_search.study.store import open_study
-    from autoprog_search.tables.table import load_table
+    from autoprog_search.tables.loading import load_table
 
     loaded = load_table(name)
     frame = validity(loaded, estimates_frame(open_study(session.root, estimates)) if estimates else None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -70,31 +72,18 @@ def train(
     """
     from autoprog_search.cli.progress import showing
     from autoprog_search.interrupt import Interrupted, signals_ask
-    from autoprog_search.runs.train import train as run
     from autoprog_search.schedule import GrowthSchedule
     from autoprog_search.study.resolve import make_config
 
-    if target_speedup is not None:
-        if schedule != "autoprog":
-            raise click.UsageError(f"--target-speedup is for --schedule autoprog, not {schedule}")
-        overrides = (*overrides, f"growth.target_speedup={target_speedup}")
-    if threads is not None:
-        overrides = (*overrides, f"threads={threads}")
-    for override in overrides:
-        if override.partition("=")[0].split(".")[0] in OF_STUDIES:
-            raise click.UsageError(f"--set {override}: that is a study's; a single run has {', '.join(OF_RUNS)}")
+    own = _overrides(schedule, target_speedup, threads, overrides)
+    images = {"name": data, "root": data_root}
     config = make_config(
-        "train",
-        space=space,
-        data={"name": data, "root": data_root},
-        methods=["full"],
-        trials=1,
-        seeds=1,
-        recipe=recipe,
-        overrides=overrides,
+        "train", space=space, data=images, methods=["full"], trials=1, seeds=1, recipe=recipe, overrides=own
     )
     is_file = schedule.endswith((".yaml", ".yml"))
     chosen = GrowthSchedule.from_file(Path(schedule), config.space.patch_size) if is_file else schedule
+    from autoprog_search.runs.train import train as run  # last: it loads torch and timm, which takes seconds
+
     with signals_ask() as asked_to_stop, showing() as display:
         try:
             row = run(
@@ -112,11 +101,35 @@ def train(
             )
         except Interrupted:
             raise KeyboardInterrupt from None
+    _echo(row, output / "weights.safetensors")
+
+
+def _overrides(
+    schedule: str, target_speedup: float | None, threads: int | None, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What was set, options of their own included.
+
+    Raises:
+        UsageError: a single run has no such setting.
+    """
+    if target_speedup is not None:
+        if schedule != "autoprog":
+            raise click.UsageError(f"--target-speedup is for --schedule autoprog, not {schedule}")
+        given = (*given, f"growth.target_speedup={target_speedup}")
+    if threads is not None:
+        given = (*given, f"threads={threads}")
+    for override in given:
+        if override.partition("=")[0].split(".")[0] in OF_STUDIES:
+            raise click.UsageError(f"--set {override}: that is a study's; a single run has {', '.join(OF_RUNS)}")
+    return given
+
+
+def _echo(row: Mapping[str, Any], weights: Path) -> None:
+    """What ran, and how its weights are loaded."""
     click.echo(f"depths {row['depths']}, resolutions {row['resolutions']}, test top-1 {row['top1']:.2f} %")
     waited = zip(row["loader_seconds"], row["stage_seconds"], strict=True)
     shares = ", ".join(f"{100 * loader / stage:.0f} %" for loader, stage in waited)
     click.echo(f"waited for images, of each stage's time: {shares}", err=True)
-    weights = output / "weights.safetensors"
     arguments = {**row["create_model"], "checkpoint_path": str(weights)}
     click.echo(f"timm.create_model({', '.join(f'{name}={value!r}' for name, value in arguments.items())})")
     click.echo(weights)

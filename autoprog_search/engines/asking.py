@@ -20,7 +20,7 @@ from autoprog_search.study.store import Job, StoredStudy
 def open_trial(study: StoredStudy, job: Job) -> Trial:
     """A trial to suggest parameters in: begun, or taken up again."""
     stored = study.optuna_study(job.method, job.seed)
-    frozen = stored.get_trials(deepcopy=False)[job.trial]
+    frozen = stored.get_trials(deepcopy=False)[job.trial]  # of this study: a trial of another look-up it would not know
     if frozen.state == TrialState.WAITING:
         study.storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
     if method_named(job.method).sampler is None:

@@ -28,7 +28,7 @@ class Event:
 
 def end_of(study: StoredStudy, job: Job) -> Event:
     """The event of a trial that has ended, with its result or its error."""
-    trial = study.optuna_study(job.method, job.seed).trials[job.trial]
+    trial = study.trial(job)
     if trial.state.name == "COMPLETE":
         return Event("done", job, message=f"val {trial.user_attrs['val_top1']:.2f} %")
     if trial.state.name == "PRUNED":

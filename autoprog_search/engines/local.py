@@ -253,7 +253,7 @@ def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job |
         except Timeout:
             continue
         # It may have been finished between the look and the lock.
-        if study.optuna_study(job.method, job.seed).get_trials(deepcopy=False)[job.trial].state.is_finished():
+        if study.trial(job).state.is_finished():
             lock.release()
             continue
         return job, lock

@@ -15,8 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial
-
 from autoprog_search.engines.events import Event, end_of
 from autoprog_search.engines.worker import finish, open_trial, plan
 from autoprog_search.errors import RunFailedError
@@ -78,7 +76,7 @@ def run_population(
     for stage in range(1, study.config.space.stages + 1):
         for number, turn in turns(study, job, stage).items():
             member = replace(job, trial=number)
-            if _frozen(study, member).state.is_finished() or trained(study, member, stage) is not None:
+            if study.trial(member).state.is_finished() or trained(study, member, stage) is not None:
                 continue
             if member not in started:
                 started.add(member)
@@ -87,7 +85,7 @@ def run_population(
                 _train(study, member, stage, turn, means, partial(_tell_progress, tell, member), should_stop)
             except RunFailedError as error:
                 fail(study, member, str(error))
-            if _frozen(study, member).state.is_finished():
+            if study.trial(member).state.is_finished():
                 tell(end_of(study, member))
         _drop_checkpoints(study, job, stage - 1)
     _drop_checkpoints(study, job, study.config.space.stages)
@@ -102,7 +100,7 @@ def turns(study: StoredStudy, job: Job, stage: int) -> dict[int, Turn]:
     config = study.config
     members = [replace(job, trial=number) for number in range(config.methods[job.method].trials)]
     if stage == 1:
-        drawn = [_frozen(study, member).system_attrs["fixed_params"] for member in members]
+        drawn = [study.trial(member).system_attrs["fixed_params"] for member in members]
         return {number: Turn(number, config.space.from_parameters(drawn[number])) for number in range(len(members))}
     stood = {m.trial: done for m in members if (done := trained(study, m, stage - 1)) is not None}
     if stage == config.space.stages:
@@ -119,7 +117,7 @@ def turns(study: StoredStudy, job: Job, stage: int) -> dict[int, Turn]:
 
 def trained(study: StoredStudy, member: Job, stage: int) -> Trained | None:
     """Where a member stood at the end of a stage, if it has come so far."""
-    stored = _frozen(study, member).user_attrs.get(_name(stage))
+    stored = study.trial(member).user_attrs.get(_name(stage))
     if stored is None:
         return None
     return Trained(**stored | {"levels": tuple((i, j) for i, j in stored["levels"])})
@@ -157,12 +155,8 @@ def _train(
         done = Trained(turn.parent, turn.levels, run.state.curve[-1]["val_top1"], total, own)
         trial.set_user_attr(_name(stage), asdict(done))
         return
-    record_parameters(study, _frozen(study, member), to_parameters(turn.levels))
+    record_parameters(study, study.trial(member), to_parameters(turn.levels))
     finish(study, member, trial, spec, run.result(), means.data, means.profile, own_flops=own)
-
-
-def _frozen(study: StoredStudy, member: Job) -> FrozenTrial:
-    return study.optuna_study(member.method, member.seed).get_trials(deepcopy=False)[member.trial]
 
 
 def _name(stage: int) -> str:

@@ -23,12 +23,14 @@ from autoprog_search.engines.events import Event
 from autoprog_search.files import file_lock
 from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
+from autoprog_search.runs.row import CurveRow, ResultRow
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.creation import create_trials
 from autoprog_search.study.locking import POLL_SECONDS
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.store import Job, StoredStudy
-from autoprog_search.tables.table import GrowthTable, Search, load_table
+from autoprog_search.tables.loading import load_table
+from autoprog_search.tables.table import GrowthTable, StoredSearch
 
 
 def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
@@ -99,8 +101,8 @@ def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int,
 # ── one trial ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int) -> dict[str, Any]:
-    """What is stored of a run, as `run_trial.result_row` has it, for the schedule that the method chooses.
+def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int) -> ResultRow:
+    """What is stored of a run, for the schedule that the method chooses.
 
     A run with searches has the accuracy of its schedule's fixed run; its cost is that of its own steps and estimates.
 
@@ -124,10 +126,15 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
         "patches": [s.patches for s in chosen],
         "resolutions": [s.resolution(space.patch_size) for s in chosen],
         "stage_epochs": stage_epochs,
-        **{name: run[name] for name in ("val_top1", "top1", "top5", "ema_top1", "loss", "train_seconds")},
+        "val_top1": run["val_top1"],
+        "top1": run["top1"],
+        "top5": run["top5"],
+        "ema_top1": run["ema_top1"],
+        "loss": run["loss"],
         "train_flops": float(sum(train)),
         "search_flops": float(sum(estimates)),
         "total_flops": float(sum(train) + sum(estimates)),
+        "train_seconds": run["train_seconds"],
         "search_seconds": search_seconds,
         "wall_seconds": run["wall_seconds"] + search_seconds,
         "epochs": sum(stage_epochs),
@@ -136,6 +143,7 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
         "full_flops": table.full_flops,
         "curve": _curve(run, chosen, [a + b for a, b in zip(train, estimates, strict=True)], stage_epochs),
         "stages": records,
+        "stage_flops": train,
         "versions": run["versions"],
         "device": f"table {table.name}: {run['device']}",
     }
@@ -143,7 +151,7 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
 
 def _play(
     table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int
-) -> tuple[list[SubNetwork], list[dict[str, Any]], list[Search | None]]:
+) -> tuple[list[SubNetwork], list[dict[str, Any]], list[StoredSearch | None]]:
     """Ask the method stage by stage, as the trainer does.
 
     Returns:
@@ -152,7 +160,7 @@ def _play(
     space = table.info.space
     chosen: list[SubNetwork] = []
     records: list[dict[str, Any]] = []
-    searches: list[Search | None] = []
+    searches: list[StoredSearch | None] = []
     for stage in range(1, space.stages):
         previous = chosen[-1] if chosen else None
         allowed = reachable(space, previous)
@@ -170,7 +178,7 @@ def _play(
 
 
 def _record(
-    chosen: SubNetwork, search: Search | None, w: float | None = None, margin: float | None = None
+    chosen: SubNetwork, search: StoredSearch | None, w: float | None = None, margin: float | None = None
 ) -> dict[str, Any]:
     """As `training.state.StageRecord` is stored."""
     estimates = search.estimates if search else ()
@@ -184,12 +192,14 @@ def _record(
         "margin": margin,
         "searched_steps": search.searched_steps if search else 0,
         "decreases": [],
+        "supernet_flops": search.supernet_flops if search else 0,
+        "search_flops": search.search_flops if search else 0,
     }
 
 
 def _curve(
     run: Mapping[str, Any], chosen: list[SubNetwork], stage_flops: list[float], stage_epochs: list[float]
-) -> list[dict[str, Any]]:
+) -> list[CurveRow]:
     """A row an epoch; what a stage costs is spread evenly over its epochs."""
     of_epoch = [k for k, epochs in enumerate(stage_epochs) for _ in range(round(epochs))]
     spent = accumulate(stage_flops[k] / stage_epochs[k] for k in of_epoch)

@@ -17,7 +17,7 @@ from autoprog_search.methods.fixed import FixedMethod, through
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import run_program
-from autoprog_search.runs.row import cost_row, result_row
+from autoprog_search.runs.row import ResultRow, cost_row, result_row
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.study.scheduling import followed
@@ -69,7 +69,7 @@ def run_trial(
     try:
         spec, method = plan(study, job, trial, data, method)
         run = Run(spec, data, device=device, checkpoint=folder / CHECKPOINT)
-        full_flops = _full_flops(study, run.full_step_flops(), data)
+        full_flops = _full_flops(study, run.step_flops(run.elastic.full), data)
         hooks = Hooks(on_progress, should_stop, stops=partial(_stops, study, job, full_flops=full_flops))
         result = Trainer(run, method, profile=profile, hooks=hooks).train()
     except StoppedEarly:
@@ -94,16 +94,18 @@ def finish(
     result: RunResult,
     data: Data,
     profile: StepProfile,
-    **more: Any,
+    own_flops: float | None = None,
 ) -> None:
-    """Store a trial that was trained to its end: its weights, its row, and more columns."""
+    """Store a trial that was trained to its end: its weights and its row.
+
+    Args:
+        own_flops: where they are not those of the whole run.
+    """
     export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
     row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
-    row |= {
-        "full_flops": _full_flops(study, result.step_flops_full, data),
-        "scheduled_epochs": spec.recipe.epochs,
-        **more,
-    }
+    row |= {"full_flops": _full_flops(study, result.step_flops_full, data), "scheduled_epochs": spec.recipe.epochs}
+    if own_flops is not None:
+        row["own_flops"] = own_flops
     _end(study, job, trial, row, TrialState.COMPLETE)
 
 
@@ -117,7 +119,7 @@ def _steps_of(recipe: Recipe, data: Data) -> int:
     return recipe.epochs * (data.train_size // recipe.batch_size)
 
 
-def _end(study: StoredStudy, job: Job, trial: Trial, row: dict[str, Any], state: TrialState) -> None:
+def _end(study: StoredStudy, job: Job, trial: Trial, row: ResultRow, state: TrialState) -> None:
     """Store what a trial ended with."""
     for name, value in row.items():
         trial.set_user_attr(name, value)
@@ -183,8 +185,7 @@ def plan(
             space = method.with_lengths(space)
             stage_steps = planned_steps(space, recipe, data.train_size)
         if space.equal_compute:  # of a schedule that was drawn when the study was created
-            stored = trial.study.get_trials(deepcopy=False)[job.trial]
-            drawn = through(space, space.from_parameters(stored.system_attrs["fixed_params"]))
+            drawn = through(space, space.from_parameters(study.trial(job).system_attrs["fixed_params"]))
             stage_steps = equal_compute_steps(space, drawn.sub_networks, recipe, data.train_size, data.num_classes)
     spec = RunSpec(space, recipe, growth, stage_steps, job.seed, data=config.data, method=str(job))
     return spec, method
@@ -201,7 +202,7 @@ def _finished(study: StoredStudy, job: Job) -> FrozenTrial:
     """The trial that this one follows."""
     other = followed(job)
     assert other is not None, "only methods that follow another ask"
-    trial = study.optuna_study(other.method, other.seed).get_trials(deepcopy=False)[other.trial]
+    trial = study.trial(other)
     if trial.state != TrialState.COMPLETE:
         raise RunFailedError(f"{job}: {other} failed, so there is nothing to follow")
     return trial

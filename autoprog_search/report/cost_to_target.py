@@ -2,75 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
-from autoprog_search.analysis.targets import MARGIN, met, non_decreasing, standing, sweeps
-from autoprog_search.cost import CostKind
+from autoprog_search.analysis.targets import TargetCurve
 from autoprog_search.report.colours import FULL, colour_of, dash_of, symbol_of
 from autoprog_search.report.layout import styled
-from autoprog_search.report.tables import target_text
+from autoprog_search.report.texts import target_text
 
 TICKS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10)
-
-
 WINDOW = 3.0  # points below the target: what is further away would squeeze the rest
-
-
-@dataclass(frozen=True)
-class TargetCurve:
-    """A method's sweep, cheapest first.
-
-    Attributes:
-        epochs: scheduled length, (points,).
-        cost: mean over seeds, search included, over the mean of full at the recipe's epochs, (points,).
-        top1: mean test accuracy over seeds, (points,), per cent.
-        top1_se: its standard error, (points,), points; NaN for one seed.
-        fitted: the non-decreasing curve through the means that is crossed with the target, (points,).
-        crossing: cost to target in the same unit; None where the curve lies on one side of it.
-        target: of the seeds that this method ran, per cent.
-        speedup: full's cost over the cost to target, in words.
-    """
-
-    method: str
-    epochs: np.ndarray
-    cost: np.ndarray
-    top1: np.ndarray
-    top1_se: np.ndarray
-    fitted: np.ndarray
-    crossing: float | None
-    target: float
-    speedup: str
-
-
-def target_curves(trials: pd.DataFrame, epochs: float, cost: CostKind, margin: float = MARGIN) -> list[TargetCurve]:
-    """The curves of a study's trials table, on the test split, in the order of its methods.
-
-    Raises:
-        StudyError: full has no finished trial of `epochs` epochs.
-    """
-    curves = []
-    for sweep in sweeps(standing(trials, margin), epochs, "test", cost):
-        row, top1 = met(sweep, margin), sweep.accuracy.mean(axis=0)
-        seeds = len(sweep.seeds)
-        spread = sweep.accuracy.std(axis=0, ddof=1) if seeds > 1 else np.full(len(top1), np.nan)
-        curves.append(
-            TargetCurve(
-                method=sweep.method,
-                epochs=sweep.epochs,
-                cost=sweep.cost.mean(axis=0) / sweep.full_cost.mean(),
-                top1=top1,
-                top1_se=spread / np.sqrt(seeds),
-                fitted=non_decreasing(top1),
-                crossing=None if row["bound"] else row["share"],
-                target=row["target"],
-                speedup="not reached" if row["bound"] == "more than" else target_text(row),
-            )
-        )
-    return curves
 
 
 def draw_target_curves(curves: list[TargetCurve], unit: str) -> go.Figure:
@@ -86,39 +27,10 @@ def draw_target_curves(curves: list[TargetCurve], unit: str) -> go.Figure:
         figure.add_annotation(
             x=0, xref="x domain", y=target, text=f"target {target:.2f} %", showarrow=False, xanchor="left", yshift=9
         )
-    for c in curves:
-        colour = colour_of(c.method)
-        figure.add_scatter(
-            x=c.cost,
-            y=c.fitted,
-            mode="lines",
-            line={"color": colour, "width": 1.5, "dash": dash_of(c.method)},
-            legendgroup=c.method,
-            showlegend=False,
-            hoverinfo="skip",
-        )
-        figure.add_scatter(
-            x=c.cost,
-            y=c.top1,
-            error_y={"array": c.top1_se, "color": colour, "thickness": 1, "width": 3},
-            mode="markers",
-            name=f"{c.method} {c.speedup}",
-            legendgroup=c.method,
-            marker={"color": colour, "size": 8, "symbol": symbol_of(c.method)},
-            text=[f"{epochs:g} epochs" for epochs in c.epochs],
-            hovertemplate=f"<b>{c.method}</b> %{{text}}: test %{{y:.2f}} % at %{{x:.3g}} of full's cost<extra></extra>",
-        )
-    for c in curves:  # last, above every line
-        if c.crossing is not None:
-            figure.add_scatter(
-                x=[c.crossing],
-                y=[c.target],
-                mode="markers",
-                marker={"color": colour_of(c.method), "size": 15, "symbol": "circle-open", "line": {"width": 2.5}},
-                legendgroup=c.method,
-                showlegend=False,
-                hovertemplate=f"<b>{c.method}</b> meets the target at %{{x:.3g}} of full's cost<extra></extra>",
-            )
+    for curve in curves:
+        _add_points(figure, curve)
+    for curve in curves:  # last, above every line
+        _add_crossing(figure, curve)
     costs = np.concatenate([c.cost for c in curves])
     ends = np.log10([costs.min() / 1.1, costs.max() * 1.1])
     figure.update_xaxes(
@@ -133,3 +45,44 @@ def draw_target_curves(curves: list[TargetCurve], unit: str) -> go.Figure:
     if target is not None and tops.min() < target - WINDOW:
         figure.update_yaxes(range=[target - WINDOW, max(target, tops.max()) + 0.5])
     return styled(figure, height=520, hovermode="closest")
+
+
+def _add_points(figure: go.Figure, c: TargetCurve) -> None:
+    colour = colour_of(c.method)
+    figure.add_scatter(
+        x=c.cost,
+        y=c.fitted,
+        mode="lines",
+        line={"color": colour, "width": 1.5, "dash": dash_of(c.method)},
+        legendgroup=c.method,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=c.cost,
+        y=c.top1,
+        error_y={"array": c.top1_se, "color": colour, "thickness": 1, "width": 3},
+        mode="markers",
+        name=f"{c.method} {_speedup(c)}",
+        legendgroup=c.method,
+        marker={"color": colour, "size": 8, "symbol": symbol_of(c.method)},
+        text=[f"{epochs:g} epochs" for epochs in c.epochs],
+        hovertemplate=f"<b>{c.method}</b> %{{text}}: test %{{y:.2f}} % at %{{x:.3g}} of full's cost<extra></extra>",
+    )
+
+
+def _add_crossing(figure: go.Figure, c: TargetCurve) -> None:
+    if c.crossing is not None:
+        figure.add_scatter(
+            x=[c.crossing],
+            y=[c.target],
+            mode="markers",
+            marker={"color": colour_of(c.method), "size": 15, "symbol": "circle-open", "line": {"width": 2.5}},
+            legendgroup=c.method,
+            showlegend=False,
+            hovertemplate=f"<b>{c.method}</b> meets the target at %{{x:.3g}} of full's cost<extra></extra>",
+        )
+
+
+def _speedup(curve: TargetCurve) -> str:
+    return "not reached" if curve.bound == "more than" else target_text(curve.bound, curve.share, curve.speedup)

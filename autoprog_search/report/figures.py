@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from autoprog_search.study.results import StudyTables
+    from autoprog_search.study.results import StudyFrames
 
 NO_CHROME = (
     "png: no Chrome for kaleido; `pip install autoprog-search[png]` and a Chrome or Chromium (`plotly_get_chrome` "
@@ -39,12 +39,13 @@ class FigureInfo:
 
     title: str
     caption: str
-    draw: Callable[[StudyTables, CostKind], go.Figure]
+    draw: Callable[[StudyFrames, CostKind], go.Figure]
     on_tables: bool = False
 
 
-def _pareto(study: StudyTables, cost: CostKind) -> go.Figure:
-    from autoprog_search.report.pareto import draw_pareto_front, pareto_front
+def _pareto(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.pareto import pareto_front
+    from autoprog_search.report.pareto import draw_pareto_front
 
     front = pareto_front(study.trials, cost)
     if not len(front.cost):
@@ -52,8 +53,9 @@ def _pareto(study: StudyTables, cost: CostKind) -> go.Figure:
     return draw_pareto_front(front)
 
 
-def _cost_to_target(study: StudyTables, cost: CostKind) -> go.Figure:
-    from autoprog_search.report.cost_to_target import draw_target_curves, target_curves
+def _cost_to_target(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.targets import target_curves
+    from autoprog_search.report.cost_to_target import draw_target_curves
 
     if not (study.trials["state"] == "COMPLETE").any():
         raise _nothing_finished(study)
@@ -61,14 +63,16 @@ def _cost_to_target(study: StudyTables, cost: CostKind) -> go.Figure:
     return draw_target_curves(curves, "FLOPs" if cost == "flops" else "seconds")
 
 
-def _schedule(study: StudyTables, cost: CostKind) -> go.Figure:
-    from autoprog_search.report.schedules import draw_schedules, staircases
+def _schedule(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.schedules import staircases
+    from autoprog_search.report.schedules import draw_schedules
 
     return draw_schedules(staircases(_heads(study)))
 
 
-def _curves(study: StudyTables, cost: CostKind) -> go.Figure:
-    from autoprog_search.report.curves import draw_curves, validation_curves
+def _curves(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.curves import validation_curves
+    from autoprog_search.report.curves import draw_curves
 
     curves = validation_curves(study.curves, _heads(study), cost)
     if not curves:
@@ -76,8 +80,9 @@ def _curves(study: StudyTables, cost: CostKind) -> go.Figure:
     return draw_curves(curves)
 
 
-def _estimates(study: StudyTables, cost: CostKind) -> go.Figure:
-    from autoprog_search.report.estimates import draw_estimates, stage_estimates
+def _estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.estimates import stage_estimates
+    from autoprog_search.report.estimates import draw_estimates
 
     stored = study.config.growth.score_cost
     if cost != stored:
@@ -88,7 +93,7 @@ def _estimates(study: StudyTables, cost: CostKind) -> go.Figure:
     return draw_estimates(stages)
 
 
-def _regret(study: StudyTables, cost: CostKind) -> go.Figure:
+def _regret(study: StudyFrames, cost: CostKind) -> go.Figure:
     from autoprog_search.analysis.regret import regret_curves, scored
     from autoprog_search.report.regret import draw_regret
 
@@ -97,8 +102,8 @@ def _regret(study: StudyTables, cost: CostKind) -> go.Figure:
     return draw_regret(regret_curves(scored(study)))
 
 
-def _heads(study: StudyTables) -> pd.DataFrame:
-    from autoprog_search.study.results import headline
+def _heads(study: StudyFrames) -> pd.DataFrame:
+    from autoprog_search.analysis.headline import headline
 
     heads = headline(study.trials, study.config.tolerance)
     if heads.empty:
@@ -106,7 +111,7 @@ def _heads(study: StudyTables) -> pd.DataFrame:
     return heads
 
 
-def _nothing_finished(study: StudyTables) -> StudyError:
+def _nothing_finished(study: StudyFrames) -> StudyError:
     return StudyError(f"study {study.config.name!r} has no finished trial yet; run it first")
 
 
@@ -139,8 +144,8 @@ FIGURES: dict[str, FigureInfo] = {
     ),
     "estimates": FigureInfo(
         "One-shot estimates",
-        "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error) against "
-        "the cost of its training step. Stars were chosen.",
+        "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error over the "
+        "images) against the cost of its training step. Stars were chosen.",
         _estimates,
     ),
     "regret": FigureInfo(

@@ -6,25 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from autoprog_search.analysis.compare import compare
+from autoprog_search.analysis.findings import Findings
 from autoprog_search.methods.registry import method_named
-from autoprog_search.report.tables import interval_text, times_text
-from autoprog_search.study.results import headline
+from autoprog_search.report.texts import interval_text, times_text
 
 
-def reading_notes(trials: pd.DataFrame, tolerance: float) -> list[str]:
-    """Sentences on a trials table: unfinished trials, one on each method's difference to full, what intervals mean."""
-    heads, table = headline(trials, tolerance), compare(trials, tolerance)
-    full_seeds = set(heads.loc[heads["method"] == "full", "seed"])
-    notes = unfinished_notes(trials)
-    intervals = 0
-    for row in table.to_dict("records"):
-        if row["method"] != "full":
-            paired = full_seeds & set(heads.loc[heads["method"] == row["method"], "seed"])
-            notes.append(_difference_note(row, len(paired)))
-            intervals += math.isfinite(row["difference_low"])
+def reading_notes(found: Findings) -> list[str]:
+    """Sentences on unfinished trials, on each method's difference to full, and on what intervals and headlines mean."""
+    notes = [_unfinished_note(found, what, counts) for what, counts in found.unfinished.items()]
+    notes += [_difference_note(row, paired) for row, paired in found.differences]
+    intervals = sum(math.isfinite(row["difference_low"]) for row, _ in found.differences)
     if intervals:
         notes.append(
             "Intervals are Student's t over seeds, paired with full of the same seed"
@@ -32,43 +23,30 @@ def reading_notes(trials: pd.DataFrame, tolerance: float) -> list[str]:
         )
     notes.append(
         "Where a method has several trials, the one that stands for it (its headline) is picked on validation accuracy "
-        f"alone: the cheapest within {tolerance:g} points of full of the same seed, else the most accurate. The test "
-        "split is only reported."
+        f"alone: the cheapest within {found.tolerance:g} points of full of the same seed, else the most accurate. The "
+        "test split is only reported."
     )
-    done = trials[trials["state"] == "COMPLETE"]
-    notes += loader_notes(done)
-    devices = [str(d) for d in done["device"].dropna().unique() if d]
-    if len(devices) > 1:
-        notes.append(f"Trials ran on {len(devices)} devices ({'; '.join(devices)}): compare FLOPs, not seconds.")
-    if done["versions"].nunique() > 1:
-        notes.append(f"Trials ran under {done['versions'].nunique()} sets of library versions.")
+    if found.waited:
+        shares = ", ".join(f"{100 * share:.0f} %" if math.isfinite(share) else "-" for share in found.waited)
+        notes.append(f"Training waited for images, stage by stage: {shares} of the time.")
+    if len(found.devices) > 1:
+        notes.append(
+            f"Trials ran on {len(found.devices)} devices ({'; '.join(found.devices)}): compare FLOPs, not seconds."
+        )
+    if found.versions > 1:
+        notes.append(f"Trials ran under {found.versions} sets of library versions.")
     return notes
 
 
-def loader_notes(done: pd.DataFrame) -> list[str]:
-    """How much of each stage's time its training steps waited for images, over all finished trials."""
-    pairs = done[["loader_seconds", "stage_seconds"]].dropna().to_numpy().tolist()
-    stages = max((len(waited) for waited, _ in pairs), default=0)
-    shares = []
-    for k in range(stages):
-        waited, spent = (sum(pair[side][k] for pair in pairs if k < len(pair[side])) for side in (0, 1))
-        shares.append(f"{100 * waited / spent:.0f} %" if spent else "-")
-    return [f"Training waited for images, stage by stage: {', '.join(shares)} of the time."] if shares else []
-
-
-def unfinished_notes(trials: pd.DataFrame) -> list[str]:
-    """How many trials were stopped early, failed or have not finished, and of which methods."""
-    notes = []
-    for states, what, where in (
-        (("PRUNED",), "stopped early", "they count as trials and in what was spent, in nothing else"),
-        (("FAIL",), "failed", "no number here includes them"),
-        (("RUNNING", "WAITING"), "not finished", "no number here includes them"),
-    ):
-        group = trials[trials["state"].isin(states)]
-        if len(group):
-            counts = ", ".join(f"{method} {n}" for method, n in group["method"].value_counts(sort=False).items())
-            notes.append(f"Trials {what}: {len(group)} of {len(trials)} ({counts}); {where}.")
-    return notes
+def _unfinished_note(found: Findings, what: str, counts: Mapping[str, int]) -> str:
+    """How many trials did not end as they were to, and of which methods."""
+    counted = (
+        "they count as trials and in what was spent, in nothing else"
+        if what == "stopped early"
+        else "no number here includes them"
+    )
+    methods = ", ".join(f"{method} {n}" for method, n in counts.items())
+    return f"Trials {what}: {sum(counts.values())} of {found.trials} ({methods}); {counted}."
 
 
 def _difference_note(row: Mapping[Any, Any], paired: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from autoprog_search.analysis.compare import COLUMNS, compare
+from autoprog_search.analysis.findings import findings
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError
 from autoprog_search.methods.registry import METHODS
@@ -18,9 +19,9 @@ from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.layout import CONFIG
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page_style import CSS
-from autoprog_search.report.tables import HEADERS, comparison_rows
+from autoprog_search.report.texts import HEADERS, comparison_rows
 from autoprog_search.study.identity import study_hash
-from autoprog_search.study.results import StudyTables
+from autoprog_search.study.results import StudyFrames
 
 STATES = {
     "COMPLETE": "finished",
@@ -31,7 +32,7 @@ STATES = {
 }
 
 
-def report_page(study: StudyTables) -> str:
+def report_page(study: StudyFrames) -> str:
     """The study's self-contained HTML page; plotly.js is in it once."""
     trials = study.trials
     title = f"Study {study.config.name}"
@@ -39,7 +40,7 @@ def report_page(study: StudyTables) -> str:
     sections = [
         _header(study),
         _section("Comparison", _comparison(study) if finished else "<p>No trial has finished yet.</p>"),
-        _section("How to read it", _list(reading_notes(trials, study.config.tolerance))),
+        _section("How to read it", _list(reading_notes(findings(trials, study.config.tolerance)))),
         *(_figures(study) if finished else ()),
         _section("Configuration and provenance", _configuration(study)),
     ]
@@ -56,7 +57,7 @@ def report_page(study: StudyTables) -> str:
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _header(study: StudyTables) -> str:
+def _header(study: StudyFrames) -> str:
     config, space, trials = study.config, study.config.space, study.trials
     resolutions = [round(n**0.5) * space.patch_size for n in space.patches]
     states = trials["state"].value_counts()
@@ -74,7 +75,7 @@ def _levels(levels: Iterable[int]) -> str:
     return ", ".join(str(level) for level in levels)
 
 
-def _comparison(study: StudyTables) -> str:
+def _comparison(study: StudyFrames) -> str:
     rows = comparison_rows(compare(study.trials, study.config.tolerance))
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in HEADERS)
     body = ""
@@ -94,7 +95,7 @@ def _comparison(study: StudyTables) -> str:
     )
 
 
-def _figures(study: StudyTables) -> Iterable[str]:
+def _figures(study: StudyFrames) -> Iterable[str]:
     """The section of each figure that can be drawn, the Pareto front for both costs; why, for one that cannot."""
     stored: CostKind = study.config.growth.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
@@ -115,7 +116,7 @@ def _figures(study: StudyTables) -> Iterable[str]:
             yield _section(title, f'<div class="plot">{drawn}</div>{caption}')
 
 
-def _configuration(study: StudyTables) -> str:
+def _configuration(study: StudyFrames) -> str:
     done = study.trials[study.trials["state"] == "COMPLETE"]
     provenance: dict[str, Any] = {
         "device": [str(d) for d in done["device"].dropna().unique() if d],

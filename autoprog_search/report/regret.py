@@ -17,19 +17,7 @@ def draw_regret(curves: RegretCurves) -> go.Figure:
         colour, end = colour_of(method), curves.ends[place]
         shown = curves.budgets <= end * (1 + 1e-9)
         x, y = curves.budgets[shown], curves.regret[place][shown]
-        low, high = curves.low[place][shown], curves.high[place][shown]
-        if np.isfinite(low).all():
-            figure.add_scatter(
-                x=np.concatenate((x, x[::-1])),
-                y=np.concatenate((high, low[::-1])),
-                fill="toself",
-                fillcolor=colour,
-                opacity=0.15,
-                line={"width": 0},
-                legendgroup=method,
-                showlegend=False,
-                hoverinfo="skip",
-            )
+        _add_band(figure, method, x, curves.low[place][shown], curves.high[place][shown])
         figure.add_scatter(
             x=x,
             y=y,
@@ -51,3 +39,19 @@ def draw_regret(curves: RegretCurves) -> go.Figure:
     figure.update_xaxes(title="compute spent, full runs", rangemode="tozero")
     figure.update_yaxes(title="hypervolume regret", rangemode="tozero")
     return styled(figure, hovermode="closest")
+
+
+def _add_band(figure: go.Figure, method: str, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """Of one seed there is none."""
+    if np.isfinite(low).all():
+        figure.add_scatter(
+            x=np.concatenate((x, x[::-1])),
+            y=np.concatenate((high, low[::-1])),
+            fill="toself",
+            fillcolor=colour_of(method),
+            opacity=0.15,
+            line={"width": 0},
+            legendgroup=method,
+            showlegend=False,
+            hoverinfo="skip",
+        )

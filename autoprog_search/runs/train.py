@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import Timeout
-
 from autoprog_search.choosing import Method
-from autoprog_search.errors import ConfigError, ScheduleError, StudyError, shown, there_are
-from autoprog_search.files import file_lock, sweep, write_atomic, write_yaml
+from autoprog_search.data.load import Data, load_data
+from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
+from autoprog_search.methods.fixed import FixedMethod, Program
+from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.methods.registry import METHODS
+from autoprog_search.oneshot.score import ScoreRule
+from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
+from autoprog_search.runs.program import run_program
+from autoprog_search.runs.row import result_row
 from autoprog_search.schedule import GrowthSchedule
+from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import Recipe, load_recipe
 from autoprog_search.space import GrowthSpace
-from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
+from autoprog_search.training.device import cpu_threads, pick_device
+from autoprog_search.training.profile import StepProfile, profile_steps
+from autoprog_search.training.run import Run
+from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stages
+from autoprog_search.training.state import Progress
+from autoprog_search.training.steps import Hooks
+from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from autoprog_search.methods.fixed import Program
-    from autoprog_search.settings.data import DataConfig
-    from autoprog_search.training.state import Progress
+    import torch
 
-OUTPUTS = ("checkpoint.pt", "weights.safetensors", "schedule.yaml", "result.json")
+SEARCHED = "autoprog"  # the one schedule by name that is found during the run
 SEEDS = 2**32  # as many as NumPy's generators take
 
 
@@ -33,7 +42,7 @@ def train(
     space: GrowthSpace | str,
     data: DataConfig | str = "digits",
     *,
-    schedule: GrowthSchedule | str = "autoprog",
+    schedule: GrowthSchedule | str = SEARCHED,
     recipe: Recipe | None = None,
     growth: GrowthSettings | None = None,
     seed: int = 0,
@@ -50,137 +59,45 @@ def train(
         data: a data configuration, or a data set's name.
         schedule: a schedule; a method with a fixed one (`full`, `linear`, ...); or `autoprog`: found during the run.
         recipe, growth: default: the space's recipe, and the measured defaults.
-        threads: torch's, on the CPU, as a study's `threads`: the same run has the same bits there. What the caller had
-            set is set again afterwards.
-        out: folder for the checkpoint while it runs, then `weights.safetensors` (the full timm model's),
-            `schedule.yaml` and `result.json`. A run that was interrupted goes on from there. None: nothing is written.
+        threads: torch's, on the CPU, during the run; with as many the same run has the same bits in a study.
+        out: folder for checkpoints, from which an interrupted run goes on, then for weights.safetensors (the full timm
+            model's), schedule.yaml and result.json. None: nothing is written.
 
     Returns:
-        The columns of a study's result row (`study/results.py`), with `curve`, `stages` and `create_model`: the
+        What a run fills in of a result row (`runs.row.ResultRow`), with `curve`, `stages` and `create_model`: the
         arguments with which `timm.create_model` builds the model that the weights are of.
 
     Raises:
         AutoProgError: something of the input is wrong, or the run failed.
     """
-    from autoprog_search.training.device import cpu_threads
-
     with cpu_threads(threads):
-        return _train(space, data, schedule, recipe, growth, seed, device, out, on_progress, should_stop)
+        space = GrowthSpace.load(space) if isinstance(space, str) else space
+        recipe, growth = recipe or load_recipe(space.recipe), growth or GrowthSettings()
+        data = DataConfig(name=data) if isinstance(data, str) else data
+        spec = RunSpec(space, recipe, growth, (), seed, data=data, method=str(schedule))
+        torch_device = pick_device(device)
+        _check(schedule, spec)
+        opened = load_data(data, space, recipe, torch_device)
+        spec, method = _decided(schedule, spec, opened)
+        return _run(spec, method, opened, torch_device, out, on_progress, should_stop)
 
 
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Inside, no other run writes into that folder.
-
-    Raises:
-        StudyError: one does.
-    """
-    path, held = out / ".lock", False
-    while not held:
-        lock = file_lock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise StudyError(f"output: another process runs in {out}; wait for it, or choose another folder") from None
-        except OSError as error:
-            raise StudyError(f"output: {out} cannot be written: {str(error.strerror).lower()}") from None
-        held = path.exists()  # else whoever held it has just removed it: another may make a new one
-        if not held:
-            lock.release()
-    try:
-        sweep(out, OUTPUTS)
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        if not any(out.iterdir()):  # wrong input: nothing was done, nothing is left
-            out.rmdir()
-        lock.release()
+# ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _train(
-    space: GrowthSpace | str,
-    data: DataConfig | str,
-    schedule: GrowthSchedule | str,
-    recipe: Recipe | None,
-    growth: GrowthSettings | None,
-    seed: int,
-    device: str,
-    out: Path | None,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> dict[str, Any]:
-    from autoprog_search.data.load import load_data
-    from autoprog_search.runs.program import run_program
-    from autoprog_search.runs.row import result_row
-    from autoprog_search.settings.data import DataConfig
-    from autoprog_search.training.device import pick_device
-    from autoprog_search.training.profile import profile_steps
-    from autoprog_search.training.run import Run
-    from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stages
-    from autoprog_search.training.steps import Hooks
-    from autoprog_search.training.trainer import Trainer
-
-    if not 0 <= seed < SEEDS:
-        raise ConfigError(f"seed: {shown(seed)} is below 0 or above {SEEDS - 1:,}")
-    space = GrowthSpace.load(space) if isinstance(space, str) else space
-    recipe = recipe or load_recipe(space.recipe)
-    growth = growth or GrowthSettings()
-    torch_device = pick_device(device)
-    data = DataConfig(name=data) if isinstance(data, str) else data
-    _check_runs(schedule, space, recipe.epochs)
-    opened = load_data(data, space, recipe, torch_device)
-    epoch_steps = opened.train_size // recipe.batch_size
-    spec = RunSpec(space, recipe, growth, (), seed, data=data, method=str(schedule))
-    if isinstance(schedule, GrowthSchedule):
-        stage_steps = steps_of_stages(tuple(s.epochs for s in schedule.stages), epoch_steps)
-        depths = tuple(s.sub_network.depth for s in schedule.stages)
-        spec, method = replace(spec, stage_steps=stage_steps, extra_depths=depths), _method(schedule, growth, seed)
-    elif (program := _program(schedule)) is not None:
-        spec, method = run_program(program(space), spec, opened)
-    else:
-        stage_steps = planned_steps(space, recipe, opened.train_size)
-        spec, method = replace(spec, stage_steps=stage_steps), _method(schedule, growth, seed)
-    checkpoint = out / "checkpoint.pt" if out is not None else None
-    profile = None
-    if growth.score_cost == "seconds" and schedule == "autoprog":
-        profile = profile_steps(
-            space,
-            recipe,
-            num_classes=opened.num_classes,
-            in_chans=opened.in_chans,
-            device=torch_device,
-            should_stop=should_stop,
-        )
-    with _alone_in(out) if out is not None else nullcontext():
-        run = Run(spec, opened, device=torch_device, checkpoint=checkpoint)
-        result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()
-        row = result_row(spec, result, profile, epoch_steps)
-        channels = {} if opened.in_chans == 3 else {"in_chans": opened.in_chans}
-        row["create_model"] = {
-            "model_name": space.model,
-            "num_classes": opened.num_classes,
-            **channels,
-            **space.model_args,
-        }
-        if out is not None and checkpoint is not None:
-            ran = GrowthSchedule.of(row["stage_epochs"], [r.chosen for r in result.state.stages])
-            export_weights(out / "weights.safetensors", result.weights)
-            write_yaml(out / "schedule.yaml", ran.to_dict())
-            write_atomic(out / "result.json", json.dumps(row, indent=1).encode())
-            drop_checkpoints(checkpoint)
-    return row
-
-
-def _check_runs(schedule: GrowthSchedule | str, space: GrowthSpace, epochs: int) -> None:
+def _check(schedule: GrowthSchedule | str, spec: RunSpec) -> None:
     """What can be told before the data are open.
 
     Raises:
-        AutoProgError: there is no such schedule, it does not fit the space, or the epochs are too few for its stages.
+        AutoProgError: there is no such seed or schedule, it does not fit the space, or the epochs are too few for it.
     """
+    if not 0 <= spec.seed < SEEDS:
+        raise ConfigError(f"seed: {shown(spec.seed)} is below 0 or above {SEEDS - 1:,}")
+    space, epochs = spec.space, spec.recipe.epochs
     if isinstance(schedule, GrowthSchedule):
         _check_fits(schedule, space)
-    elif (program := _program(schedule)) is not None:
-        program(space).check_epochs(space, epochs)
+    elif (program := _program(schedule, space)) is not None:
+        program.check_epochs(space, epochs)
     else:
         space.stage_epochs(epochs)
 
@@ -197,29 +114,76 @@ def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> None:
         raise ScheduleError(f"stage {len(schedule.stages)}: {last} is not the full network ({space.full})")
 
 
-def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:
+def _program(schedule: str, space: GrowthSpace) -> Program | None:
     """The fixed schedule of that name; None for the search.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or it is another trial's.
     """
-    from autoprog_search.methods.registry import METHODS
-
+    if schedule == SEARCHED:
+        return None
     known = {name: info.program for name, info in METHODS.items() if info.program is not None}
-    if schedule not in known and schedule != "autoprog":
-        names = there_are(schedule, [*known, "autoprog"])
-        raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
-    return known.get(schedule)
+    if schedule in known:
+        return known[schedule](space)
+    info = METHODS.get(schedule)
+    if info is not None and (other := info.budget_of or info.schedule_of):
+        raise ConfigError(f"schedule: {schedule} follows a trial of {other}, so it runs in a study; see study create")
+    names = there_are(schedule, [*known, SEARCHED])
+    raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
 
 
-def _method(schedule: GrowthSchedule | str, growth: GrowthSettings, seed: int) -> Method:
-    from autoprog_search.methods.fixed import FixedMethod
-
+def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
+    """The run with its stages in steps, and who chooses."""
     if isinstance(schedule, GrowthSchedule):
-        return FixedMethod([s.sub_network for s in schedule.stages])
-    import optuna
+        sub_networks = [stage.sub_network for stage in schedule.stages]
+        epoch_steps = data.train_size // spec.recipe.batch_size
+        stage_steps = steps_of_stages(tuple(stage.epochs for stage in schedule.stages), epoch_steps)
+        depths = tuple(s.depth for s in sub_networks)
+        return replace(spec, stage_steps=stage_steps, extra_depths=depths), FixedMethod(sub_networks)
+    if (program := _program(schedule, spec.space)) is not None:
+        return run_program(program, spec, data)
+    stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
+    return replace(spec, stage_steps=stage_steps), OneShotMethod(ScoreRule(**spec.growth.score_settings()))
 
-    from autoprog_search.methods.optuna import OptunaMethod, autoprog_sampler
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return OptunaMethod(optuna.create_study(sampler=autoprog_sampler(growth, seed)).ask())
+# ── running it ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _run(
+    spec: RunSpec,
+    method: Method,
+    data: Data,
+    device: torch.device,
+    out: Path | None,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    searches = method.needs_estimates(1)
+    profile = _profile(spec, data, device, should_stop) if searches and spec.growth.score_cost == "seconds" else None
+    with alone_in(out) if out is not None else nullcontext():
+        run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None)
+        result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()
+        row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
+        found = {**row, "create_model": _create_model(spec.space, data)}
+        if out is not None:
+            ran = GrowthSchedule.of(row["stage_epochs"], [record.chosen for record in result.state.stages])
+            leave(out, result.weights, ran, found)
+    return found
+
+
+def _profile(spec: RunSpec, data: Data, device: torch.device, should_stop: Callable[[], bool]) -> StepProfile:
+    """What a score of seconds takes costs from."""
+    return profile_steps(
+        spec.space,
+        spec.recipe,
+        num_classes=data.num_classes,
+        in_chans=data.in_chans,
+        device=device,
+        should_stop=should_stop,
+    )
+
+
+def _create_model(space: GrowthSpace, data: Data) -> dict[str, Any]:
+    """Arguments of `timm.create_model` for the model that was trained."""
+    channels = {} if data.in_chans == 3 else {"in_chans": data.in_chans}
+    return {"model_name": space.model, "num_classes": data.num_classes, **channels, **space.model_args}

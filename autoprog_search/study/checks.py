@@ -10,7 +10,8 @@ from autoprog_search.methods.registry import VARIANT, method_named
 from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.config import MOST_TRIALS, StudyConfig
-from autoprog_search.tables.table import GrowthTable, load_table
+from autoprog_search.tables.loading import load_table
+from autoprog_search.tables.table import GrowthTable
 
 CHOOSING = frozenset({"force_growth", "score", "w", "w_default", "tie_se"})
 """Growth settings that choose among what is stored; all others decided what was trained."""

@@ -9,7 +9,7 @@ from autoprog_search.data.fingerprint import Fingerprint, difference, table_fing
 from autoprog_search.errors import StudyError
 from autoprog_search.study.identity import FILES, FINGERPRINT, stored_inputs
 from autoprog_search.study.store import StoredStudy
-from autoprog_search.tables.table import table_files
+from autoprog_search.tables.loading import table_files
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from autoprog_search.settings.recipe import load_recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.config import StudyConfig, check_name
-from autoprog_search.tables.table import load_table, settings_of
+from autoprog_search.tables.loading import load_table, settings_of
 from autoprog_search.values import DEPTH_LIMIT, parse_yaml
 
 

@@ -139,6 +139,10 @@ class StoredStudy:
                 f"study create NAME --config {self.folder / 'study.yaml'}"
             ) from None
 
+    def trial(self, job: Job) -> FrozenTrial:
+        """A job's trial as it is stored now."""
+        return self.optuna_study(job.method, job.seed).get_trials(deepcopy=False)[job.trial]
+
     def trials(self) -> dict[Job, FrozenTrial]:
         """Every job's trial as it is stored now."""
         # On a table a (method, seed)'s trials are stored when all of them are answered, and removed if they were not.
@@ -214,7 +218,6 @@ def record_parameters(study: StoredStudy, trial: FrozenTrial, parameters: dict[s
 
 def fail(study: StoredStudy, job: Job, reason: str) -> None:
     """End a trial without a result."""
-    stored = study.optuna_study(job.method, job.seed)
-    trial = stored.get_trials(deepcopy=False)[job.trial]
+    trial = study.trial(job)
     study.storage.set_trial_user_attr(trial._trial_id, "error", reason)
     study.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)

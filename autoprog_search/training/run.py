@@ -121,10 +121,10 @@ class Run:
         teacher = self.state.step * batch_size * self.step.teacher_flops
         return self.cost.steps_flops(self.state.steps, batch_size) + teacher
 
-    def full_step_flops(self) -> int:
-        """FLOPs of a training step of the full network, the teacher's included."""
+    def step_flops(self, sub_network: SubNetwork) -> int:
+        """FLOPs of a training step, the teacher's included."""
         batch_size = self.spec.recipe.batch_size
-        return self.cost.step_flops(self.elastic.full, batch_size) + batch_size * self.step.teacher_flops
+        return self.cost.step_flops(sub_network, batch_size) + batch_size * self.step.teacher_flops
 
     def result(self) -> RunResult:
         """What it is now, at its end."""
@@ -133,7 +133,13 @@ class Run:
         test_ema = test if network is ema else self.evaluate("test", ema)
         self.state.wall_seconds = self.session.wall_seconds
         return RunResult(
-            self.state, val, test, test_ema, self.train_flops(), self.full_step_flops(), network.model.state_dict()
+            self.state,
+            val,
+            test,
+            test_ema,
+            self.train_flops(),
+            self.step_flops(self.elastic.full),
+            network.model.state_dict(),
         )
 
     # ── checkpoint ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -27,6 +27,7 @@ class StageRecord:
         decreases: of the losses, where the score asks for them.
         w, margin: of the score's choice.
         searched_steps: supernet steps.
+        supernet_flops, search_flops: of these steps, and of estimating (what else the search trained included).
     """
 
     chosen: SubNetwork
@@ -38,6 +39,8 @@ class StageRecord:
     margin: float | None = None
     searched_steps: int = 0
     decreases: tuple[float, ...] = ()
+    supernet_flops: int = 0
+    search_flops: int = 0
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -67,6 +70,7 @@ class RunState:
             supernet, where a search follows); None where nothing grew.
         search_flops, search_seconds: spent on estimates; wall_seconds: on everything, over all interruptions.
         stage_seconds, loader_seconds: of each stage's training steps so far, and what of it was waiting for images.
+        stage_flops: of the same steps.
     """
 
     step: int = 0
@@ -87,6 +91,7 @@ class RunState:
     wall_seconds: float = 0.0
     stage_seconds: list[float] = field(default_factory=list)
     loader_seconds: list[float] = field(default_factory=list)
+    stage_flops: list[int] = field(default_factory=list)
 
     @property
     def previous(self) -> SubNetwork | None:
@@ -94,11 +99,18 @@ class RunState:
         before = self.stages[: self.stage - 1]
         return before[-1].chosen if before else None
 
-    def count_seconds(self, seconds: float, waited: float) -> None:
-        """Add a training step's seconds, and those of them that it waited for images, to its stage's."""
+    def count(self, seconds: float, waited: float, flops: int) -> None:
+        """Add a training step's seconds, those of them that it waited for images, and its FLOPs to its stage's."""
         for spent, more in ((self.stage_seconds, seconds), (self.loader_seconds, waited)):
             spent.extend([0.0] * (self.stage - len(spent)))
             spent[self.stage - 1] += more
+        self.stage_flops.extend([0] * (self.stage - len(self.stage_flops)))
+        self.stage_flops[self.stage - 1] += flops
+
+    def count_search(self, record: StageRecord) -> None:
+        """Note in the record of a search that has just ended what it cost."""
+        record.supernet_flops = sum(self.stage_flops[self.stage - 1 :])  # none, where a search takes no step
+        record.search_flops = self.search_flops - sum(earlier.search_flops for earlier in self.stages)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and tensors, which `torch.load(weights_only=True)` accepts."""

@@ -91,7 +91,7 @@ class Steps:
                 elastic.activate(sub_network, rates_of=rates_of)
                 running = sub_network
             self._step(images, labels, estimation)
-            state.count_seconds(time.perf_counter() - began, waited)
+            state.count(time.perf_counter() - began, waited, run.step_flops(sub_network))
             self._hooks.after_step(run)
             if self._is_over():
                 running = None  # it may have evaluated as another

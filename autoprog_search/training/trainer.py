@@ -83,6 +83,7 @@ class Trainer:
             run.save()
         record = self.search.record(state, lambda_k)
         choice = self._choose(lambda_k, record)
+        state.count_search(record)
         assert choice.sub_network in lambda_k, "a method chose what was no candidate"
         state.search, state.search_points, state.search_means = None, 0, []
         # Recycling: weights, EMAs and optimiser state are the supernet's; nothing is grown.

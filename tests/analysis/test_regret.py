@@ -16,19 +16,20 @@ from autoprog_search.analysis.regret import (
     hypervolume,
     interquartile,
     regret_curves,
-    regret_table,
+    regret_summary,
     scored,
 )
 from autoprog_search.engines.local import work
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.regret import draw_regret
-from autoprog_search.report.tables import regret_rows
+from autoprog_search.report.texts import regret_rows
 from autoprog_search.space import Levels
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.resolve import make_config
-from autoprog_search.study.results import stored_tables
-from autoprog_search.tables.table import GrowthTable, load_table
+from autoprog_search.study.results import stored_frames
+from autoprog_search.tables.loading import load_table
+from autoprog_search.tables.table import GrowthTable
 from tests.tabulated import SPACE, cost, write_artificial
 from tests.tiny import tiny_config
 
@@ -104,7 +105,7 @@ def test_regret_after_every_trial(rows):
 
 
 def test_what_matching_autoprog_takes(rows):
-    table = regret_table(rows).set_index("method")
+    table = regret_summary(rows).set_index("method")
     assert list(table.reset_index().columns) == list(COLUMNS)
     random, ours = table.loc["random"], table.loc["autoprog"]
     # Seed 0 finds the same schedule second, without the search's cost; seed 1 never does: the lower median is seed 0's.
@@ -118,7 +119,7 @@ def test_what_matching_autoprog_takes(rows):
 
 
 def test_without_autoprog_there_is_nothing_to_match(rows):
-    table = regret_table(rows[rows["method"] == "random"])
+    table = regret_summary(rows[rows["method"] == "random"])
     assert table["match"].isna().all()
     assert regret_rows(table)[0]["until autoprog's run"] == "–"
 
@@ -152,13 +153,13 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
     config = make_config("on", space=None, data=data, methods=["autoprog", "random"], trials=2, seeds=2)
     study = create_study(tmp_path, config)
     with pytest.raises(StudyError, match="no finished trial"):
-        FIGURES["regret"].draw(stored_tables(study), "flops")
+        FIGURES["regret"].draw(stored_frames(study), "flops")
     work(study, "cpu", 0, lambda event: None, lambda: False)
-    assert len(FIGURES["regret"].draw(stored_tables(study), "flops").data) == 6
+    assert len(FIGURES["regret"].draw(stored_frames(study), "flops").data) == 6
     with pytest.raises(ConfigError, match="got 'seconds'"):
-        FIGURES["regret"].draw(stored_tables(study), "seconds")
+        FIGURES["regret"].draw(stored_frames(study), "seconds")
 
 
 def test_a_study_on_no_table_is_refused(tmp_path):
     with pytest.raises(StudyError, match="'tiny' is on no table"):
-        scored(stored_tables(create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}"))))
+        scored(stored_frames(create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}"))))

@@ -15,12 +15,12 @@ from autoprog_search.analysis.targets import (
     SPLITS,
     cost_to_target,
     crossing,
+    headlines_by_length,
     non_decreasing,
-    standing,
     sweeps,
 )
 from autoprog_search.errors import StudyError
-from autoprog_search.study.results import COLUMNS as TRIALS
+from autoprog_search.runs.row import COLUMNS as TRIALS
 from tests.swept import EPOCHS, swept_trials, trial_row
 
 FULL = 1e12  # FLOPs of full at the recipe's epochs
@@ -127,7 +127,7 @@ def test_only_seeds_with_every_length_count():
     trials = swept_trials(seeds=4)
     trials.loc[(trials["method"] == "linear") & (trials["seed"] == 1) & (trials["trial"] == 2), "state"] = "FAIL"
     trials.loc[(trials["method"] == "full") & (trials["seed"] == 2), "state"] = "WAITING"
-    seeds = {sweep.method: sweep.seeds.tolist() for sweep in sweeps(standing(trials), EPOCHS)}
+    seeds = {sweep.method: sweep.seeds.tolist() for sweep in sweeps(headlines_by_length(trials), EPOCHS)}
     assert seeds == {"full": [0, 1, 3], "linear": [0, 3], "autoprog": [0, 1, 3], "random": [0, 1, 3]}
 
 

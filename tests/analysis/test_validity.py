@@ -9,9 +9,10 @@ import pytest
 
 from autoprog_search.analysis.validity import COLUMNS, COST, LOSS, RANDOM, TRAINED, axis_shares, validity
 from autoprog_search.errors import ConfigError
-from autoprog_search.report.tables import validity_rows
+from autoprog_search.report.texts import validity_rows
 from autoprog_search.space import Levels
-from autoprog_search.tables.table import GrowthTable, load_table, table_like
+from autoprog_search.tables.loading import load_table, table_like
+from autoprog_search.tables.table import GrowthTable
 from tests.tabulated import SPACE, write_artificial
 from tests.tiny import cli_here, tiny_config
 

@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 
 from autoprog_search.analysis.compare import compare
+from autoprog_search.analysis.findings import findings
+from autoprog_search.analysis.headline import headline
 from autoprog_search.engines.local import run_study, work
 from autoprog_search.methods.asha import stops
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page import report_page
 from autoprog_search.study.creation import create_study
-from autoprog_search.study.results import curves_frame, headline, stored_tables, trials_frame
+from autoprog_search.study.results import curves_frame, stored_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy
 from tests.tiny import cli_here, tiny_config, without_measuring
 
@@ -77,8 +79,9 @@ def test_whoever_reads_a_study_understands_it(undisturbed):
     assert cli_here("study", "run", "tiny", cwd=folder).returncode == 0
     assert f"{TRIALS}/{TRIALS}" in cli_here("study", "list", cwd=folder).stdout
     assert "PRUNED" in cli_here("study", "show", "tiny", cwd=folder).stdout
-    assert f"{pruned} stopped early" in report_page(stored_tables(study))
-    assert reading_notes(trials_frame(study), 0.5)[0].startswith(f"Trials stopped early: {pruned} of {TRIALS} (asha")
+    assert f"{pruned} stopped early" in report_page(stored_frames(study))
+    notes = reading_notes(findings(trials_frame(study), 0.5))
+    assert notes[0].startswith(f"Trials stopped early: {pruned} of {TRIALS} (asha")
     checkpoints = list(study.folder.glob("trials/*/checkpoint.pt"))
     assert checkpoints == []
 

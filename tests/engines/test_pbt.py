@@ -9,12 +9,13 @@ import sys
 import pandas as pd
 import pytest
 
+from autoprog_search.analysis.headline import headline
 from autoprog_search.engines.local import work
 from autoprog_search.engines.population import trained, turns
 from autoprog_search.errors import ConfigError
 from autoprog_search.methods.pbt import exploit
 from autoprog_search.study.creation import create_study
-from autoprog_search.study.results import curves_frame, headline, trials_frame
+from autoprog_search.study.results import curves_frame, trials_frame
 from autoprog_search.study.store import Job, StoredStudy
 from tests.tiny import environment, levels, tiny_config, tiny_trainer, without_measuring
 

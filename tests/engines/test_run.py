@@ -13,14 +13,9 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from autoprog_search.study.results import (
-    COLUMNS,
-    curves_frame,
-    estimates_frame,
-    headline,
-    published_tables,
-    trials_frame,
-)
+from autoprog_search.analysis.headline import headline
+from autoprog_search.runs.row import COLUMNS
+from autoprog_search.study.results import curves_frame, estimates_frame, published_frames, trials_frame
 from autoprog_search.study.store import Job, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
 from tests.tiny import CPU, TINY, cli, cli_here, command, environment, tiny_data, without_measuring
@@ -83,7 +78,7 @@ def test_finished_study_has_every_column_of_every_trial(undisturbed):
     assert searched.sum() == 1
     full = frame[frame["method"] == "full"].iloc[0]
     assert full["speedup_flops"] == full["speedup_seconds"] == 1
-    pd.testing.assert_frame_equal(published_tables(undisturbed / "studies/tiny").trials, frame, check_dtype=False)
+    pd.testing.assert_frame_equal(published_frames(undisturbed / "studies/tiny").trials, frame, check_dtype=False)
     parquet = pyarrow.parquet.read_table(undisturbed / "studies/tiny/results.parquet").to_pylist()
     assert parquet == frame.to_dict("records")
 

@@ -1,34 +1,20 @@
-"""Curves are the headline trials' rows of the curves table."""
+"""Curves are drawn a line a trial."""
 
 from __future__ import annotations
 
 import pandas as pd
-import pytest
 
-from autoprog_search.errors import ConfigError
-from autoprog_search.report.curves import draw_curves, validation_curves
-from autoprog_search.study.results import curves_frame, headline, trials_frame
+from autoprog_search.analysis.curves import validation_curves
+from autoprog_search.analysis.headline import headline
+from autoprog_search.report.curves import draw_curves
+from autoprog_search.study.results import curves_frame, trials_frame
 
 
-def test_curves_of_the_headline_trials(study):
-    frame, heads = curves_frame(study), headline(trials_frame(study), 0.5)
-    curves = validation_curves(frame.sample(frac=1, random_state=0), heads, "flops")  # rows in any order
-    assert [(c.method, c.seed, c.trial) for c in curves] == list(
-        zip(heads["method"], heads["seed"], heads["trial"], strict=True)
-    )
-    rows = frame[(frame["method"] == "tpe") & (frame["seed"] == 2)]
-    tpe = next(c for c in curves if c.method == "tpe" and c.seed == 2)
-    rows = rows[rows["trial"] == tpe.trial]
-    assert tpe.flops.tolist() == rows["flops"].tolist()
-    assert tpe.val_top1.tolist() == rows["val_top1"].tolist()
+def test_a_line_a_trial_and_a_colour_a_method(study):
+    curves = validation_curves(curves_frame(study), headline(trials_frame(study), 0.5), "flops")
     figure = draw_curves(curves)
     assert len(figure.data) == len(curves)
     assert len({trace.line.color for trace in figure.data}) == 6
-
-
-def test_seconds_are_not_stored(study):
-    with pytest.raises(ConfigError, match="stored against FLOPs only, got 'seconds'"):
-        validation_curves(curves_frame(study), headline(trials_frame(study), 0.5), "seconds")
 
 
 def test_no_curves():

@@ -1,24 +1,13 @@
-"""Estimates, stage by stage."""
+"""Estimates are drawn a panel a stage."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from autoprog_search.report.estimates import draw_estimates, stage_estimates
+from autoprog_search.analysis.estimates import stage_estimates
+from autoprog_search.report.estimates import draw_estimates
 from autoprog_search.study.results import estimates_frame
-
-
-def test_stages_hold_their_candidates(study):
-    frame = estimates_frame(study)
-    stages = stage_estimates(frame, patch_size=4, unit="FLOPs")
-    assert [s.stage for s in stages] == [1, 2, 3]  # the last stage searches nothing
-    assert sum(len(s.loss) for s in stages) == len(frame)
-    for s in stages:
-        rows = frame[frame["stage"] == s.stage]
-        assert s.loss.tolist() == rows["loss"].tolist()
-        assert (s.resolution**2).tolist() == (16 * rows["patches"]).tolist()
-        assert s.chosen.sum() == 3  # one a seed
 
 
 def test_drawing_marks_the_chosen_and_has_a_panel_a_stage(study):

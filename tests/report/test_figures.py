@@ -11,34 +11,33 @@ import pytest
 from autoprog_search.errors import AutoProgError, ConfigError, StudyError
 from autoprog_search.report import figures
 from autoprog_search.report.figures import FIGURES, write_figure
-from autoprog_search.study.results import published_tables, stored_tables
+from autoprog_search.study.results import published_frames, stored_frames
 from tests.swept import publish, swept_trials
-
-from .conftest import SyntheticStudy, synthetic_study
+from tests.synthetic import SyntheticStudy, synthetic_study
 
 OF_ANY_STUDY = [key for key, info in FIGURES.items() if not info.on_tables]
 
 
 @pytest.mark.parametrize("key", OF_ANY_STUDY)
 def test_every_figure_draws_a_study(key, study):
-    assert len(FIGURES[key].draw(stored_tables(study), "flops").data) > 0
+    assert len(FIGURES[key].draw(stored_frames(study), "flops").data) > 0
     assert "\n" not in FIGURES[key].caption
 
 
 @pytest.mark.parametrize("key", OF_ANY_STUDY)
 def test_every_figure_says_that_nothing_has_finished(key, study):
     with pytest.raises(StudyError, match="no finished trial"):
-        FIGURES[key].draw(stored_tables(SyntheticStudy(study.config, {})), "flops")
+        FIGURES[key].draw(stored_frames(SyntheticStudy(study.config, {})), "flops")
 
 
 def test_a_study_without_searches_has_no_estimates():
     with pytest.raises(StudyError, match="no one-shot estimates"):
-        FIGURES["estimates"].draw(stored_tables(synthetic_study(methods=("full", "linear"))), "flops")
+        FIGURES["estimates"].draw(stored_frames(synthetic_study(methods=("full", "linear"))), "flops")
 
 
 def test_a_published_study_needs_no_storage(tmp_path):
     """What was not published is named, the rest is drawn."""
-    tables = published_tables(publish(tmp_path / "swept", swept_trials(seeds=2)))
+    tables = published_frames(publish(tmp_path / "swept", swept_trials(seeds=2)))
     for key in ("pareto", "cost-to-target", "schedule"):
         assert len(FIGURES[key].draw(tables, "seconds").data) > 0
     for key, missing in (("curves", "no learning curves"), ("estimates", "no one-shot estimates")):
@@ -49,7 +48,7 @@ def test_a_published_study_needs_no_storage(tmp_path):
 @pytest.mark.parametrize("key", ["curves", "estimates"])
 def test_a_cost_that_is_not_stored(key, study):
     with pytest.raises(ConfigError, match="got 'seconds'"):
-        FIGURES[key].draw(stored_tables(study), "seconds")
+        FIGURES[key].draw(stored_frames(study), "seconds")
 
 
 def test_html_is_self_contained(tmp_path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from autoprog_search.analysis.findings import findings
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.study.results import trials_frame
-
-from .conftest import synthetic_study
+from tests.synthetic import synthetic_study
 
 
 def with_accuracies(linear: list[float], full: list[float]) -> pd.DataFrame:
@@ -21,7 +21,7 @@ def with_accuracies(linear: list[float], full: list[float]) -> pd.DataFrame:
 
 
 def note_on(method: str, frame: pd.DataFrame) -> str:
-    (note,) = [n for n in reading_notes(frame, 0.5) if n.startswith(f"{method}: ")]
+    (note,) = [n for n in reading_notes(findings(frame, 0.5)) if n.startswith(f"{method}: ")]
     return note
 
 
@@ -59,7 +59,7 @@ def test_only_paired_seeds_count():
 
 
 def test_unfinished_trials_are_counted(study):
-    notes = reading_notes(trials_frame(study), 0.5)
+    notes = reading_notes(findings(trials_frame(study), 0.5))
     assert notes[0] == "Trials failed: 1 of 42 (tpe 1); no number here includes them."
     assert notes[1] == "Trials not finished: 1 of 42 (tpe 1); no number here includes them."
     assert any("not corrected for comparing 5 methods" in note for note in notes)
@@ -68,24 +68,24 @@ def test_unfinished_trials_are_counted(study):
 
 def test_several_devices_and_versions_are_named(study):
     frame = trials_frame(study)
-    assert not any("devices" in note or "versions" in note for note in reading_notes(frame, 0.5))
+    assert not any("devices" in note or "versions" in note for note in reading_notes(findings(frame, 0.5)))
     frame.loc[0, ["device", "versions"]] = ["H100", "{}"]
-    notes = reading_notes(frame, 0.5)
+    notes = reading_notes(findings(frame, 0.5))
     assert any("2 devices (H100; cpu (2 threads)): compare FLOPs, not seconds" in note for note in notes)
     assert any("2 sets of library versions" in note for note in notes)
 
 
 def test_an_empty_study_has_notes():
     frame = trials_frame(synthetic_study(seeds=1, methods=("full",)))
-    assert reading_notes(frame.iloc[:0], 0.5)
+    assert reading_notes(findings(frame.iloc[:0], 0.5))
 
 
 def test_what_the_loader_took_is_said_stage_by_stage():
     frame = trials_frame(synthetic_study(seeds=1, methods=("full", "linear")))
     assert "Training waited for images, stage by stage: 10 %, 10 %, 10 %, 10 % of the time." in reading_notes(
-        frame, 0.5
+        findings(frame, 0.5)
     )
     linear = frame["method"] == "linear"
     frame.loc[linear, "loader_seconds"] = pd.Series([[9, 0, 0, 0]], index=frame.index[linear])
     frame.loc[linear, "stage_seconds"] = pd.Series([[10, 10, 10, 10]], index=frame.index[linear])
-    assert "stage by stage: 50 %, 5 %, 5 %, 5 % of" in " ".join(reading_notes(frame, 0.5))
+    assert "stage by stage: 50 %, 5 %, 5 %, 5 % of" in " ".join(reading_notes(findings(frame, 0.5)))

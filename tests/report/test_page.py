@@ -12,11 +12,10 @@ from autoprog_search.analysis.compare import compare
 from autoprog_search.report import page
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.page import report_page
-from autoprog_search.report.tables import comparison_rows
+from autoprog_search.report.texts import comparison_rows
 from autoprog_search.study.identity import study_hash
-from autoprog_search.study.results import stored_tables, trials_frame
-
-from .conftest import SyntheticStudy, synthetic_study
+from autoprog_search.study.results import stored_frames, trials_frame
+from tests.synthetic import SyntheticStudy, synthetic_study
 
 EVIL = "<script>alert('x')</script>&\""
 
@@ -28,7 +27,7 @@ def small_plotlyjs(monkeypatch):
 
 
 def test_page_shows_every_method_number_and_figure(study):
-    html = report_page(stored_tables(study))
+    html = report_page(stored_frames(study))
     for row in comparison_rows(compare(trials_frame(study), 0.5)):
         assert f"{row.pop('method')}</th>" in html
         assert all(f"<td>{text}</td>" in html for text in row.values())
@@ -47,7 +46,7 @@ def test_page_shows_every_method_number_and_figure(study):
 
 
 def test_page_asks_the_network_for_nothing(study):
-    html = report_page(stored_tables(study))
+    html = report_page(stored_frames(study))
     assert not re.findall(r"(?:src|href)\s*=|@import|url\(", html)
 
 
@@ -57,27 +56,27 @@ def test_what_comes_from_the_study_is_escaped(study):
     evil = config.model_copy(update={"space": space, "data": config.data.model_copy(update={"name": EVIL})})
     for trial in study.given.values():
         trial.user_attrs["device"] = EVIL
-    html = report_page(stored_tables(SyntheticStudy(evil, study.given)))
+    html = report_page(stored_frames(SyntheticStudy(evil, study.given)))
     assert "alert(&#x27;x&#x27;)" in html
     assert "<script>alert" not in html
 
 
 def test_the_storage_url_may_hold_a_password_and_stays_out():
-    assert "s3cret" not in report_page(stored_tables(synthetic_study(storage="postgresql://user:s3cret@host/db")))
+    assert "s3cret" not in report_page(stored_frames(synthetic_study(storage="postgresql://user:s3cret@host/db")))
 
 
 def test_the_same_study_gives_the_same_page(study):
-    assert report_page(stored_tables(study)) == report_page(stored_tables(synthetic_study()))
+    assert report_page(stored_frames(study)) == report_page(stored_frames(synthetic_study()))
 
 
 def test_a_study_that_has_not_started(study):
-    html = report_page(stored_tables(SyntheticStudy(study.config, {})))
+    html = report_page(stored_frames(SyntheticStudy(study.config, {})))
     assert "No trial has finished yet." in html
     assert "plotly.js" not in html
 
 
 def test_a_figure_that_cannot_be_drawn_says_why():
-    html = report_page(stored_tables(synthetic_study(methods=("full", "linear"))))
+    html = report_page(stored_frames(synthetic_study(methods=("full", "linear"))))
     assert "no one-shot estimates" in html
     assert 'id="figure-estimates' not in html
 
@@ -86,7 +85,7 @@ def test_the_storage_is_read_once(study):
     reads = []
     read = study.trials
     study.trials = lambda: reads.append(1) or read()
-    report_page(stored_tables(study))
+    report_page(stored_frames(study))
     assert len(reads) == 1
 
 

@@ -96,6 +96,20 @@ def test_schedules_with_lengths_of_their_own_need_a_step_a_stage(schedule):
         train(**small("recipe.epochs=1", "recipe.batch_size=1000"), schedule=schedule)
 
 
+@pytest.mark.parametrize("schedule", ["replay", "full-short"])
+def test_schedules_that_follow_another_trial_are_a_studys(schedule):
+    with pytest.raises(ConfigError, match=f"schedule: {schedule} follows a trial of autoprog, so it runs in a study"):
+        train(**small(), schedule=schedule)
+
+
+def test_stages_store_what_they_and_their_searches_cost():
+    row = train(**small("recipe.epochs=3", "recipe.batch_size=50"), schedule="autoprog")
+    assert sum(row["stage_flops"]) == row["train_flops"]
+    assert sum(stage["search_flops"] for stage in row["stages"]) == row["search_flops"] > 0
+    for flops, stage in zip(row["stage_flops"], row["stages"], strict=True):
+        assert (0 < stage["supernet_flops"] < flops) == (stage["searched_steps"] > 0)
+
+
 def test_a_schedule_of_one_stage():
     schedule = GrowthSchedule.of([0.5], [SubNetwork(4, 16)])
     assert train(**small(), schedule=schedule)["epochs"] == pytest.approx(0.5, abs=0.2)

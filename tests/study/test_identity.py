@@ -19,7 +19,7 @@ from autoprog_search.study.creation import complete_study, create_study
 from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.identity import check_unchanged, first_hash, hash_of, settings_of, stored_hashes
 from autoprog_search.study.opening import open_data
-from autoprog_search.study.results import stored_tables, trials_frame
+from autoprog_search.study.results import stored_frames, trials_frame
 from autoprog_search.study.store import StoredStudy, list_studies, open_study
 from tests.tiny import CPU, tiny_config
 
@@ -119,11 +119,11 @@ def test_a_study_of_before_settings_were_stored_is_checked_by_the_first_rule(tmp
 
 def test_the_first_rule_gives_what_published_studies_say():
     """Of those that no field of the settings was added to since."""
-    from autoprog_search.study.results import published_tables
+    from autoprog_search.study.results import published_frames
     from tests.test_docs import ROOT
 
     for name in ("digits", "fashion_mnist", "fashion_defaults"):
-        tables = published_tables(ROOT / "studies" / name)
+        tables = published_frames(ROOT / "studies" / name)
         assert set(tables.trials["config_hash"]) == {first_hash(tables.config)}
 
 
@@ -144,7 +144,7 @@ def test_a_copy_is_a_study_of_its_own(tmp_path):
     stored = copy.optuna_study("full", 0)
     stored.tell(stored.ask(), [1.0, 2.0])
     assert set(trials_frame(copy)["study"]) == {"copy"}
-    assert stored_tables(copy).config.name == "copy"
+    assert stored_frames(copy).config.name == "copy"
     assert [frame.query("method == 'full'")["state"].item() for frame in map(trials_frame, (copy, study))] == [
         "COMPLETE",
         "WAITING",

@@ -12,7 +12,6 @@ import pytest
 from filelock import FileLock
 from optuna.trial import create_trial
 
-from autoprog_search.analysis import regret
 from autoprog_search.data.load import load_data
 from autoprog_search.engines.events import Event
 from autoprog_search.engines.local import work
@@ -27,7 +26,8 @@ from autoprog_search.study.creation import DIRECTIONS, create_study
 from autoprog_search.study.resolve import config_from_file, make_config
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import Job, StoredStudy
-from autoprog_search.tables.table import ESTIMATES, RUNS, GrowthTable, load_table
+from autoprog_search.tables.loading import load_table
+from autoprog_search.tables.table import GrowthTable
 from tests.tabulated import SEARCHED, SPACE, STEPS, cost, rising, step_cost, write_artificial
 from tests.tiny import CPU, cli, cli_here
 
@@ -89,12 +89,6 @@ def test_seeds_that_the_table_has_are_its_own_others_are_drawn_for_every_method_
     drawn = [table.seed_of(seed, trial, 29) for seed in range(30) for trial in range(4)]
     assert set(drawn) == {0, 1}
     assert 40 < sum(drawn) < 80  # of 120
-
-
-def test_the_docs_list_every_field():
-    page = (Path(__file__).parents[2] / "docs/table.md").read_text()
-    for columns in (RUNS, ESTIMATES, regret.COLUMNS):
-        assert "\n".join(f"| `{name}` | {text} |" for name, text in columns.items()) in page
 
 
 def test_the_command_line_shows_it(file, tmp_path):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from autoprog_search.analysis.table_maker import make_table
+from autoprog_search.analysis.tabulate import tabulate
 from autoprog_search.engines.local import work
 from autoprog_search.errors import StudyError
-from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.resolve import make_config
 from autoprog_search.study.store import Job, StoredStudy
-from autoprog_search.tables.table import GrowthTable, estimates_path, load_table
+from autoprog_search.tables.format import estimates_path
+from autoprog_search.tables.loading import load_table
+from autoprog_search.tables.table import GrowthTable
+from tests.synthetic import SyntheticStudy
 from tests.tiny import tiny_config
 
 SMALL = (
@@ -54,7 +58,7 @@ def survey(root) -> StoredStudy:
 @pytest.fixture(scope="module")
 def table(source, survey, root) -> GrowthTable:
     path = root / "made.parquet"
-    assert make_table(source, [survey], path) == [path, estimates_path(path)]
+    assert tabulate(source, [survey], path) == [path, estimates_path(path)]
     return load_table(str(path))
 
 
@@ -74,19 +78,30 @@ def test_it_holds_every_schedule_as_it_ran(table, source):
     assert table.info.sources.keys() == {"source", "survey"}
 
 
-def test_it_says_what_searching_changed(table, survey):
-    space = table.info.space
-    differences = []
-    for job, trial in survey.trials().items():
-        chosen = [
-            SubNetwork(*pair) for pair in zip(trial.user_attrs["depths"], trial.user_attrs["patches"], strict=True)
-        ]
-        fixed = table.runs[job.seed, tuple(map(space.levels_of, chosen))]
-        differences.append(trial.user_attrs["val_top1"] - fixed["val_top1"])
-    mean, error, runs = table.info.search_effects["none"]
-    assert runs == 2
-    assert mean == pytest.approx(sum(differences) / 2)
-    assert error == pytest.approx(abs(differences[0] - differences[1]) / 2)
+def ended_at(study: StoredStudy, method: str, *accuracies: float) -> SyntheticStudy:
+    """The study with these accuracies in place of a method's own, trial by trial."""
+    given: dict[Job, Any] = {}
+    for job, trial in study.trials().items():
+        stored = {name: getattr(trial, name) for name in ("state", "params", "system_attrs", "user_attrs")}
+        if job.method == method:
+            stored["user_attrs"] = {**stored["user_attrs"], "val_top1": accuracies[job.trial]}
+        given[job] = SimpleNamespace(**stored)
+    return SyntheticStudy(study.config, given)
+
+
+def test_it_says_what_searching_changed(source, survey, root):
+    """Runs with searches that end 1 and 3 points above their schedules without: 2 on average, with an error of 1."""
+    path = root / "changed.parquet"
+    tabulate(ended_at(source, "grid", 50, 50, 50), [ended_at(survey, "survey", 51, 53)], path)
+    assert load_table(str(path)).info.search_effects == {"none": (2, 1, 2)}
+
+
+def test_a_study_from_before_stages_stored_their_costs_is_refused(source, root):
+    old = ended_at(source, "grid", 50, 50, 50)
+    for trial in old.given.values():
+        trial.user_attrs = {name: value for name, value in trial.user_attrs.items() if name != "stage_flops"}
+    with pytest.raises(StudyError, match="study 'source': it ran before runs stored what their stages cost"):
+        tabulate(old, [], root / "no.parquet")
 
 
 def test_autoprog_on_the_table_is_autoprogs_own_run_but_for_the_accuracy(table, source, root):
@@ -95,7 +110,8 @@ def test_autoprog_on_the_table_is_autoprogs_own_run_but_for_the_accuracy(table, 
     config = make_config("on", space=None, data=data, methods=["autoprog"], trials=1, seeds=1)
     looked_up = finished(root, config).trials()[Job("autoprog", 0, 0)].user_attrs
     assert [stage["candidates"] != [] for stage in real["stages"]] == [True, True, False]
-    assert looked_up["stages"] == real["stages"]
+    assert looked_up["stages"] == real["stages"]  # estimates, and what supernet steps and estimates cost
+    assert looked_up["stage_flops"] == pytest.approx(real["stage_flops"], rel=1e-9)
     for cost in ("train_flops", "search_flops", "total_flops"):
         assert looked_up[cost] == pytest.approx(real[cost], rel=1e-9)
     assert looked_up["search_seconds"] == pytest.approx(real["search_seconds"], rel=5)  # measured twice
@@ -104,13 +120,13 @@ def test_autoprog_on_the_table_is_autoprogs_own_run_but_for_the_accuracy(table, 
 def test_a_grid_that_is_not_finished_is_refused(root, source):
     waiting = create_study(root, small_config("waiting", "grid: {trials: 3, seeds: 2}"))
     with pytest.raises(StudyError, match=r"study 'waiting': 6 of 6 trials of grid \(3 x 2 seeds\) have not finished"):
-        make_table(waiting, [], root / "no.parquet")
+        tabulate(waiting, [], root / "no.parquet")
     with pytest.raises(StudyError, match="study 'source': a table needs 2 trials of survey a seed, it has none"):
-        make_table(source, [source], root / "no.parquet")
+        tabulate(source, [source], root / "no.parquet")
     assert not (root / "no.parquet").exists()
 
 
 def test_a_survey_of_something_else_is_refused(root, source):
     other = create_study(root, small_config("other", "survey: {trials: 2, seeds: 1}", "growth.search_points=2"))
     with pytest.raises(StudyError, match=r"estimates: other and source differ in growth\.search_points"):
-        make_table(source, [other], root / "no.parquet")
+        tabulate(source, [other], root / "no.parquet")

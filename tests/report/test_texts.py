@@ -7,8 +7,9 @@ import pytest
 
 from autoprog_search.analysis.ablations import ablations
 from autoprog_search.analysis.compare import COLUMNS, compare
+from autoprog_search.analysis.headline import headline
 from autoprog_search.analysis.targets import cost_to_target
-from autoprog_search.report.tables import (
+from autoprog_search.report.texts import (
     HEADERS,
     ablation_rows,
     comparison_rows,
@@ -16,10 +17,9 @@ from autoprog_search.report.tables import (
     markdown,
     target_rows,
 )
-from autoprog_search.study.results import headline, trials_frame
+from autoprog_search.study.results import trials_frame
 from tests.swept import EPOCHS, METHODS, swept_trials
-
-from .conftest import synthetic_study
+from tests.synthetic import synthetic_study
 
 DIFFERENCE = "difference to full, points [95 % interval]"
 

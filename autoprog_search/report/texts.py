@@ -1,4 +1,4 @@
-"""Comparison, cost to target and ablations as text, for the HTML page, the terminal and the docs."""
+"""Comparisons, cost to target, ablations, regret and validity as text, for the HTML page, the terminal and the docs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "search, %": ("search_share",),
     "spent": ("spent",),
 }
-"""Header: the columns of `study.compare.COLUMNS` that it shows."""
+"""Header: the columns of `analysis.compare.COLUMNS` that it shows."""
 
 
 def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method of `study.compare.compare`'s table, a text a header; `–` where there is no number.
+    """One row a method of `analysis.compare.compare`'s table, a text a header; `–` where there is no number.
 
     Tables of several studies (`compare_studies`) get the study's name in front.
     """
@@ -59,7 +59,7 @@ def _difference_text(row: Mapping[Hashable, Any], reference: str, *names: str) -
 
 
 def target_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method of `study.targets.cost_to_target`: how many times cheaper than full it meets the target."""
+    """One row a method of `analysis.targets.cost_to_target`: how many times cheaper than full it meets the target."""
     columns = {
         "FLOPs [95 % interval]": ("test", "flops"),
         "FLOPs without search": ("test", "flops_without_search"),
@@ -81,18 +81,18 @@ def _target_cell(row: Mapping[Hashable, Any] | None) -> str:
         return MISSING
     low, high = row["speedup_low"], row["speedup_high"]
     interval = f" [{low:.2f}, {high:.2f}]" if row["bound"] != "more than" and math.isfinite(low) else ""
-    return target_text(row) + interval
+    return target_text(row["bound"], row["share"], row["speedup"]) + interval
 
 
-def target_text(row: Mapping[Any, Any]) -> str:
-    """A row of `study.targets`: `2.10×`, `≥ 4.00×` (its cheapest length is above the target), or that it never is."""
-    if row["bound"] == "more than":
-        return f"not reached by {times_text(row['share'])} full's cost"
-    return f"≥ {times_text(row['speedup'])}" if row["bound"] == "at most" else times_text(row["speedup"])
+def target_text(bound: str, share: float, speedup: float) -> str:
+    """As `analysis.targets` has them: `2.10×`, `≥ 4.00×` (the cheapest length is above the target), or never."""
+    if bound == "more than":
+        return f"not reached by {times_text(share)} full's cost"
+    return f"≥ {times_text(speedup)}" if bound == "at most" else times_text(speedup)
 
 
 def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method or variant of `study.ablations.ablations`' table."""
+    """One row a method or variant of `analysis.ablations.ablations`' table."""
     return [
         {
             "method": str(row["method"]),
@@ -114,7 +114,7 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def regret_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method of `study.regret.regret_table`'s table, as text."""
+    """One row a method of `analysis.regret.regret_summary`'s table, as text."""
     return [
         {
             "method": str(row["method"]),
@@ -132,7 +132,7 @@ def regret_rows(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def validity_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a (stage, proxy) of `study.validity.validity`'s table, as text."""
+    """One row a (stage, proxy) of `analysis.validity.validity`'s table, as text."""
     return [
         {
             "proxy": str(row["proxy"]),
