@@ -6,10 +6,11 @@ from pydantic import BaseModel
 
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.growth.operators import check_operators
+from autoprog_search.methods.plan import MOST_TRIALS
 from autoprog_search.methods.registry import VARIANT, method_named
 from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.space import GrowthSpace
-from autoprog_search.study.config import MOST_TRIALS, StudyConfig
+from autoprog_search.study.config import StudyConfig
 from autoprog_search.tables.table import GrowthTable, load_table
 
 CHOOSING = frozenset({"force_growth", "score", "w", "w_default", "tie_se"})
