@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ class Event:
     ended or failed, something to know, or that it failed itself.
 
     Attributes:
-        progress: a `training.trainer.Progress`, of `progress` events.
+        progress: a `training.state.Progress`, of `progress` events.
         trials: how many trials ended.
         message: an error in one line, a finished trial's summary, an experiment and its address.
     """
@@ -26,9 +27,14 @@ class Event:
     trials: int = 1
 
 
+def tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> None:
+    """Tell of a trial's `training.state.Progress`."""
+    tell(Event("progress", job, progress))
+
+
 def end_of(study: StoredStudy, job: Job) -> Event:
     """The event of a trial that has ended, with its result or its error."""
-    trial = study.optuna_study(job.method, job.seed).trials[job.trial]
+    trial = study.trial(job)
     if trial.state.name == "COMPLETE":
         return Event("done", job, message=f"val {trial.user_attrs['val_top1']:.2f} %")
     if trial.state.name == "PRUNED":

@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optuna.trial import FrozenTrial
-
-from autoprog_search.engines.events import Event, end_of
-from autoprog_search.engines.worker import finish, open_trial, plan
+from autoprog_search.engines.events import Event, end_of, tell_progress
+from autoprog_search.engines.opening import open_trial
+from autoprog_search.engines.trial import finish, plan
 from autoprog_search.errors import RunFailedError
 from autoprog_search.files import write_atomic
 from autoprog_search.methods.fixed import FixedMethod
@@ -27,10 +26,9 @@ from autoprog_search.randomness import derive
 from autoprog_search.space import Levels, to_parameters
 from autoprog_search.study.store import Job, StoredStudy, fail, record_parameters
 from autoprog_search.training.checkpoint import before, drop_checkpoints
-from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from autoprog_search.engines.nni import Means
+    from autoprog_search.engines.workplace import Workplace
     from autoprog_search.training.state import Progress
 
 
@@ -63,7 +61,7 @@ class Trained(Turn):
 
 
 def run_population(
-    study: StoredStudy, job: Job, means: Means, *, tell: Callable[[Event], None], should_stop: Callable[[], bool]
+    study: StoredStudy, job: Job, place: Workplace, *, tell: Callable[[Event], None], should_stop: Callable[[], bool]
 ) -> None:
     """Train the population that a trial belongs to, until all of its members have ended. The caller holds its lock.
 
@@ -76,16 +74,16 @@ def run_population(
     for stage in range(1, study.config.space.stages + 1):
         for number, turn in turns(study, job, stage).items():
             member = replace(job, trial=number)
-            if _frozen(study, member).state.is_finished() or trained(study, member, stage) is not None:
+            if study.trial(member).state.is_finished() or trained(study, member, stage) is not None:
                 continue
             if member not in started:
                 started.add(member)
                 tell(Event("start", member))
             try:
-                _train(study, member, stage, turn, means, partial(_tell_progress, tell, member), should_stop)
+                _train(study, member, stage, turn, place, partial(tell_progress, tell, member), should_stop)
             except RunFailedError as error:
                 fail(study, member, str(error))
-            if _frozen(study, member).state.is_finished():
+            if study.trial(member).state.is_finished():
                 tell(end_of(study, member))
         _drop_checkpoints(study, job, stage - 1)
     _drop_checkpoints(study, job, study.config.space.stages)
@@ -100,7 +98,7 @@ def turns(study: StoredStudy, job: Job, stage: int) -> dict[int, Turn]:
     config = study.config
     members = [replace(job, trial=number) for number in range(config.methods[job.method].trials)]
     if stage == 1:
-        drawn = [_frozen(study, member).system_attrs["fixed_params"] for member in members]
+        drawn = [study.trial(member).system_attrs["fixed_params"] for member in members]
         return {number: Turn(number, config.space.from_parameters(drawn[number])) for number in range(len(members))}
     stood = {m.trial: done for m in members if (done := trained(study, m, stage - 1)) is not None}
     if stage == config.space.stages:
@@ -117,7 +115,7 @@ def turns(study: StoredStudy, job: Job, stage: int) -> dict[int, Turn]:
 
 def trained(study: StoredStudy, member: Job, stage: int) -> Trained | None:
     """Where a member stood at the end of a stage, if it has come so far."""
-    stored = _frozen(study, member).user_attrs.get(_name(stage))
+    stored = study.trial(member).user_attrs.get(_name(stage))
     if stored is None:
         return None
     return Trained(**stored | {"levels": tuple((i, j) for i, j in stored["levels"])})
@@ -128,7 +126,7 @@ def _train(
     member: Job,
     stage: int,
     turn: Turn,
-    means: Means,
+    place: Workplace,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> None:
@@ -141,17 +139,8 @@ def _train(
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
-    spec, method = plan(study, replace(member, trial=0), trial, means.data, schedule)
-    trainer = Trainer(
-        spec,
-        means.data,
-        method,
-        device=means.device,
-        checkpoint=checkpoint,
-        profile=means.profile,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
+    spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
+    trainer = place.trainer(spec, method, checkpoint, on_progress, should_stop)
     trainer.run_stages(stage)
     total = own = trainer.train_flops()
     if stage > 1:
@@ -163,12 +152,8 @@ def _train(
         done = Trained(turn.parent, turn.levels, trainer.state.curve[-1]["val_top1"], total, own)
         trial.set_user_attr(_name(stage), asdict(done))
         return
-    record_parameters(study, _frozen(study, member), to_parameters(turn.levels))
-    finish(study, member, trial, spec, trainer.run(), means.data, means.profile, own_flops=own)
-
-
-def _frozen(study: StoredStudy, member: Job) -> FrozenTrial:
-    return study.optuna_study(member.method, member.seed).get_trials(deepcopy=False)[member.trial]
+    record_parameters(study, study.trial(member), to_parameters(turn.levels))
+    finish(study, member, trial, spec, trainer.run(), place, own_flops=own)
 
 
 def _name(stage: int) -> str:
@@ -183,7 +168,3 @@ def _checkpoint(study: StoredStudy, member: Job, stage: int) -> Path:
 def _drop_checkpoints(study: StoredStudy, job: Job, stage: int) -> None:
     for number in range(study.config.methods[job.method].trials):
         drop_checkpoints(_checkpoint(study, replace(job, trial=number), stage))
-
-
-def _tell_progress(tell: Callable[[Event], None], member: Job, progress: Any) -> None:
-    tell(Event("progress", member, progress))

@@ -1,14 +1,20 @@
-"""How often a method runs in a study."""
+"""What a study plans for a method: how often it runs, and under which settings of its own."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
 from autoprog_search.errors import ConfigError, shown
 from autoprog_search.fields import Options, Settings, Whole
 from autoprog_search.schedule import MOST_EPOCHS
+from autoprog_search.space import GrowthSpace
+
+if TYPE_CHECKING:
+    from autoprog_search.settings.growth import GrowthSettings
 
 # Bounds that no study should meet: all its trials are listed whenever it is looked at.
 MOST_TRIALS = 1_000_000
@@ -40,3 +46,37 @@ class MethodPlan(Settings):
             trials = shown(data["trials"])
             raise ConfigError(f"methods, trials: {trials} for {len(lengths)} lengths in epochs; leave it out")
         return {**data, "trials": len(lengths)}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A method as a study plans it.
+
+    Attributes:
+        name: in the study, a variant's perhaps.
+        plans: of all of the study's methods.
+        space, growth: those of this method.
+        epochs: the recipe's.
+    """
+
+    name: str
+    plans: Mapping[str, MethodPlan]
+    space: GrowthSpace
+    growth: GrowthSettings
+    epochs: int
+
+    @property
+    def own(self) -> MethodPlan:
+        """The method's own plan."""
+        return self.plans[self.name]
+
+    def check_trials(self, most: int, what: str) -> None:
+        """Whether it has no more trials than there are.
+
+        Raises:
+            ConfigError: it has.
+        """
+        if self.own.trials > most:
+            raise ConfigError(
+                f"methods, {self.name}, trials: {self.own.trials} are more than the space's {most} {what}"
+            )

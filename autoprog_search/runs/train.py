@@ -110,7 +110,8 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
     from autoprog_search.data.load import load_data
-    from autoprog_search.runs.program import run_program
+    from autoprog_search.methods.fixed import FixedMethod
+    from autoprog_search.runs.program import spec_under
     from autoprog_search.runs.row import result_row
     from autoprog_search.settings.data import DataConfig
     from autoprog_search.training.device import pick_device
@@ -133,8 +134,8 @@ def _train(
         stage_steps = steps_of_stages(tuple(s.epochs for s in schedule.stages), epoch_steps)
         depths = tuple(s.sub_network.depth for s in schedule.stages)
         spec, method = replace(spec, stage_steps=stage_steps, extra_depths=depths), _method(schedule, growth, seed)
-    elif (program := _program(schedule)) is not None:
-        spec, method = run_program(program(space), spec, opened)
+    elif (program := _program(schedule, space)) is not None:
+        spec, method = spec_under(program, spec, opened), FixedMethod(program.sub_networks)
     else:
         stage_steps = planned_steps(space, recipe, opened.train_size)
         spec, method = replace(spec, stage_steps=stage_steps), _method(schedule, growth, seed)
@@ -186,8 +187,8 @@ def _check_runs(schedule: GrowthSchedule | str, space: GrowthSpace, epochs: int)
     """
     if isinstance(schedule, GrowthSchedule):
         _check_fits(schedule, space)
-    elif (program := _program(schedule)) is not None:
-        program(space).check_epochs(space, epochs)
+    elif (program := _program(schedule, space)) is not None:
+        program.check_epochs(space, epochs)
     else:
         space.stage_epochs(epochs)
 
@@ -204,7 +205,7 @@ def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> None:
         raise ScheduleError(f"stage {len(schedule.stages)}: {last} is not the full network ({space.full})")
 
 
-def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:
+def _program(schedule: str, space: GrowthSpace) -> Program | None:
     """The fixed schedule of that name; None for the search.
 
     Raises:
@@ -212,7 +213,7 @@ def _program(schedule: str) -> Callable[[GrowthSpace], Program] | None:
     """
     from autoprog_search.methods.registry import METHODS
 
-    known = {name: info.program for name, info in METHODS.items() if info.program is not None}
+    known = {name: program for name, method in METHODS.items() if (program := method.program(space)) is not None}
     if schedule not in known and schedule != "autoprog":
         names = there_are(schedule, [*known, "autoprog"])
         raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")

@@ -118,8 +118,7 @@ class StudyConfig(Settings):
         Raises:
             ConfigError: the plan's own fields are wrong.
         """
-        space = self._own_space(method)
-        return space if method_named(method).chooses_lengths else space.at_lengths({})
+        return method_named(method).searched(self._own_space(method))
 
     def _own_space(self, method: str) -> GrowthSpace:
         if not (own := self.methods[method].space):

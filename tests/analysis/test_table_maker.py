@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoprog_search.analysis.table_maker import make_table
-from autoprog_search.engines.local import work
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import StudyError
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.config import StudyConfig
@@ -32,7 +32,7 @@ def small_config(name: str, methods: str, *more: str) -> StudyConfig:
 
 def finished(root: Path, config: StudyConfig) -> StoredStudy:
     study = create_study(root, config)
-    work(study, "cpu", 0, lambda event: None, lambda: False)
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
     return study
 
 
