@@ -77,7 +77,7 @@ def make_table(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) 
 
 
 def _paths(survey: StoredStudy) -> Sequence[Any]:
-    from autoprog_search.methods.survey import survey_paths
+    from autoprog_search.methods.oneshot import survey_paths
 
     return survey_paths(survey.config.space, survey.config.growth.force_growth)
 

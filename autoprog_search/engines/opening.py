@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.trial import Trial, TrialState
 
-from autoprog_search.methods.course import TrialInfo
+from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.store import Job, StoredStudy
 

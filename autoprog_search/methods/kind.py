@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from autoprog_search.methods.asha import Curve
-    from autoprog_search.methods.course import Course, TrialInfo
-    from autoprog_search.methods.plan import Planned
+    from autoprog_search.methods.plan import Course, Planned, TrialInfo
 
 STEERED = "steers its runs from outside"
+
+
+def w_scale_of(trial: int) -> float:
+    """The multiple of the fitted w in autoprog's trial (from 0): 1, 2, 1/2, 4, 1/4, ... trace the Pareto front."""
+    return 2.0 ** ((trial + 1) // 2 * (1 if trial % 2 else -1))
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Kind:
     _by_number: ClassVar[bool] = False  # which schedules it tries depends on how many trials it has
     _one_schedule: ClassVar[bool] = False  # which can be trained at several lengths
     _known: ClassVar[bool] = False  # its schedule, before the trial runs
+    _chooses_lengths: ClassVar[bool] = False  # of stages, where the space has several
+    _one_shot: ClassVar[bool] = False  # its schedule comes from one-shot estimates of the run that it steers
+    _scales_w: ClassVar[bool] = False  # from trial to trial
 
     # ── before it runs ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -73,7 +80,10 @@ class Kind:
         Raises:
             SpaceError: a stage would be left without an epoch.
         """
-        space.stage_epochs(epochs)  # whatever is in them
+        if (program := self.program(space)) is not None:
+            program.check_epochs(space, epochs)
+        else:
+            space.stage_epochs(epochs)  # whatever is in them
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
         """Whether a table can answer it.
@@ -87,6 +97,9 @@ class Kind:
         """
         if self.host:
             raise ConfigError(f"methods: {planned.name} {STEERED}; {data} holds runs that are left alone")
+        program = self.program(planned.space)
+        if program is not None and (program.shares or program.augment or program.sched):
+            raise ConfigError(f"methods: {planned.name} trains other stages than the space's; {data} holds no such run")
 
     def trials_wanted(self, asked: int) -> int:
         """How many trials a seed, of so many asked for."""
@@ -94,7 +107,7 @@ class Kind:
 
     def searched(self, space: GrowthSpace) -> GrowthSpace:
         """The space as its trials go through it: most choose no stage lengths."""
-        return space.at_lengths({})
+        return space if self._chooses_lengths else space.at_lengths({})
 
     def settings_that_matter(self, trials: int, cost_lambda: float) -> dict[str, Any]:
         """Of a study's further settings, those on which the schedules that it tries depend."""
@@ -106,11 +119,12 @@ class Kind:
 
     def sub_networks(self, space: GrowthSpace) -> tuple[SubNetwork, ...]:
         """All that its trials may train."""
-        return space.sub_networks
+        program = self.program(space)
+        return program.sub_networks if program is not None else space.sub_networks
 
     def needs_estimates(self, stage: int) -> bool:
         """Whether its trials' stages open with a one-shot search."""
-        return False
+        return self._one_shot
 
     # ── its trials ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,11 +142,11 @@ class Kind:
 
     def w_scale(self, trial: int) -> float:
         """The multiple of AutoProg's exponent w in a trial."""
-        return 1.0
+        return w_scale_of(trial) if self._scales_w else 1.0
 
     def expected(self, space: GrowthSpace, parameters: Mapping[str, Any]) -> Program | None:
         """A trial's schedule as it is known or guessed before it runs; None: the mean of uniform draws is the guess."""
-        return None if self._several else through(space, linear(space))
+        return self.program(space) or (None if self._several else through(space, linear(space)))
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler | None:
         """The Optuna sampler that answers, seeded for that trial and parameter; None: no sampler is asked."""

@@ -15,10 +15,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.errors import ConfigError, MissingExtraError
-from autoprog_search.methods.course import Course, TrialInfo
 from autoprog_search.methods.draws import Draw, check_order, count
 from autoprog_search.methods.fixed import FixedMethod, Program, through
 from autoprog_search.methods.kind import STEERED, Kind
+from autoprog_search.methods.plan import Course, TrialInfo
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -37,11 +37,6 @@ INSTALL_NNI = (
 )
 
 
-def w_scale_of(trial: int) -> float:
-    """The multiple of the fitted w in autoprog's trial (from 0): 1, 2, 1/2, 4, 1/4, ... trace the Pareto front."""
-    return 2.0 ** ((trial + 1) // 2 * (1 if trial % 2 else -1))
-
-
 def _named(path: str) -> Any:
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
@@ -55,20 +50,6 @@ class Fixed(Kind):
     _one_schedule = _known = True
 
     def program(self, space: GrowthSpace) -> Program:
-        return self.schedule(space)
-
-    def sub_networks(self, space: GrowthSpace) -> tuple[SubNetwork, ...]:
-        return self.schedule(space).sub_networks
-
-    def check_epochs(self, space: GrowthSpace, epochs: int) -> None:
-        self.schedule(space).check_epochs(space, epochs)
-
-    def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
-        program = self.schedule(planned.space)
-        if program.shares or program.augment or program.sched:
-            raise ConfigError(f"methods: {planned.name} trains other stages than the space's; {data} holds no such run")
-
-    def expected(self, space: GrowthSpace, parameters: Mapping[str, Any]) -> Program:
         return self.schedule(space)
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
@@ -137,7 +118,7 @@ class Drawn(Kind):
     draw: Draw
     once: bool = False
     stop: str | None = None
-    _several = _known = True
+    _several = _known = _chooses_lengths = True
 
     def check(self, planned: Planned) -> None:
         if self.once:
@@ -149,14 +130,11 @@ class Drawn(Kind):
         if self.host or self.stop:
             raise ConfigError(f"methods: {planned.name} {STEERED}; {data} holds runs that are left alone")
 
-    def searched(self, space: GrowthSpace) -> GrowthSpace:
-        return space
-
     def parameters(self, space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
         return self.draw(space, number, rng)
 
     def learns_from(self, trial: int) -> range:
-        return range(trial if self.stop else 0)
+        return range(trial if self.stop or self._learns else 0)
 
     def expected(self, space: GrowthSpace, parameters: Mapping[str, Any]) -> Program:
         return through(space, space.from_parameters(parameters))
@@ -178,16 +156,13 @@ class Population(Drawn):
     """Trials of a seed that train side by side, stage by stage, and copy each other (`methods.pbt`)."""
 
     host = "population"
-    _known = False
+    _known = _chooses_lengths = False
     _learns = _by_number = True
 
     def check(self, planned: Planned) -> None:
         super().check(planned)
         if (size := planned.own.trials) < 2:
             raise ConfigError(f"methods, {planned.name}, trials: {size} is no population; give it 2 or more")
-
-    def searched(self, space: GrowthSpace) -> GrowthSpace:
-        return space.at_lengths({})
 
 
 @dataclass(frozen=True)
@@ -205,10 +180,7 @@ class Sampled(Kind):
     sampler: str
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
-    _several = _learns = _by_number = True
-
-    def searched(self, space: GrowthSpace) -> GrowthSpace:
-        return space
+    _several = _learns = _by_number = _chooses_lengths = True
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler:
         seed = info.random_seed(info.number, parameter)
@@ -227,7 +199,7 @@ class Sampled(Kind):
 class OneShot(Kind):
     """AutoProg: each stage from one-shot estimates of the run that it steers."""
 
-    _one_schedule = _by_number = True
+    _one_shot = _scales_w = _one_schedule = _by_number = True
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
         from autoprog_search.oneshot.score import SCORES
@@ -238,12 +210,6 @@ class OneShot(Kind):
         if not {growth.force_growth, "none"} & set(surveyed):
             needs = f"{planned.name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'"
             raise ConfigError(f"methods: {needs}; {data} has neither")
-
-    def needs_estimates(self, stage: int) -> bool:
-        return True
-
-    def w_scale(self, trial: int) -> float:
-        return w_scale_of(trial)
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler | None:
         from autoprog_search.methods.optuna import autoprog_sampler
@@ -266,7 +232,7 @@ class Led(OneShot):
 
     paths: str
     _several = True
-    _one_schedule = _by_number = False
+    _scales_w = _one_schedule = _by_number = False
 
     def paths_of(self, space: GrowthSpace, growth: GrowthSettings) -> Sequence[tuple[SubNetwork, ...]]:
         """Where its trials are led."""
@@ -277,18 +243,15 @@ class Led(OneShot):
         planned.check_trials(len(self.paths_of(planned.space, planned.growth)), "ways to go")
         super().check(planned)
 
-    def w_scale(self, trial: int) -> float:
-        return 1.0
-
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> None:
         return None
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
-        from autoprog_search.methods.survey import SurveyMethod
+        from autoprog_search.methods.oneshot import OneShotMethod
         from autoprog_search.oneshot.score import ScoreRule
 
         path = self.paths_of(info.space, info.growth)[info.number]
-        return Course(SurveyMethod(path, ScoreRule(**info.growth.score_settings())), info.space)
+        return Course(OneShotMethod(ScoreRule(**info.growth.score_settings()), path), info.space)
 
 
 @dataclass(frozen=True)
@@ -335,12 +298,7 @@ class HostedOneShot(Hosted):
     """AutoProg as an NNI strategy: NNI hosts the runs that it steers."""
 
     _several = False
-
-    def needs_estimates(self, stage: int) -> bool:
-        return True
-
-    def w_scale(self, trial: int) -> float:
-        return w_scale_of(trial)
+    _one_shot = _scales_w = True
 
     def _decided(self, info: TrialInfo) -> dict[str, Any]:
         return {"seed": info.seed, **info.growth.score_settings()}

@@ -1,4 +1,4 @@
-"""What a study plans for a method: how often it runs, and under which settings of its own."""
+"""What a study tells a method, its plan and its trials, and what the method answers: how a trial goes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
+from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, shown
 from autoprog_search.fields import Options, Settings, Whole
+from autoprog_search.methods.fixed import Program
+from autoprog_search.randomness import derive
 from autoprog_search.schedule import MOST_EPOCHS
 from autoprog_search.space import GrowthSpace
 
@@ -80,3 +83,43 @@ class Planned:
             raise ConfigError(
                 f"methods, {self.name}, trials: {self.own.trials} are more than the space's {most} {what}"
             )
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """All that a trial's schedule may follow from, besides the trials before it.
+
+    Attributes:
+        study, method, seed, number: which trial of which study.
+        trials: how many the method has for that seed.
+        space, growth: the method's own.
+        w_scale: multiplies the exponent of the cost in AutoProg's score.
+    """
+
+    study: str
+    method: str
+    seed: int
+    number: int
+    trials: int
+    space: GrowthSpace
+    growth: GrowthSettings
+    w_scale: float = 1.0
+
+    def random_seed(self, *what: str | int) -> int:
+        """A seed of the method's own, of one trial, of one parameter; as large as NumPy takes."""
+        return derive(self.study, self.method, self.seed, *what) % 2**32
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a trial goes, as far as it is known before it trains.
+
+    Attributes:
+        method: who is asked at each stage boundary.
+        space: with the stage lengths that were chosen for the trial.
+        program: the schedule, where it is known already; it may have stages of its own.
+    """
+
+    method: Method
+    space: GrowthSpace
+    program: Program | None = None

@@ -98,7 +98,7 @@ METHODS: dict[str, Kind] = {
     "nni:grid": Hosted("NNI's grid search, in random order", "nni.nas.strategy:GridSearch"),
     "survey": Led(
         "autoprog's search along every way it can go, a trial each: all estimates it may meet, for tables",
-        "autoprog_search.methods.survey:survey_paths",
+        "autoprog_search.methods.oneshot:survey_paths",
     ),
 }
 

@@ -11,11 +11,12 @@ import pytest
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError
-from autoprog_search.methods.course import TrialInfo
 from autoprog_search.methods.fixed import FixedMethod
-from autoprog_search.methods.kinds import Hosted, Sampled, w_scale_of
+from autoprog_search.methods.kind import w_scale_of
+from autoprog_search.methods.kinds import Hosted, Sampled
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import OptunaMethod
+from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import METHODS, method_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings

@@ -22,8 +22,8 @@ from scipy.stats import chi2
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, RunFailedError
-from autoprog_search.methods.course import TrialInfo
 from autoprog_search.methods.kinds import Hosted
+from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.settings.growth import GrowthSettings

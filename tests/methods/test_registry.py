@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.methods.draws import MOST_SCHEDULES, grid
 from autoprog_search.methods.kinds import Drawn
+from autoprog_search.methods.oneshot import survey_paths
 from autoprog_search.methods.plan import MethodPlan, Planned
 from autoprog_search.methods.registry import METHODS
-from autoprog_search.methods.survey import survey_paths
 from autoprog_search.oneshot.candidates import candidates, paths
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import GrowthSpace, to_parameters
