@@ -86,9 +86,9 @@ def run_trials(
             tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))
         while not should_stop():
             trials = study.trials()
-            job, lock = _claim(study, trials)
-            if job is not None and lock is not None:
-                _run(study, job, lock, place, tell, should_stop)
+            claimed = _claim(study, trials)
+            if claimed is not None:
+                _run(study, *claimed, place, tell, should_stop)
             elif unfinished(trials):
                 time.sleep(POLL_SECONDS)
             else:
@@ -123,7 +123,7 @@ def _run(
     tell(end_of(study, job))
 
 
-def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job | None, FileLock | None]:
+def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job, FileLock] | None:
     """A trial that is ready and that nobody else holds, with its lock."""
     for job in runnable(trials):
         lock = file_lock(study.lock_path(job))
@@ -136,4 +136,4 @@ def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job |
             lock.release()
             continue
         return job, lock
-    return None, None
+    return None

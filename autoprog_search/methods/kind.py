@@ -98,7 +98,7 @@ class Kind:
         if self.host:
             raise ConfigError(f"methods: {planned.name} {STEERED}; {data} holds runs that are left alone")
         program = self.program(planned.space)
-        if program is not None and (program.shares or program.augment or program.sched):
+        if planned.own.epochs or (program is not None and (program.shares or program.augment or program.sched)):
             raise ConfigError(f"methods: {planned.name} trains other stages than the space's; {data} holds no such run")
 
     def trials_wanted(self, asked: int) -> int:

@@ -127,8 +127,9 @@ class Drawn(Kind):
         super().check(planned)
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
-        if self.host or self.stop:
+        if self.stop:
             raise ConfigError(f"methods: {planned.name} {STEERED}; {data} holds runs that are left alone")
+        super().check_on_table(planned, data, surveyed)
 
     def parameters(self, space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
         return self.draw(space, number, rng)
@@ -204,6 +205,7 @@ class OneShot(Kind):
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
         from autoprog_search.oneshot.score import SCORES
 
+        super().check_on_table(planned, data, surveyed)
         growth = planned.growth
         if SCORES[growth.score].decrease:
             raise ConfigError(f"growth.score: {growth.score} takes how fast losses fall; {data} holds the losses alone")

@@ -64,8 +64,6 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
     """
     data = f"data: {config.data.name}"
     for planned in map(partial(_planned, config), config.methods):
-        if planned.own.epochs:
-            raise ConfigError(f"methods: {planned.name} trains several lengths; {data} holds runs of one")
         surveyed = {force_growth for force_growth, *_ in table.searches}
         method_named(planned.name).check_on_table(planned, data, surveyed)
         for field, given, stored in (
