@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import autoprog_search
-from autoprog_search.methods.registry import NNI_NEEDS
+from autoprog_search.methods.kinds import NNI_NEEDS
 
 PACKAGE = Path(autoprog_search.__file__).parent
 # From the bottom up; a module imports its own layer and those below it.

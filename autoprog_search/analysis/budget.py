@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from optuna.trial import FrozenTrial
-
-from autoprog_search.methods.fixed import Program, linear, through
+from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.registry import method_named
 from autoprog_search.space import GrowthSpace
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.store import StoredStudy
 from autoprog_search.training.profile import StepProfile
 
 
@@ -58,7 +56,7 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
     for job, trial in study.trials().items():
         if not trial.state.is_finished():
             space = config.space_of(job.method).at_lengths(trial.system_attrs.get("fixed_params", {}))
-            program = _expected(space, job, trial)
+            program = method_named(job.method).expected(space, trial.system_attrs.get("fixed_params", {}))
             cost = mean_draw(job.method) if program is None else mean_cost(space, program, profile)
             parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))
     return Budget(len(parts), sum(parts), sum(parts) / full_seconds(config.recipe.epochs))
@@ -71,13 +69,3 @@ def mean_cost(space: GrowthSpace, program: Program, profile: StepProfile) -> flo
     shares = program.shares or space.stage_lengths or (1 / space.stages,) * space.stages
     pairs = zip(shares, program.sub_networks, strict=True)
     return sum(share * profile.seconds[sub_network] for share, sub_network in pairs) / profile.seconds[space.full]
-
-
-def _expected(space: GrowthSpace, job: Job, trial: FrozenTrial) -> Program | None:
-    """The trial's schedule as far as it is known or guessed; None: the mean of draws."""
-    info = method_named(job.method)
-    if info.program is not None:
-        return info.program(space)
-    if info.draw is not None:
-        return through(space, space.from_parameters(trial.system_attrs["fixed_params"]))
-    return through(space, linear(space)) if not info.many_trials else None

@@ -35,8 +35,7 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
             best = enough.sort_values(["total_flops", "val_top1", "trial"], ascending=[True, False, True]).iloc[0]
         else:
             best = done.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
-        # Trials of a fixed schedule would be repetitions; every other method chose among all of its trials.
-        paid = paid.loc[[best.name]] if method_named(str(method)).program else paid
+        paid = paid.loc[method_named(str(method)).paid_for(best.name, list(paid.index))]
         spent_seconds = (paid["train_seconds"] + paid["search_seconds"]).sum()
         spent = {"spent_flops": paid["own_flops"].sum(), "spent_seconds": spent_seconds}
         rows.append({**best, "trials": len(paid), **spent})

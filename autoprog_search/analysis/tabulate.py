@@ -73,7 +73,7 @@ def _info(source: StoredStudy, runs: Runs, surveyed: Surveys) -> TableInfo:
 
 
 def _paths(survey: StoredStudy) -> Sequence[Any]:
-    from autoprog_search.methods.survey import survey_paths
+    from autoprog_search.methods.oneshot import survey_paths
 
     return survey_paths(survey.config.space, survey.config.growth.force_growth)
 

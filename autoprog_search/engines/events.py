@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +25,11 @@ class Event:
     progress: Any = None
     message: str = ""
     trials: int = 1
+
+
+def tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> None:
+    """Tell of a trial's `training.state.Progress`."""
+    tell(Event("progress", job, progress))
 
 
 def end_of(study: StoredStudy, job: Job) -> Event:

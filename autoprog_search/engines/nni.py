@@ -20,14 +20,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.choosing import Choice, Method, StageContext
 from autoprog_search.engines.events import Event, end_of
-from autoprog_search.engines.profile import shared_profile
+from autoprog_search.engines.opening import info_of
 from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
 from autoprog_search.files import inside, write_atomic
+from autoprog_search.interrupt import Interrupted, signals_ask
 from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.registry import method_named
 from autoprog_search.methods.runs import FinishedRun
-from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
 from autoprog_search.study.identity import check_unchanged
@@ -35,23 +36,11 @@ from autoprog_search.study.locking import POLL_SECONDS, locked
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 
 if TYPE_CHECKING:
-    import torch
-
-    from autoprog_search.data.load import Data
-    from autoprog_search.training.profile import StepProfile
+    from autoprog_search.engines.workplace import Workplace
     from autoprog_search.training.state import Progress
 
 PROGRESS = "progress.json"
 PROPOSED = "proposed"  # of a trial: the schedule that NNI proposed, stored in one step, unlike parameters
-
-
-@dataclass(frozen=True)
-class Means:
-    """What runs need besides their study, opened once a process."""
-
-    data: Data
-    device: torch.device
-    profile: StepProfile
 
 
 @dataclass
@@ -62,7 +51,7 @@ class StudyRuns:
         root, study: folder of the studies, name of this one.
         device: a torch device's name, or `auto`.
         should_stop: asked by runs in this process. None: SIGTERM and SIGINT stop them, as in NNI's trial processes.
-        means: None: opened when a run needs them.
+        place: where its runs train; None: opened when one needs it.
     """
 
     root: Path
@@ -71,7 +60,7 @@ class StudyRuns:
     seed: int
     device: str = "auto"
     should_stop: Callable[[], bool] | None = field(default=None, repr=False)
-    means: Means | None = field(default=None, repr=False)
+    place: Workplace | None = field(default=None, repr=False)
     running: bool = field(default=False, init=False, repr=False)
     """Whether a run is under way in this process; it looks at `should_stop` itself."""
     ended_by: Exception | None = field(default=None, init=False, repr=False)
@@ -156,8 +145,8 @@ class StudyRuns:
 
     def _run(self, stored: StoredStudy, trial: int, method: Method) -> FinishedRun:
         """Run the trial, unless it has ended; wait for whoever may be running it."""
-        from autoprog_search.engines.worker import run_trial
-        from autoprog_search.interrupt import signals_ask
+        from autoprog_search.engines.trial import run_trial
+        from autoprog_search.engines.workplace import open_workplace
 
         folder = stored.trial_folder(self._job(trial))
         with (
@@ -165,7 +154,9 @@ class StudyRuns:
             locked(folder / ".lock", should_stop),
         ):
             if not self._trials(stored)[trial].state.is_finished():
-                means = self.means = self.means or _open_means(stored, self.device, should_stop)
+                if self.place is None:
+                    check_unchanged(stored)
+                    self.place = open_workplace(stored, self.device, should_stop=should_stop)
                 if self.ended_by is not None:
                     raise self.ended_by
                 self.running = True
@@ -173,9 +164,7 @@ class StudyRuns:
                     run_trial(
                         stored,
                         self._job(trial),
-                        means.data,
-                        device=means.device,
-                        profile=means.profile,
+                        self.place,
                         method=method,
                         on_progress=partial(_note, folder / PROGRESS),
                         should_stop=should_stop,
@@ -208,17 +197,6 @@ class _Recorded:
         return choice
 
 
-def _open_means(study: StoredStudy, device_name: str, should_stop: Callable[[], bool]) -> Means:
-    from autoprog_search.study.opening import open_data
-    from autoprog_search.training.device import pick_device, use_threads
-
-    config, device = study.config, pick_device(device_name)
-    use_threads(config.threads)
-    check_unchanged(study)
-    data = open_data(study, device)
-    return Means(data, device, shared_profile(study, data, device, should_stop=should_stop))
-
-
 def _note(path: Path, progress: Progress) -> None:
     """Leave a run's progress where the worker that hosts the experiment looks for it."""
     write_atomic(path, json.dumps(asdict(progress)).encode())
@@ -230,7 +208,7 @@ def _note(path: Path, progress: Progress) -> None:
 def run_experiment(
     study: StoredStudy,
     job: Job,
-    means: Means,
+    place: Workplace,
     *,
     tell: Callable[[Event], None],
     should_stop: Callable[[], bool],
@@ -241,33 +219,13 @@ def run_experiment(
         StudyError: a trial's process died, NNI did not start, or it ended too soon, as when the portal stops it.
         Interrupted: `should_stop` said so.
     """
-    from autoprog_search.interrupt import Interrupted
-    from autoprog_search.methods.nni import GrowthEvaluator
-    from autoprog_search.methods.nni_experiment import run_experiment as host
-
-    config, method, seed = study.config, job.method, job.seed
-    info, trials = method_named(method), config.methods[method].trials
-    if info.searches_inside:
-        strategy = info.make_strategy(seed, trials, **config.growth_of(method).score_settings())
-    else:
-        strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
-    runs = StudyRuns(study.folder.parent, study.folder.name, method, seed, str(means.device), should_stop, means)
-    jobs = [replace(job, trial=number) for number in range(trials)]
-    folder = inside(study.folder, study.folder / "nni")
-    again = f"its logs are in {folder}; run the study again, it resumes"
+    root, name = study.folder.parent, study.folder.name
+    runs = StudyRuns(root, name, job.method, job.seed, str(place.device), should_stop, place)
+    jobs = [replace(job, trial=number) for number in range(study.config.methods[job.method].trials)]
+    again = f"its logs are in {_logs(study)}; run the study again, it resumes"
     try:
         with _watched(study, jobs, tell):
-            exhausted = host(
-                config.space,
-                GrowthEvaluator(runs),
-                strategy,
-                trials=trials,
-                engine=config.nni.engine,
-                folder=folder,
-                name=f"{study.name} {method} seed {seed}",
-                on_portal=lambda url: tell(Event("portal", message=f"{method} seed {seed}: {url}")),
-                should_stop=lambda: should_stop() and not runs.running and runs.ended_by is None,
-            )
+            exhausted = _host(study, job, runs, tell, should_stop)
     except KeyboardInterrupt:
         exhausted = False
     except (OSError, RuntimeError) as error:
@@ -282,8 +240,39 @@ def run_experiment(
     for job in [job for job in jobs if not stored[job].state.is_finished()]:
         if not exhausted or PROPOSED in stored[job].user_attrs:
             raise StudyError(f"{job}: NNI has ended without its result; {again}")
-        fail(study, job, f"NNI's strategy proposed no further schedule; the space has {config.space.count()}")
+        fail(study, job, f"NNI's strategy proposed no further schedule; the space has {study.config.space.count()}")
         tell(end_of(study, job))
+
+
+def _host(
+    study: StoredStudy, job: Job, runs: StudyRuns, tell: Callable[[Event], None], should_stop: Callable[[], bool]
+) -> bool:
+    """NNI's part of it; whether the strategy ended with trials to spare."""
+    from autoprog_search.methods import nni_experiment
+    from autoprog_search.methods.nni import GrowthEvaluator
+
+    kind, where = method_named(job.method), f"{job.method} seed {job.seed}"
+    assert isinstance(kind, Hosted), "NNI hosts it"
+    return nni_experiment.run_experiment(
+        study.config.space,
+        GrowthEvaluator(runs),
+        kind.strategy_for(info_of(study, job)),
+        trials=study.config.methods[job.method].trials,
+        engine=study.config.nni.engine,
+        folder=_logs(study),
+        name=f"{study.name} {where}",
+        on_portal=lambda url: tell(Event("portal", message=f"{where}: {url}")),
+        should_stop=lambda: should_stop() and not runs.running and runs.ended_by is None,
+    )
+
+
+def _logs(study: StoredStudy) -> Path:
+    """Where NNI keeps the study's experiments.
+
+    Raises:
+        StudyError: a symbolic link leads out of the study's folder.
+    """
+    return inside(study.folder, study.folder / "nni")
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from autoprog_search.engines.events import Event, end_of
-from autoprog_search.engines.worker import finish, open_trial, plan
+from autoprog_search.engines.events import Event, end_of, tell_progress
+from autoprog_search.engines.opening import open_trial
+from autoprog_search.engines.trial import finish, plan
 from autoprog_search.errors import RunFailedError
 from autoprog_search.files import write_atomic
 from autoprog_search.methods.fixed import FixedMethod
@@ -25,12 +26,11 @@ from autoprog_search.randomness import derive
 from autoprog_search.space import Levels, to_parameters
 from autoprog_search.study.store import Job, StoredStudy, fail, record_parameters
 from autoprog_search.training.checkpoint import before, drop_checkpoints
-from autoprog_search.training.run import Run
 from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from autoprog_search.engines.nni import Means
+    from autoprog_search.engines.workplace import Workplace
     from autoprog_search.training.state import Progress
 
 
@@ -63,7 +63,7 @@ class Trained(Turn):
 
 
 def run_population(
-    study: StoredStudy, job: Job, means: Means, *, tell: Callable[[Event], None], should_stop: Callable[[], bool]
+    study: StoredStudy, job: Job, place: Workplace, *, tell: Callable[[Event], None], should_stop: Callable[[], bool]
 ) -> None:
     """Train the population that a trial belongs to, until all of its members have ended. The caller holds its lock.
 
@@ -82,7 +82,7 @@ def run_population(
                 started.add(member)
                 tell(Event("start", member))
             try:
-                _train(study, member, stage, turn, means, partial(_tell_progress, tell, member), should_stop)
+                _train(study, member, stage, turn, place, partial(tell_progress, tell, member), should_stop)
             except RunFailedError as error:
                 fail(study, member, str(error))
             if study.trial(member).state.is_finished():
@@ -128,7 +128,7 @@ def _train(
     member: Job,
     stage: int,
     turn: Turn,
-    means: Means,
+    place: Workplace,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> None:
@@ -141,10 +141,9 @@ def _train(
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
-    spec, method = plan(study, replace(member, trial=0), trial, means.data, schedule)
-    run = Run(spec, means.data, device=means.device, checkpoint=checkpoint)
-    trainer = Trainer(run, method, profile=means.profile, hooks=Hooks(on_progress, should_stop))
-    trainer.train_stages(stage)
+    spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
+    run = place.run(spec, checkpoint)
+    Trainer(run, method, profile=place.profile, hooks=Hooks(on_progress, should_stop)).train_stages(stage)
     total = own = run.train_flops()
     if stage > 1:
         mine, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
@@ -156,7 +155,7 @@ def _train(
         trial.set_user_attr(_name(stage), asdict(done))
         return
     record_parameters(study, study.trial(member), to_parameters(turn.levels))
-    finish(study, member, trial, spec, run.result(), means.data, means.profile, own_flops=own)
+    finish(study, member, trial, spec, run.result(), place, own_flops=own)
 
 
 def _name(stage: int) -> str:
@@ -171,7 +170,3 @@ def _checkpoint(study: StoredStudy, member: Job, stage: int) -> Path:
 def _drop_checkpoints(study: StoredStudy, job: Job, stage: int) -> None:
     for number in range(study.config.methods[job.method].trials):
         drop_checkpoints(_checkpoint(study, replace(job, trial=number), stage))
-
-
-def _tell_progress(tell: Callable[[Event], None], member: Job, progress: Any) -> None:
-    tell(Event("progress", member, progress))

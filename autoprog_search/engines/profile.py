@@ -78,8 +78,7 @@ def sub_networks(config: StudyConfig) -> list[SubNetwork]:
     """Every sub-network that a trial may train: those of each method's space, and of its fixed schedule."""
     found = {config.space.full: None}  # a dictionary keeps their order
     for name in config.methods:
-        space, program = config.space_of(name), method_named(name).program
-        found |= dict.fromkeys(program(space).sub_networks if program is not None else space.sub_networks)
+        found |= dict.fromkeys(method_named(name).sub_networks(config.space_of(name)))
     return list(found)
 
 

@@ -18,8 +18,8 @@ from filelock import Timeout
 from optuna.storages import InMemoryStorage
 
 from autoprog_search.choosing import Method, StageContext
-from autoprog_search.engines.asking import method_of, open_trial
 from autoprog_search.engines.events import Event
+from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.files import file_lock
 from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
@@ -43,7 +43,7 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
     check_inputs(study, inputs)
     plans = study.config.methods
     # Chains of trials first: they take longest.
-    methods = sorted(plans, key=lambda name: not method_named(name).sequential)
+    methods = sorted(plans, key=lambda name: not method_named(name).learns_from(plans[name].trials))
     pending = [(method, seed) for method in methods for seed in study.config.seeds(method)]
     while pending := [pair for pair in pending if not _is_whole(study, *pair)]:
         answered = False
@@ -88,9 +88,9 @@ def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int,
     create_trials(scratch, method, seed, plan.trials, inputs)
     for number in range(plan.trials):
         job = Job(method, seed, number)
-        trial = open_trial(scratch, job)
-        growth = config.growth_of(method)
-        row = answer(table, growth.force_growth, method_of(scratch, job, trial), table.seed_of(seed, number, last_seed))
+        trial, info = open_trial(scratch, job), info_of(scratch, job)
+        chooser = method_named(method).course(info, trial, {}).method
+        row = answer(table, info.growth.force_growth, chooser, table.seed_of(seed, number, last_seed))
         for name, value in row.items():
             trial.set_user_attr(name, value)
         trial.study.tell(trial.number, [row["total_flops"], row["val_top1"]])

@@ -288,7 +288,7 @@ def full_size(adapter: FamilyAdapter, model: nn.Module) -> SubNetwork:
     """The sub-network that is the whole model at its own image size."""
     depth = sum(map(len, stacks_of(adapter, model)))
     position = getattr(model, "pos_embed", None)
-    if position is not None and position.dim() == 4:  # VOLO's is a grid
+    if isinstance(position, torch.Tensor) and position.dim() == 4:  # VOLO's is a grid
         return SubNetwork(depth, position.shape[1] * position.shape[2])
     patches: int = model.patch_embed.num_patches  # type: ignore[union-attr, assignment]
     return SubNetwork(depth, patches)

@@ -35,12 +35,14 @@ class Program:
         shares: of the run's epochs, one a stage, summing to 1; empty: the space's own stages.
         augment: per stage, a share of the recipe's augmentation; empty: what the growth settings say.
         sched: the LR schedule that belongs to it, instead of the recipe's.
+        steps: optimiser steps of its one stage, at most as many as the recipe's epochs have; None: these.
     """
 
     sub_networks: tuple[SubNetwork, ...]
     shares: tuple[float, ...] = ()
     augment: tuple[float, ...] = ()
     sched: str | None = None
+    steps: int | None = None
 
     @property
     def constant(self) -> bool:

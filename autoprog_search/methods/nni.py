@@ -20,8 +20,9 @@ from numpy.random import RandomState
 
 from autoprog_search.errors import ConfigError, MissingExtraError, RunFailedError
 from autoprog_search.interrupt import Interrupted
+from autoprog_search.methods.kind import w_scale_of
+from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.methods.oneshot import OneShotMethod
-from autoprog_search.methods.registry import INSTALL_NNI, w_scale_of
 from autoprog_search.methods.runs import FinishedRun, Runs
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.space import AXES, GrowthSpace, parameter_name, to_parameters

@@ -17,6 +17,7 @@ from autoprog_search.methods.nni import GrowthEvaluator, growth_model_space
 from autoprog_search.space import GrowthSpace
 
 if TYPE_CHECKING:
+    from nni.nas.experiment.config import NasExperimentConfig
     from nni.nas.strategy import Strategy
 
 NODE_MODULE = Path(__file__).parent / "nni_node.js"
@@ -55,7 +56,6 @@ def run_experiment(
     """
     import nni
     from nni.nas.experiment import NasExperiment
-    from nni.nas.experiment.config import SequentialEngineConfig
 
     nni.silence_stdout()  # it stays in the experiment's log
     experiment = NasExperiment(growth_model_space(space), evaluator, strategy)
@@ -64,11 +64,7 @@ def run_experiment(
     config.experiment_working_directory = str(folder.resolve())
     config.max_trial_number = trials
     config.trial_concurrency = 1  # proposals depend on what is known: one run after the other, the same each time
-    if engine == "sequential":
-        config.execution_engine = SequentialEngineConfig(continue_on_failure=True)
-        config.training_service = None
-    else:
-        config._trial_command_params = {"python": shlex.quote(sys.executable)}  # its path may hold a space
+    _place(config, engine)
     port = free_port()
     if engine == "local":
         on_portal(f"http://127.0.0.1:{port}")
@@ -79,6 +75,17 @@ def run_experiment(
             return bool(ended and strategy.engine.budget_available())
         finally:
             experiment.stop()
+
+
+def _place(config: NasExperimentConfig, engine: Engine) -> None:
+    """Say where the trials run."""
+    from nni.nas.experiment.config import SequentialEngineConfig
+
+    if engine == "sequential":
+        config.execution_engine = SequentialEngineConfig(continue_on_failure=True)
+        config.training_service = None
+    else:
+        config._trial_command_params = {"python": shlex.quote(sys.executable)}  # its path may hold a space
 
 
 def free_port() -> int:

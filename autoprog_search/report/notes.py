@@ -67,6 +67,7 @@ def _difference_note(row: Mapping[Any, Any], paired: int) -> str:
         )
     if math.isfinite(row["speedup_flops"]):
         note += f" FLOPs of full over its own: {times_text(row['speedup_flops'])}."
-    if method_named(name).many_trials and math.isfinite(row["spent"]):
+    searched = method_named(name).trials_wanted(2) > 1  # what stands for it was found by trials
+    if searched and math.isfinite(row["spent"]):
         note += f" Finding these trials took {times_text(row['spent'])} the FLOPs of one run of full a seed."
     return note

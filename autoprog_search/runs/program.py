@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autoprog_search.choosing import Method
 from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.fields import read_fields
-from autoprog_search.methods.fixed import FixedMethod, Program
+from autoprog_search.methods.fixed import Program
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.spec import RunSpec, equal_compute_steps, planned_steps, steps_of_stages
 
 
-def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
+def spec_under(program: Program, spec: RunSpec, data: Data) -> RunSpec:
     """A run under a fixed schedule: its own stages, augmentation and LR schedule in place of the spec's.
 
     Raises:
@@ -24,8 +23,11 @@ def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, M
     if program.sched is not None:
         recipe = read_fields(Recipe, {**recipe.model_dump(), "sched": program.sched}, "recipe")
     sub_networks = program.sub_networks
+    stage_steps: tuple[int, ...]
     try:
-        if spec.space.equal_compute and not program.shares:
+        if program.steps is not None:
+            stage_steps = (min(program.steps, recipe.epochs * epoch_steps),)
+        elif spec.space.equal_compute and not program.shares:
             stage_steps = equal_compute_steps(spec.space, sub_networks, recipe, data.train_size, data.num_classes)
         elif program.shares:
             stage_steps = steps_of_stages(tuple(share * recipe.epochs for share in program.shares), epoch_steps)
@@ -35,7 +37,5 @@ def run_program(program: Program, spec: RunSpec, data: Data) -> tuple[RunSpec, M
         if not program.constant:
             raise
         # Too short to be cut into the space's stages, which are all the same here: one is as good.
-        stage_steps, sub_networks = steps_of_stages((float(recipe.epochs),), epoch_steps), sub_networks[:1]
-    augment = program.augment[: len(sub_networks)]
-    spec = replace(spec, recipe=recipe, stage_steps=stage_steps, augment=augment)
-    return spec, FixedMethod(sub_networks)
+        stage_steps = steps_of_stages((float(recipe.epochs),), epoch_steps)
+    return replace(spec, recipe=recipe, stage_steps=stage_steps, augment=program.augment[: len(stage_steps)])

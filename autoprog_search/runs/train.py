@@ -16,7 +16,7 @@ from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
-from autoprog_search.runs.program import run_program
+from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import result_row
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.settings.data import DataConfig
@@ -122,12 +122,13 @@ def _program(schedule: str, space: GrowthSpace) -> Program | None:
     """
     if schedule == SEARCHED:
         return None
-    known = {name: info.program for name, info in METHODS.items() if info.program is not None}
+    known = {name: program for name, method in METHODS.items() if (program := method.program(space)) is not None}
     if schedule in known:
-        return known[schedule](space)
-    info = METHODS.get(schedule)
-    if info is not None and (other := info.budget_of or info.schedule_of):
-        raise ConfigError(f"schedule: {schedule} follows a trial of {other}, so it runs in a study; see study create")
+        return known[schedule]
+    if schedule in METHODS and (other := METHODS[schedule].follows(0)) is not None:
+        raise ConfigError(
+            f"schedule: {schedule} follows a trial of {other[0]}, so it runs in a study; see study create"
+        )
     names = there_are(schedule, [*known, SEARCHED])
     raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
 
@@ -141,7 +142,7 @@ def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple
         depths = tuple(s.depth for s in sub_networks)
         return replace(spec, stage_steps=stage_steps, extra_depths=depths), FixedMethod(sub_networks)
     if (program := _program(schedule, spec.space)) is not None:
-        return run_program(program, spec, data)
+        return spec_under(program, spec, data), FixedMethod(program.sub_networks)
     stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
     return replace(spec, stage_steps=stage_steps), OneShotMethod(ScoreRule(**spec.growth.score_settings()))
 

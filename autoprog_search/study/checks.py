@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import BaseModel
 
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.growth.operators import operator_named
+from autoprog_search.methods.plan import MOST_TRIALS, Planned
 from autoprog_search.methods.registry import VARIANT, method_named
-from autoprog_search.oneshot.score import SCORES, ScoreRule
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.space import GrowthSpace
-from autoprog_search.study.config import MOST_TRIALS, StudyConfig
+from autoprog_search.study.config import StudyConfig
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 
@@ -30,38 +33,17 @@ def check_config(config: StudyConfig) -> StudyConfig:
     if trials > MOST_TRIALS:
         raise ConfigError(f"methods: {trials:,} trials (seeds times trials, of all) are more than {MOST_TRIALS:,}")
     whole: set[tuple[str, tuple[float, ...], int, int]] = set()  # that leave no stage without an epoch
-    for name, plan in config.methods.items():
-        info = method_named(name)
-        info.check_installed()
-        space, growth = config.space_of(name), config.growth_of(name)
-        info.check_size(name, space)
-        most = info.most_trials(space, growth.force_growth)
-        if most is not None and plan.trials > most:
-            what = "ways to go" if info.paths else "schedules"
-            raise ConfigError(f"methods, {name}, trials: {plan.trials} are more than the space's {most} {what}")
-        if plan.epochs and (info.many_trials or info.sequential or info.budget_of):
-            raise ConfigError(f"methods, {name}, epochs: one schedule can be trained at several lengths, no search")
-        if plan.space and info.hosted:
-            raise ConfigError(f"methods, {name}, space: its trials run together, on the study's own space")
-        if info.population and plan.trials < 2:
-            raise ConfigError(f"methods, {name}, trials: {plan.trials} is no population; give it 2 or more")
-        needed = info.budget_of or info.schedule_of
-        if needed and (needed not in config.methods or config.methods[needed].seeds < plan.seeds):
-            raise ConfigError(f"methods: {name} follows {needed}, which must be there for the same seeds")
-        if info.schedule_of and (plan.epochs or config.recipe.epochs) != (
-            config.methods[info.schedule_of].epochs or config.recipe.epochs
-        ):
-            raise ConfigError(f"methods, {name}, epochs: {list(plan.epochs)} are not those of {info.schedule_of}")
-        if space.equal_compute and (info.hosted or (info.program is None and info.draw is None)):
-            raise ConfigError(
-                f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
-            )
-        operator_named(growth.operator)
-        ScoreRule(score=growth.score)
+    for planned in map(partial(_planned, config), config.methods):
+        kind, space = method_named(planned.name), planned.space
+        kind.check_installed()
+        kind.check(planned)
+        operator_named(planned.growth.operator)
+        ScoreRule(score=planned.growth.score)
         for lengths in map(space.at_lengths, space.lengths_parameters()):
-            for epochs in set(plan.epochs or [config.recipe.epochs]):
-                if (key := (name.split(VARIANT)[0], lengths.stage_lengths, lengths.stages, epochs)) not in whole:
-                    _check_epochs(name, lengths, epochs)
+            for epochs in set(planned.own.epochs or [config.recipe.epochs]):
+                key = (planned.name.split(VARIANT)[0], lengths.stage_lengths, lengths.stages, epochs)
+                if key not in whole:
+                    _check_epochs(planned.name, lengths, epochs)
                     whole.add(key)
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
@@ -69,12 +51,8 @@ def check_config(config: StudyConfig) -> StudyConfig:
 
 
 def _check_epochs(method: str, space: GrowthSpace, epochs: int) -> None:
-    info = method_named(method)
     try:
-        if info.program is not None:
-            info.program(space).check_epochs(space, epochs)
-        elif info.budget_of is None:  # all others train the space's stages, whatever is in them
-            space.stage_epochs(epochs)
+        method_named(method).check_epochs(space, epochs)
     except SpaceError as error:
         raise SpaceError(f"methods, {method}, {error}") from None
 
@@ -85,32 +63,23 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
     Raises:
         ConfigError: the first thing that it has not.
     """
-    own = f"data: {config.data.name}"
-    for name, plan in config.methods.items():
-        method = method_named(name)
-        if follows := method.budget_of or method.schedule_of:
-            raise ConfigError(f"methods: {name} follows {follows}; {own} answers methods that choose on their own")
-        if method.hosted or method.stop:
-            raise ConfigError(f"methods: {name} steers its runs from outside; {own} holds runs that are left alone")
-        program = method.program(config.space_of(name)) if method.program else None
-        if plan.epochs or (program and (program.shares or program.augment or program.sched)):
-            raise ConfigError(f"methods: {name} trains other stages than the space's; {own} holds no such run")
-        growth = config.growth_of(name)
+    data = f"data: {config.data.name}"
+    for planned in map(partial(_planned, config), config.methods):
+        surveyed = {force_growth for force_growth, *_ in table.searches}
+        method_named(planned.name).check_on_table(planned, data, surveyed)
         for field, given, stored in (
-            ("space", config.space_of(name), table.info.space),
+            ("space", planned.space, table.info.space),
             ("recipe", config.recipe, table.info.recipe),
-            ("growth", growth, table.info.growth),
+            ("growth", planned.growth, table.info.growth),
         ):
-            _check_same(
-                f"{own} was trained with {field}", given, stored, CHOOSING if field == "growth" else frozenset()
-            )
-        if method.searches_inside and SCORES[growth.score].decrease:
-            raise ConfigError(f"growth.score: {growth.score} takes how fast losses fall; {own} holds the losses alone")
-        if method.searches_inside and not {growth.force_growth, "none"} & {key[0] for key in table.searches}:
-            raise ConfigError(
-                f"methods: {name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'; "
-                f"{own} has neither"
-            )
+            free = CHOOSING if field == "growth" else frozenset()
+            _check_same(f"{data} was trained with {field}", given, stored, free)
+
+
+def _planned(config: StudyConfig, method: str) -> Planned:
+    """The method, as its kind checks it."""
+    space, growth = config.space_of(method), config.growth_of(method)
+    return Planned(method, config.methods, space, growth, config.recipe.epochs)
 
 
 def _check_same(what: str, given: BaseModel, stored: BaseModel, free: frozenset[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from autoprog_search.errors import ConfigError, StudyError, shown
-from autoprog_search.fields import MOST_WORKERS, Options, Real, Settings, Text, Whole, read_fields
+from autoprog_search.fields import MOST_WORKERS, Real, Settings, Text, Whole, read_fields
+from autoprog_search.methods.plan import MethodPlan
 from autoprog_search.methods.registry import METHODS, VARIANT, method_named
-from autoprog_search.schedule import MOST_EPOCHS
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import Recipe
@@ -24,38 +24,8 @@ Number = TypeVar("Number", float, "pd.Series[float]")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MOST_CHARACTERS = 120  # of a method's name with its variants': it is part of the names of folders
 
-# Bounds that no study should meet: all its trials are listed whenever it is looked at.
-MOST_METHODS = 200
-MOST_TRIALS = 1_000_000
-MOST_LENGTHS = 100  # of a sweep
+MOST_METHODS = 200  # that no study should meet
 MOST_SEED = 2**31  # NumPy's generators take twice as much
-
-
-class MethodPlan(Settings):
-    """How often a method runs, and what is different in it from the rest of the study.
-
-    Attributes:
-        trials: how many, for each seed.
-        seeds: how many, from the study's `first_seed` on.
-        epochs: a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's.
-        growth, space: fields of the study's own that are different in this method (`METHOD+VARIANT`).
-    """
-
-    trials: Whole = Field(default=1, ge=1, le=MOST_TRIALS)
-    seeds: Whole = Field(default=3, ge=1, le=MOST_TRIALS)
-    epochs: tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], ...] = Field(default=(), max_length=MOST_LENGTHS)
-    growth: Options = Field(default_factory=dict)
-    space: Options = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_trial_each(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(lengths := data.get("epochs"), list | tuple) or not lengths:
-            return data
-        if data.get("trials", len(lengths)) != len(lengths):
-            trials = shown(data["trials"])
-            raise ConfigError(f"methods, trials: {trials} for {len(lengths)} lengths in epochs; leave it out")
-        return {**data, "trials": len(lengths)}
 
 
 class NniSettings(Settings):
@@ -148,8 +118,7 @@ class StudyConfig(Settings):
         Raises:
             ConfigError: the plan's own fields are wrong.
         """
-        space = self._own_space(method)
-        return space if method_named(method).chooses_lengths else space.at_lengths({})
+        return method_named(method).searched(self._own_space(method))
 
     def _own_space(self, method: str) -> GrowthSpace:
         if not (own := self.methods[method].space):

@@ -121,7 +121,7 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int, inputs
     Args:
         inputs: as `inputs_of`.
     """
-    info, space = method_named(method), study.config.space_of(method)
+    kind, space = method_named(method), study.config.space_of(method)
 
     def rng(number: int) -> Random:
         return Random(derive(study.config.name, method, seed, number))
@@ -137,8 +137,6 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int, inputs
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             stored.set_metric_names(OBJECTIVES)
     for number in range(there, count):
-        params: dict[str, int] = {}
-        if info.draw is not None:
-            params = info.draw(space, number, rng)
+        params = kind.parameters(space, number, rng)
         attributes = {"w_scale": study.w_scale(method, number)}
         stored.enqueue_trial(params, user_attrs=attributes)

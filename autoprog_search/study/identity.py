@@ -36,7 +36,7 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
     The number of seeds is left out, as seeds do not know of each other, and so is the number of trials where no trial
     depends on it.
     """
-    plan, info = config.methods[method], method_named(method)
+    plan = config.methods[method]
     settings: dict[str, Any] = {
         "version": VERSION,
         "name": config.name,  # random numbers of samplers and draws follow from it
@@ -47,10 +47,7 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
         "threads": config.threads,
         "epochs": plan.epochs,
     }
-    if info.sampler is not None or info.hosted:
-        settings["trials"] = plan.trials
-    if info.strategy is not None:
-        settings["cost_lambda"] = config.nni.cost_lambda
+    settings |= method_named(method).settings_that_matter(plan.trials, config.nni.cost_lambda)
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

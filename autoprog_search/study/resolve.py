@@ -37,7 +37,7 @@ def make_config(
         AutoProgError: the first thing that is wrong.
     """
     chosen = list(methods)
-    plans = {m: {"trials": trials if method_named(m).many_trials else 1, "seeds": seeds} for m in chosen}
+    plans = {m: {"trials": method_named(m).trials_wanted(trials), "seeds": seeds} for m in chosen}
     given: dict[str, Any] = {"name": check_name(name), "data": dict(data), "methods": plans, "storage": storage}
     given |= {field: value for field, value in (("space", space), ("recipe", recipe)) if value is not None}
     return _resolve(given, overrides, "study")

@@ -12,10 +12,8 @@ from autoprog_search.study.store import Job
 
 def followed(job: Job) -> Job | None:
     """The trial whose budget or whose schedule this one takes."""
-    info = method_named(job.method)
-    if info.budget_of is not None:
-        return Job(info.budget_of, job.seed, 0)
-    return Job(info.schedule_of, job.seed, job.trial) if info.schedule_of is not None else None
+    other = method_named(job.method).follows(job.trial)
+    return Job(other[0], job.seed, other[1]) if other is not None else None
 
 
 def is_ready(job: Job, trials: Mapping[Job, FrozenTrial]) -> bool:
@@ -23,7 +21,7 @@ def is_ready(job: Job, trials: Mapping[Job, FrozenTrial]) -> bool:
     other = followed(job)
     if other is not None and not trials[other].state.is_finished():
         return False
-    earlier = range(job.trial) if _sequential(job) else ()
+    earlier = method_named(job.method).learns_from(job.trial)
     return all(trials[Job(job.method, job.seed, t)].state.is_finished() for t in earlier)
 
 
@@ -34,17 +32,17 @@ def unfinished(trials: Mapping[Job, FrozenTrial]) -> list[Job]:
     """
 
     def chain(job: Job) -> int:
-        return sum(1 for j in trials if (j.method, j.seed) == (job.method, job.seed)) if _sequential(job) else 0
+        count = sum(1 for j in trials if (j.method, j.seed) == (job.method, job.seed))
+        return len(method_named(job.method).learns_from(count))
+
+    def place(job: Job) -> int:
+        return len(method_named(job.method).learns_from(job.trial))
 
     waited_for = {followed(job) for job in trials}
     jobs = [job for job, trial in trials.items() if not trial.state.is_finished()]
-    return sorted(jobs, key=lambda j: (-chain(j), j not in waited_for, j.trial if _sequential(j) else 0))
+    return sorted(jobs, key=lambda job: (-chain(job), job not in waited_for, place(job)))
 
 
 def runnable(trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:
     """Unfinished trials that are ready; one that another worker runs is among them, its lock tells."""
     return (job for job in unfinished(trials) if is_ready(job, trials))
-
-
-def _sequential(job: Job) -> bool:
-    return method_named(job.method).sequential

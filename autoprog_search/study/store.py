@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from autoprog_search.errors import StudyError, masked
 from autoprog_search.fields import read_fields
 from autoprog_search.files import inside, read_yaml
-from autoprog_search.methods.registry import method_named, w_scale_of
+from autoprog_search.methods.registry import method_named
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.storage import (
     JOURNAL,
@@ -162,9 +162,7 @@ class StoredStudy:
 
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
-        info = method_named(method)
-        several = info.searches_inside and info.paths is None and not self.config.methods[method].epochs
-        return w_scale_of(trial) if several else 1.0
+        return 1.0 if self.config.methods[method].epochs else method_named(method).w_scale(trial)
 
     def trial_folder(self, job: Job) -> Path:
         """Where a trial's lock, checkpoint and weights lie.
@@ -176,7 +174,7 @@ class StoredStudy:
 
     def lock_path(self, job: Job) -> Path:
         """The lock that a worker holds while it runs the trial, or whatever runs it and those beside it as one."""
-        if method_named(job.method).hosted or self.config.data.table is not None:
+        if method_named(job.method).host or self.config.data.table is not None:
             return inside(self.folder, self.folder / "trials" / f".{_file_name(job.method)}-s{job.seed}.lock")
         return self.trial_folder(job) / ".lock"
 

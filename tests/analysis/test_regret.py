@@ -19,7 +19,7 @@ from autoprog_search.analysis.regret import (
     regret_summary,
     scored,
 )
-from autoprog_search.engines.local import work
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.regret import draw_regret
@@ -154,7 +154,7 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
     study = create_study(tmp_path, config)
     with pytest.raises(StudyError, match="no finished trial"):
         FIGURES["regret"].draw(stored_frames(study), "flops")
-    work(study, "cpu", 0, lambda event: None, lambda: False)
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
     assert len(FIGURES["regret"].draw(stored_frames(study), "flops").data) == 6
     with pytest.raises(ConfigError, match="got 'seconds'"):
         FIGURES["regret"].draw(stored_frames(study), "seconds")

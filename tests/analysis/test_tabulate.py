@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autoprog_search.analysis.tabulate import tabulate
-from autoprog_search.engines.local import work
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import StudyError
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.creation import create_study
@@ -36,7 +36,7 @@ def small_config(name: str, methods: str, *more: str) -> StudyConfig:
 
 def finished(root: Path, config: StudyConfig) -> StoredStudy:
     study = create_study(root, config)
-    work(study, "cpu", 0, lambda event: None, lambda: False)
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
     return study
 
 

@@ -1,69 +1,54 @@
-"""Every method of the table, under the suite that ships, built by the entry's traits."""
+"""Every method of the table, under the suite that ships."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
-from zlib import crc32
 
 import optuna
 import pytest
-from optuna.distributions import IntDistribution
-from optuna.trial import FrozenTrial, create_trial
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError
 from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.kind import w_scale_of
+from autoprog_search.methods.kinds import Hosted, Sampled
 from autoprog_search.methods.oneshot import OneShotMethod
-from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, Ranges
-from autoprog_search.methods.registry import METHODS, MethodInfo, method_named, w_scale_of
-from autoprog_search.methods.survey import SurveyMethod
+from autoprog_search.methods.optuna import OptunaMethod
+from autoprog_search.methods.plan import TrialInfo
+from autoprog_search.methods.registry import METHODS, method_named
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
+from autoprog_search.settings.growth import GrowthSettings
+from autoprog_search.space import GrowthSpace, parameter_name, to_parameters
 from autoprog_search.testing.methods import MethodCase, play
 
-FINISHED_TRIALS = 6  # beyond TPE's start-up trials, so that its model is what answers
+EARLIER = 6  # trials before the one that is looked at: beyond TPE's start-up trials, so that its model is what answers
 
 
-def build(info: MethodInfo, space: GrowthSpace) -> Method:
-    if info.program is not None:
-        return FixedMethod(info.program(space).sub_networks)
-    if info.strategy is not None:
-        return OneShotMethod() if info.searches_inside else FixedMethod(proposed_by_nni(info, space))
-    if info.paths is not None:
-        return SurveyMethod(info.paths_of(space, "any")[-1])
+def begun(name: str, space: GrowthSpace) -> Method:
+    """Who chooses in a trial of that method; where it learns, after trials that have ended."""
+    kind = METHODS[name]
+    if isinstance(kind, Hosted):
+        return OneShotMethod() if kind.needs_estimates(1) else FixedMethod(proposed_by_nni(name, space))
     study = optuna.create_study(directions=["minimize", "maximize"])
-    if info.draw is not None:
-        study.enqueue_trial(info.draw(space, 0, Random))
-        return OptunaMethod(study.ask())
-
-    def method() -> OptunaMethod:
-        study.sampler = sampler = info.make_sampler(7, FINISHED_TRIALS + 1)
-        trial = study.ask()
-        if isinstance(sampler, AutoProgSampler):
-            return OptunaMethod(trial, ranges=info.ranges)
-        seed = trial.number
-        return OptunaMethod(
-            trial,
-            ranges=info.ranges,
-            sampler_for=lambda name: info.make_sampler(crc32(f"{seed}/{name}".encode()), FINISHED_TRIALS + 1),
-        )
-
-    for number in range(FINISHED_TRIALS):
-        study.add_trial(finished_trial(space, space.sample(Random(number)), info.ranges))
-    return method()
+    for number in kind.learns_from(EARLIER):
+        levels = space.sample(Random(number))
+        played = play(asked(study, name, space, to_parameters(levels)), space)
+        cost = sum(choice.sub_network.depth * choice.sub_network.patches for _, choice in played)
+        study.tell(number, [float(cost), 90 + cost**0.1])
+    return asked(study, name, space, kind.parameters(space, 0, Random))
 
 
-def finished_trial(space: GrowthSpace, levels: Levels, ranges: Ranges) -> FrozenTrial:
-    """A trial as `OptunaMethod` would have left it."""
-    lows = to_parameters(((0, 0), *levels)) if ranges == "dynamic" else {}
-    static = space.distributions()
-    distributions = {name: IntDistribution(lows.get(name, 0), static[name].high) for name in static}
-    cost = sum(s.depth * s.patches for s in (space.at(*pair) for pair in levels))
-    return create_trial(params=to_parameters(levels), distributions=distributions, values=[float(cost), 90 + cost**0.1])
+def asked(study: optuna.Study, name: str, space: GrowthSpace, parameters: dict[str, int]) -> Method:
+    """Who chooses in the study's next trial, with parameters that are settled before it."""
+    info = TrialInfo("conformance", name, 7, len(study.trials), EARLIER + 1, space, GrowthSettings())
+    study.sampler = METHODS[name].sampler_for(info) or study.sampler
+    study.enqueue_trial(parameters)
+    return METHODS[name].course(info, study.ask(), {}).method
 
 
-def proposed_by_nni(info: MethodInfo, space: GrowthSpace) -> list[SubNetwork]:
+def proposed_by_nni(name: str, space: GrowthSpace) -> list[SubNetwork]:
     """The first schedule that an NNI strategy proposes."""
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
@@ -75,21 +60,23 @@ def proposed_by_nni(info: MethodInfo, space: GrowthSpace) -> list[SubNetwork]:
 
     model_space = SimplifiedModelSpace.from_model(growth_model_space(space), FunctionalEvaluator(int))
     engine = SequentialExecutionEngine(max_model_count=1, continue_on_failure=True)
-    info.make_strategy(7, 1)(model_space, engine)
+    info = TrialInfo("conformance", name, 7, 0, 1, space, GrowthSettings())
+    METHODS[name].strategy_for(info)(model_space, engine)
     (model,) = engine.list_models()
     return [space.at(*levels) for levels in space.from_parameters(model.sample)]
 
 
-# Methods with stages of their own choose nothing in the space's (tests/methods/test_fixed.py has their schedules), nor
-# do those that take another's budget or schedule.
-OWN_STAGES = {"efficienttrain", "timm-progressive", "one-layer"}
+def chooses_in_the_spaces_stages(name: str) -> bool:
+    """Not those with stages of their own (tests/methods/test_fixed.py has them), nor those that take another's."""
+    kind, space = METHODS[name], GrowthSpace.load("digits")
+    program = kind.program(space)
+    return kind.follows(0) is None and (program is None or not program.shares)
 
 
-@pytest.fixture(params=[n for n, i in METHODS.items() if not (i.budget_of or i.schedule_of or n in OWN_STAGES)])
+@pytest.fixture(params=filter(chooses_in_the_spaces_stages, METHODS))
 def make_method(request: pytest.FixtureRequest) -> Callable[[GrowthSpace], Method]:
     """Each method that chooses in the space's stages."""
-    info = METHODS[request.param]
-    return lambda space: build(info, space)
+    return partial(begun, request.param)
 
 
 class TestMethods(MethodCase):
@@ -113,15 +100,13 @@ class TestMethodsOnADegenerateSpace(MethodCase):
         return GrowthSpace.model_validate({"name": "one depth", "model": "vit_tiny_patch16_224", **fields})
 
 
-@pytest.mark.parametrize("name", [n for n, info in METHODS.items() if info.sampler and info.many_trials])
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if isinstance(kind, Sampled)])
 def test_what_optuna_stores_is_the_schedule_that_ran(name):
     space = GrowthSpace.load("digits")
-    info = METHODS[name]
-    study = optuna.create_study(directions=["minimize", "maximize"], sampler=info.make_sampler(3, 8))
+    study = optuna.create_study(directions=["minimize", "maximize"])
     for number in range(8):
-        trial = study.ask()
-        played = play(OptunaMethod(trial, ranges=info.ranges), space)
-        stored = [space.at(*pair) for pair in space.from_parameters(trial.params)]
+        played = play(asked(study, name, space, {}), space)
+        stored = [space.at(*pair) for pair in space.from_parameters(study.trials[number].params)]
         assert stored[:-1] == [choice.sub_network for _, choice in played]
         study.tell(number, [1.0, 1.0])
 
@@ -144,12 +129,10 @@ def test_static_ranges_run_as_their_running_maximum():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_entry_says_how_it_chooses_once(name):
-    info = method_named(name)
-    assert info.description
-    ways = (info.program, info.draw, info.sampler, info.strategy, info.paths, info.budget_of, info.schedule_of)
-    assert sum(way is not None for way in ways) == 1
-    assert {info.budget_of, info.schedule_of} - {None} <= set(METHODS)
+def test_every_entry_describes_itself_and_follows_another_that_is_there(name):
+    kind = method_named(name)
+    assert kind.description
+    assert kind.follows(3) is None or kind.follows(3)[0] in METHODS
 
 
 def test_an_unknown_method_is_refused():

@@ -8,7 +8,8 @@ import pytest
 from autoprog_search.analysis.compare import compare
 from autoprog_search.analysis.findings import findings
 from autoprog_search.analysis.headline import headline
-from autoprog_search.engines.local import run_study, work
+from autoprog_search.engines.local import run_study
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.methods.asha import stops
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page import report_page
@@ -29,7 +30,7 @@ def create(folder) -> StoredStudy:
 def undisturbed(tmp_path_factory):
     folder, events = tmp_path_factory.mktemp("asha"), []
     study = create(folder)
-    work(study, "cpu", 0, events.append, lambda: False)
+    run_trials(study, "cpu", 0, events.append, lambda: False)
     return folder, study, events
 
 
@@ -89,5 +90,5 @@ def test_whoever_reads_a_study_understands_it(undisturbed):
 def test_interrupted_after_every_few_steps_it_decides_the_same(undisturbed, tmp_path):
     study, asked = create(tmp_path), iter(range(10**6))
     while any(not trial.state.is_finished() for trial in study.trials().values()):
-        work(study, "cpu", 0, lambda event: None, lambda: next(asked) % 20 == 19)
+        run_trials(study, "cpu", 0, lambda event: None, lambda: next(asked) % 20 == 19)
     pd.testing.assert_frame_equal(comparable(study), comparable(undisturbed[1]))

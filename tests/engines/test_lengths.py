@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from autoprog_search.engines.asking import open_trial
-from autoprog_search.engines.local import work
-from autoprog_search.engines.worker import plan
+from autoprog_search.engines.opening import open_trial
+from autoprog_search.engines.trial import plan
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import AutoProgError
 from autoprog_search.space import LENGTHS
 from autoprog_search.study.checks import check_config
@@ -68,7 +68,7 @@ def test_the_grid_has_every_schedule_at_all_lengths(tmp_path):
 
 def test_a_search_trains_what_it_chose(tmp_path):
     study = study_of(tmp_path, "{full: {seeds: 1}, tpe: {trials: 3, seeds: 1}}")
-    work(study, "cpu", 0, lambda event: None, lambda: False)
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}
     trials = study.optuna_study("tpe", 0).get_trials()

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from autoprog_search.errors import MissingExtraError
-from autoprog_search.methods.registry import INSTALL_NNI
+from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
 from autoprog_search.study.store import Job, open_study
@@ -230,7 +230,7 @@ def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed,
 
 
 def test_a_missing_extra_is_said_in_one_line_when_the_study_is_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("autoprog_search.methods.registry.find_spec", lambda name: None)
+    monkeypatch.setattr("autoprog_search.methods.kinds.find_spec", lambda name: None)
     done = cli_here("study", "create", "s", "--space", "digits", "--methods", "full,nni:random", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"error: {INSTALL_NNI}\n"

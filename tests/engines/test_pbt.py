@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from autoprog_search.analysis.headline import headline
-from autoprog_search.engines.local import work
 from autoprog_search.engines.population import trained, turns
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import ConfigError
 from autoprog_search.methods.pbt import exploit
 from autoprog_search.study.creation import create_study
@@ -26,12 +26,12 @@ FIRST = Job("pbt", 0, 0)
 KILLED = """
 import os, signal
 from pathlib import Path
-from autoprog_search.engines.local import work
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.study.store import open_study
 
 study = open_study(Path("studies"), "tiny")
 begun = study.folder / "trials/pbt-s0-t1/stage2.pt"
-work(study, "cpu", 0, print, lambda: begun.exists() and os.kill(os.getpid(), signal.SIGKILL))
+run_trials(study, "cpu", 0, print, lambda: begun.exists() and os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -47,7 +47,7 @@ def comparable(study: StoredStudy) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     study, events = create(tmp_path_factory.mktemp("pbt")), []
-    work(study, "cpu", 0, events.append, lambda: False)
+    run_trials(study, "cpu", 0, events.append, lambda: False)
     return study, events
 
 
@@ -120,7 +120,7 @@ def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
     assert all(done is not None for done in stood(study, 1))
     assert not any(trial.state.is_finished() for trial in study.trials().values())
     while any(not trial.state.is_finished() for trial in study.trials().values()):
-        work(study, "cpu", 0, lambda event: None, lambda: next(asked) % 25 == 24)
+        run_trials(study, "cpu", 0, lambda event: None, lambda: next(asked) % 25 == 24)
     pd.testing.assert_frame_equal(comparable(study), comparable(undisturbed[0]))
 
 

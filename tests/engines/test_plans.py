@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoprog_search.engines.local import work
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import AutoProgError
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.creation import create_study
@@ -25,7 +25,7 @@ METHODS = """{
 def frame(tmp_path_factory):
     config = check_config(tiny_config(f"methods={METHODS}", "first_seed=7"))
     study = without_measuring(create_study(tmp_path_factory.mktemp("plans"), config))
-    work(study, "cpu", 0, lambda event: None, lambda: False)
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}
     assert set(frame["seed"]) == {7}

@@ -8,12 +8,13 @@ import torch
 from hypothesis import given
 
 from autoprog_search.methods.fixed import efficienttrain, linear, one_layer, program_of, timm_progressive
+from autoprog_search.methods.kinds import Fixed
 from autoprog_search.methods.registry import METHODS, method_named
 from autoprog_search.schedule import GrowthSchedule, SubNetwork
 from autoprog_search.space import GrowthSpace
 from tests.strategies import growth_spaces
 
-PROGRAMS = {name: info.program for name, info in METHODS.items() if info.program is not None}
+PROGRAMS = {name: kind.schedule for name, kind in METHODS.items() if isinstance(kind, Fixed)}
 
 
 @given(space=growth_spaces())

@@ -22,8 +22,11 @@ from scipy.stats import chi2
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, RunFailedError
+from autoprog_search.methods.kinds import Hosted
+from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import GrowthSpace, Levels, to_parameters
 from autoprog_search.testing.methods import play
 from tests.strategies import SMALL, growth_spaces
@@ -48,6 +51,11 @@ from autoprog_search.methods.nni_experiment import NODE_MODULE, interrupted_when
 
 SPACE = GrowthSpace.load("digits")
 SMALL_SPACE = GrowthSpace.model_validate(SMALL)
+PROPOSING = [name for name, kind in METHODS.items() if isinstance(kind, Hosted) and not kind.needs_estimates(1)]
+
+
+def strategy_of(name: str, seed: int, trials: int):
+    return METHODS[name].strategy_for(TrialInfo("tests", name, seed, 0, trials, SPACE, GrowthSettings()))
 
 
 @dataclass
@@ -104,11 +112,11 @@ def test_a_sample_that_shrinks_is_refused_by_nni():
         growth_model_space(SPACE).freeze(shrinking)
 
 
-@pytest.mark.parametrize("name", [n for n, info in METHODS.items() if info.strategy and info.many_trials])
+@pytest.mark.parametrize("name", PROPOSING)
 def test_nnis_strategies_propose_schedules_each_once_and_by_their_seed(name):
     def proposed(seed: int) -> list[Levels]:
         runs = PlayedRuns()
-        search(SPACE, METHODS[name].make_strategy(seed, 12), 12, runs)
+        search(SPACE, strategy_of(name, seed, 12), 12, runs)
         return runs.asked
 
     levels = proposed(3)
@@ -118,12 +126,12 @@ def test_nnis_strategies_propose_schedules_each_once_and_by_their_seed(name):
     assert proposed(4) != levels
 
 
-@pytest.mark.parametrize("name", [n for n, info in METHODS.items() if info.strategy and info.many_trials])
+@pytest.mark.parametrize("name", PROPOSING)
 def test_nnis_strategies_find_schedules_of_many_stages(name):
     """Draws from the product of all levels would hardly ever be monotone: of 8 stages, 1 in 18,000."""
     long = SPACE.model_copy(update={"stages": 8})
     runs = PlayedRuns()
-    search(long, METHODS[name].make_strategy(1, 8), 8, runs)
+    search(long, strategy_of(name, 1, 8), 8, runs)
     assert len(set(runs.asked)) == 8
 
 
@@ -138,7 +146,7 @@ def test_nnis_random_search_is_uniform_over_schedules():
 
 def test_grid_search_proposes_the_whole_space():
     runs = PlayedRuns()
-    search(SMALL_SPACE, METHODS["nni:grid"].make_strategy(0, 1000), 1000, runs)
+    search(SMALL_SPACE, strategy_of("nni:grid", 0, 1000), 1000, runs)
     assert sorted(runs.asked) == sorted(SMALL_SPACE.enumerate())
 
 
@@ -149,7 +157,7 @@ def test_evolution_prefers_what_scores_high():
         means = []
         for seed in range(8):
             runs = PlayedRuns()
-            search(SPACE, METHODS[name].make_strategy(seed, 40), 40, runs)
+            search(SPACE, strategy_of(name, seed, 40), 40, runs)
             means.append(sum(sum(map(sum, levels)) for levels in runs.asked[-10:]) / 10)
         return sum(means) / len(means)
 
@@ -181,7 +189,7 @@ def test_a_frozen_model_goes_to_another_process_and_back(make):
 
 
 def test_the_evaluator_reports_every_epoch_and_the_metric():
-    engine = search(SPACE, METHODS["nni:random"].make_strategy(0, 2), 2)
+    engine = search(SPACE, strategy_of("nni:random", 0, 2), 2)
     for model in engine.list_models():
         assert model.status == ModelStatus.Trained
         metric = float(sum(map(sum, SPACE.from_parameters(model.sample))))

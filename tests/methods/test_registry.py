@@ -11,9 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoprog_search.errors import AutoProgError, ConfigError
-from autoprog_search.methods.registry import METHODS, MOST_SCHEDULES, grid
-from autoprog_search.methods.survey import survey_paths
+from autoprog_search.methods.draws import MOST_SCHEDULES, grid
+from autoprog_search.methods.kinds import Drawn
+from autoprog_search.methods.oneshot import survey_paths
+from autoprog_search.methods.plan import MethodPlan, Planned
+from autoprog_search.methods.registry import METHODS
 from autoprog_search.oneshot.candidates import candidates, paths
+from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import GrowthSpace, to_parameters
 from tests.strategies import SMALL, growth_spaces
 
@@ -22,6 +26,13 @@ def large(levels: int, stages: int) -> GrowthSpace:
     sizes = {"depths": list(range(1, levels + 1)), "resolutions": [4 * g for g in range(1, levels + 1)]}
     full = {"depth": levels, "resolution": 4 * levels}
     return GrowthSpace.model_validate({**SMALL, **full, **sizes, "stages": stages})
+
+
+ORDERED = [name for name, kind in METHODS.items() if isinstance(kind, Drawn) and kind.once]
+
+
+def check(name: str, space: GrowthSpace) -> None:
+    METHODS[name].check(Planned(name, {name: MethodPlan(trials=2)}, space, GrowthSettings(), epochs=100))
 
 
 def listed(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
@@ -55,18 +66,18 @@ def test_a_grid_of_many_trials_is_drawn_soon():
     assert len({tuple(parameters.items()) for parameters in drawn}) == 500
 
 
-@pytest.mark.parametrize("name", [name for name, info in METHODS.items() if info.ordered])
+@pytest.mark.parametrize("name", ORDERED)
 def test_orders_of_too_many_schedules_are_refused(name):
     space = large(10, 6)
     assert space.count() > MOST_SCHEDULES
     with pytest.raises(ConfigError, match=rf"methods: {name} goes through all schedules, the space has 4\.0e\+06"):
-        METHODS[name].check_size(name, space)
-    METHODS[name].check_size(name, large(6, 7))
-    METHODS["random"].check_size("random", space)
+        check(name, space)
+    check(name, large(6, 7))
+    check("random", space)
 
 
 def test_methods_that_draw_from_an_order_say_so():
-    assert {name for name, info in METHODS.items() if info.draw is grid} == {n for n, i in METHODS.items() if i.ordered}
+    assert {name for name, kind in METHODS.items() if isinstance(kind, Drawn) and kind.draw is grid} == set(ORDERED)
 
 
 @pytest.mark.parametrize("force_growth", ["none", "any", "depth", "patches"])

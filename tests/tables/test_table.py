@@ -14,7 +14,7 @@ from optuna.trial import create_trial
 
 from autoprog_search.data.load import load_data
 from autoprog_search.engines.events import Event
-from autoprog_search.engines.local import work
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import ConfigError, DataError
 from autoprog_search.methods.optuna import AutoProgSampler
 from autoprog_search.oneshot.candidates import candidates
@@ -49,7 +49,7 @@ def config_on(file: Path, *methods: str, trials: int = 4, seeds: int = 2, overri
 
 def answered(root: Path, config: StudyConfig) -> StoredStudy:
     study = create_study(root, config)
-    work(study, "cpu", 0, lambda event: None, lambda: False)
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
     return study
 
 
@@ -189,16 +189,16 @@ def test_who_answers_and_what_was_left_by_a_kill_changes_nothing(file, tmp_path)
     lock = shared.lock_path(Job("nsga2", 0, 0))
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):  # another worker's: it is waited for
-        work(shared, "cpu", 0, told.append, lambda: sum(event.trials for event in told) == 3 * 18 - 6)
+        run_trials(shared, "cpu", 0, told.append, lambda: sum(event.trials for event in told) == 3 * 18 - 6)
     assert sum(event.trials for event in told) == 3 * 18 - 6
-    work(shared, "cpu", 1, told.append, lambda: False)
+    run_trials(shared, "cpu", 1, told.append, lambda: False)
     assert sum(event.trials for event in told) == 3 * 18
 
     def rows(study: StoredStudy) -> list[tuple[object, ...]]:
         return [(job, t.params, t.values, t.state.name) for job, t in study.trials().items()]
 
     assert rows(alone) == rows(shared)
-    work(shared, "cpu", 0, told.append, lambda: False)
+    run_trials(shared, "cpu", 0, told.append, lambda: False)
     assert sum(event.trials for event in told) == 3 * 18  # nothing runs twice
 
 
@@ -253,8 +253,8 @@ def test_answers_come_without_torch(file, tmp_path):
     create_study(tmp_path, config_on(file, "full", "autoprog", "tpe", "nsga2"))
     code = (
         "import sys; from pathlib import Path; from autoprog_search.study.store import open_study;"
-        "from autoprog_search.engines.local import work;"
-        f"work(open_study(Path({str(tmp_path)!r}), 'look'), 'cpu', 0, print, lambda: False);"
+        "from autoprog_search.engines.worker import run_trials;"
+        f"run_trials(open_study(Path({str(tmp_path)!r}), 'look'), 'cpu', 0, print, lambda: False);"
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

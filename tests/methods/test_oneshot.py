@@ -1,8 +1,8 @@
-"""The survey: led along its path, and then where the score leads."""
+"""AutoProg without a host; as a survey led along its path, and then where the score leads."""
 
 from __future__ import annotations
 
-from autoprog_search.methods.survey import SurveyMethod, survey_paths
+from autoprog_search.methods.oneshot import OneShotMethod, survey_paths
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.methods import play
@@ -12,7 +12,7 @@ DIGITS = GrowthSpace.load("digits")  # four stages: three are searched, two are 
 
 def test_it_walks_every_way_and_lets_the_score_choose_last():
     rule = ScoreRule(w=0.2)
-    walked = [play(SurveyMethod(path, rule), DIGITS) for path in survey_paths(DIGITS, "any")]
+    walked = [play(OneShotMethod(rule, path), DIGITS) for path in survey_paths(DIGITS, "any")]
     chosen = [tuple(choice.sub_network for _, choice in run) for run in walked]
     assert len({path[:2] for path in chosen}) == len(chosen)
     for run in walked:
@@ -20,7 +20,7 @@ def test_it_walks_every_way_and_lets_the_score_choose_last():
         assert choice == choose(context, rule)
     # What AutoProg meets on its own way has been met.
     met = {(context.stage, context.previous) for run in walked for context, _ in run}
-    free = play(SurveyMethod((), rule), DIGITS)
+    free = play(OneShotMethod(rule), DIGITS)
     assert {(context.stage, context.previous) for context, _ in free} <= met
 
 

@@ -1,0 +1,76 @@
+"""What a process trains with, opened once: the study's data, a device, step times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoprog_search.data.load import Data
+from autoprog_search.engines.profile import shared_profile
+from autoprog_search.methods.registry import method_named
+from autoprog_search.runs.program import spec_under
+from autoprog_search.study.opening import open_data
+from autoprog_search.study.store import StoredStudy
+from autoprog_search.training.device import pick_device, use_threads
+from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.run import Run
+from autoprog_search.training.spec import RunSpec, check_search, planned_steps
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What runs need besides their study."""
+
+    data: Data
+    device: torch.device
+    profile: StepProfile
+
+    def run(self, spec: RunSpec, checkpoint: Path) -> Run:
+        """That run, here."""
+        return Run(spec, self.data, device=self.device, checkpoint=checkpoint)
+
+
+def open_workplace(
+    study: StoredStudy,
+    device_name: str,
+    index: int = 0,
+    *,
+    should_stop: Callable[[], bool],
+    on_measuring: Callable[[str], None] = lambda device: None,
+) -> Workplace:
+    """Open what the study's runs need.
+
+    Args:
+        index: of the worker, which takes a device of its own where there are several.
+        on_measuring: told the device's name, should its step times have to be measured.
+
+    Raises:
+        ConfigError: a stage is less than a step long, or too short for its search.
+        Interrupted: `should_stop` said so.
+    """
+    device = pick_device(device_name, index)
+    use_threads(study.config.threads)
+    data = open_data(study, device)
+    _check_stages(study, data)
+    return Workplace(
+        data, device, shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring)
+    )
+
+
+def _check_stages(study: StoredStudy, data: Data) -> None:
+    """What cannot be told before the data are open, said before any trial runs."""
+    config = study.config
+    for name, own in config.methods.items():
+        kind, space, growth = method_named(name), config.space_of(name), config.growth_of(name)
+        recipe = config.recipe.model_copy(update={"epochs": min(own.epochs, default=config.recipe.epochs)})
+        spec = RunSpec(space, recipe, growth, (), seed=0)
+        if (program := kind.program(space)) is not None:
+            spec_under(program, spec, data)
+        elif kind.needs_estimates(1):
+            spec = replace(spec, stage_steps=planned_steps(space, recipe, data.train_size))
+            check_search(spec, kind.needs_estimates)
