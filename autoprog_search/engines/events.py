@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.study.store import Job, StoredStudy
+
+if TYPE_CHECKING:
+    from autoprog_search.training.state import Progress
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,11 @@ class Event:
     progress: Any = None
     message: str = ""
     trials: int = 1
+
+
+def tell_progress(tell: Callable[[Event], None], job: Job, progress: Progress) -> None:
+    """Tell where a trial stands."""
+    tell(Event("progress", job, progress))
 
 
 def end_of(study: StoredStudy, job: Job) -> Event:

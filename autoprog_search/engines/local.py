@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event, end_of
+from autoprog_search.engines.events import Event, end_of, tell_progress
 from autoprog_search.engines.profile import shared_profile
 from autoprog_search.engines.table import answer_trials
 from autoprog_search.errors import StudyError
@@ -230,7 +230,7 @@ def work(
                 data,
                 device=device,
                 profile=profile,
-                on_progress=partial(_tell_progress, tell, job),
+                on_progress=partial(tell_progress, tell, job),
                 should_stop=should_stop,
             )
         except Interrupted:
@@ -238,10 +238,6 @@ def work(
         finally:
             lock.release()
         tell(end_of(study, job))
-
-
-def _tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> None:
-    tell(Event("progress", job, progress))
 
 
 def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job | None, FileLock | None]:

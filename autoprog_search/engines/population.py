@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event, end_of
+from autoprog_search.engines.events import Event, end_of, tell_progress
 from autoprog_search.engines.worker import finish, open_trial, plan
 from autoprog_search.errors import RunFailedError
 from autoprog_search.files import write_atomic
@@ -84,7 +84,7 @@ def run_population(
                 started.add(member)
                 tell(Event("start", member))
             try:
-                _train(study, member, stage, turn, means, partial(_tell_progress, tell, member), should_stop)
+                _train(study, member, stage, turn, means, partial(tell_progress, tell, member), should_stop)
             except RunFailedError as error:
                 fail(study, member, str(error))
             if _frozen(study, member).state.is_finished():
@@ -177,7 +177,3 @@ def _checkpoint(study: StoredStudy, member: Job, stage: int) -> Path:
 def _drop_checkpoints(study: StoredStudy, job: Job, stage: int) -> None:
     for number in range(study.config.methods[job.method].trials):
         drop_checkpoints(_checkpoint(study, replace(job, trial=number), stage))
-
-
-def _tell_progress(tell: Callable[[Event], None], member: Job, progress: Any) -> None:
-    tell(Event("progress", member, progress))
