@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.images import ImageSet, Splits, load_image, open_splits, unreadable
+from autoprog_search.data.order import steps_in_order
 from autoprog_search.data.reading import escaped
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.data.tensor import ChannelStatistics
@@ -164,14 +165,11 @@ class LoaderData:
         """Each step's images. With repeated augmentation (Hoffer et al., CVPR 2020; as DeiT's) an image stands
         `repeats` times in a row, and an epoch shows so many times fewer of them.
         """
-        per_epoch = len(indices) // batch_size
-        order, order_epoch = np.empty(0, dtype=np.int64), -1
-        for step in range(start, stop):
-            epoch, position = divmod(step, per_epoch)
-            if epoch != order_epoch:
-                order = np.random.default_rng(derive(seed, "order", epoch)).permutation(len(indices))
-                order_epoch = epoch
-            places = range(position * batch_size, (position + 1) * batch_size)
+
+        def permuted(order_seed: int) -> np.ndarray:
+            return np.random.default_rng(order_seed).permutation(len(indices))
+
+        for step, order, places in steps_in_order(seed, start, stop, len(indices), batch_size, permuted):
             chosen = [indices[order[place // self.repeats]] for place in places]
             side = resolution(step)
             yield [(derive(seed, "augment", step, n), index, side) for n, index in enumerate(chosen)]

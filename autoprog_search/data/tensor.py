@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from autoprog_search.data.arrays import digits_arrays, fashion_mnist_arrays
 from autoprog_search.data.fingerprint import Fingerprint
+from autoprog_search.data.order import steps_in_order
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.errors import DataError, why
 from autoprog_search.randomness import SPLIT_SEED, derive
@@ -61,23 +62,19 @@ class TensorData:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """See `Data.train_batches`; all at full resolution."""
         images, labels = self.splits["train"]
-        per_epoch = self.train_size // batch_size
-        order, order_epoch = torch.empty(0, dtype=torch.long), -1
-        for step in range(start, stop):
-            epoch, position = divmod(step, per_epoch)
-            if epoch != order_epoch:
-                generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
-                order, order_epoch = torch.randperm(self.train_size, generator=generator), epoch
-            index = order[position * batch_size : (position + 1) * batch_size].to(images.device)
+        for step, order, places in steps_in_order(seed, start, stop, self.train_size, batch_size, self._permuted):
+            index = order[places.start : places.stop].to(images.device)
             generator = torch.Generator().manual_seed(derive(seed, "augment", step))
             batch = random_affine(images[index], self.augment * strength.augment, generator)
             yield random_mirror(batch, self.hflip, generator), labels[index]
 
+    def _permuted(self, seed: int) -> torch.Tensor:
+        return torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
+
     def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """See `Data.train_subset`."""
         images, labels = self.splits["train"]
-        generator = torch.Generator().manual_seed(derive(seed, "subset"))
-        chosen = torch.randperm(self.train_size, generator=generator)[:count].to(images.device)
+        chosen = self._permuted(derive(seed, "subset"))[:count].to(images.device)
         for index in chosen.split(batch_size):
             yield images[index], labels[index]
 

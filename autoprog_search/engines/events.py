@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.study.store import Job, StoredStudy
+
+if TYPE_CHECKING:
+    from autoprog_search.training.state import Progress
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Event:
     trials: int = 1
 
 
-def tell_progress(tell: Callable[[Event], None], job: Job, progress: Any) -> None:
-    """Tell of a trial's `training.state.Progress`."""
+def tell_progress(tell: Callable[[Event], None], job: Job, progress: Progress) -> None:
+    """Tell where a trial stands."""
     tell(Event("progress", job, progress))
 
 

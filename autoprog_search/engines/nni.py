@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.engines.events import Event, end_of
+from autoprog_search.engines.events import Event, end_of, tell_progress
 from autoprog_search.engines.opening import info_of
 from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
@@ -318,7 +318,7 @@ def _watch_trials(
                 waiting.remove(job)
                 tell(end_of(study, job))
             elif progress is not None:
-                tell(Event("progress", job, progress))
+                tell_progress(tell, job, progress)
 
 
 def _noted(path: Path) -> Progress | None:

@@ -93,7 +93,7 @@ class Steps:
             self._step(images, labels, estimation)
             state.count(time.perf_counter() - began, waited, run.step_flops(sub_network))
             self._hooks.after_step(run)
-            if self._is_over():
+            if self._finish_step():
                 running = None  # it may have evaluated as another
         self._look_at_losses()  # one that diverged fails here, not in what comes next
 
@@ -107,8 +107,8 @@ class Steps:
         run.networks.fade_in(state.previous, state.stage, state.step)
         run.networks.update(state.step, estimation=estimation)
 
-    def _is_over(self) -> bool:
-        """Do what is due between two steps; whether an epoch has ended."""
+    def _finish_step(self) -> bool:
+        """Do what is due after a step; whether an epoch has ended with it."""
         run, state = self._run, self._run.state
         epoch_ends = state.step % run.epoch_steps == 0 or state.step == run.ends[-1]
         if epoch_ends:
