@@ -172,9 +172,10 @@ def same(a, b) -> bool:
 
 def test_a_checkpoint_of_another_format_is_kept_and_refused(saved, tmp_path):
     path = tmp_path / "checkpoint.pt"
-    for change in (lambda state: state.pop("format"), lambda state: state.update(format=99)):
+    changes = (lambda state: state.pop("format"), *(lambda state, n=n: state.update(format=n) for n in (2, 99)))
+    for change in changes:
         content = edited(saved[0], path, change)
-        with pytest.raises(ConfigError, match=r"is a checkpoint of format (1|99), this version"):
+        with pytest.raises(ConfigError, match=r"is a checkpoint of format (1|2|99), this version"):
             tiny_trainer(CONFIG, METHOD, checkpoint=path)
         assert path.read_bytes() == content
 
