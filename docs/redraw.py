@@ -33,18 +33,14 @@ from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.files import write_atomic
 from autoprog_search.report.figures import FIGURES, write_figure
-from autoprog_search.report.texts import (
-    ablation_rows,
-    comparison_rows,
-    markdown,
-    regret_rows,
-    target_rows,
-    validity_rows,
-)
+from autoprog_search.report.texts import comparison_rows, regret_rows, validity_rows
 from autoprog_search.runs import row
+from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.results import StudyFrames, published_frames
 from autoprog_search.tables.format import ESTIMATES, RUNS
-from autoprog_search.tables.loading import table_like
+from autoprog_search.tables.loading import load_table, table_names
+from autoprog_search.tables.table import GrowthTable
+from docs.texts import ablation_rows, described, markdown, target_rows
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"
@@ -128,11 +124,25 @@ def _regret(study: StudyFrames) -> tuple[str, str]:
 
 
 def _validity(study: StudyFrames) -> tuple[str, str]:
-    table = table_like(study.config.space, study.config.recipe, study.config.data)
+    table = table_like(study.config)
     return markdown(validity_rows(validity(table, study.estimates))), (
         f"Against what the candidates came to when trained, from the table `{table.name}`: mean over its seeds but the "
         "search's own. ±: standard error over seeds. `survey+...` are other ways to estimate, from this study; all "
         f"other rows are the table's alone (`autoprog-search table validity {table.name}`)."
+    )
+
+
+def table_like(config: StudyConfig) -> GrowthTable:
+    """The package's table of such runs.
+
+    Raises:
+        ConfigError: there is none of this space, recipe and data.
+    """
+    for table in map(load_table, table_names()):
+        if (table.info.space, table.info.recipe, table.info.data) == (config.space, config.recipe, config.data):
+            return table
+    raise ConfigError(
+        f"no table ({', '.join(table_names())}) has space {config.space.name!r}, this recipe and these data"
     )
 
 
@@ -185,7 +195,7 @@ def _columns(page: Path, name: str) -> str:
     """The columns of that name, as a table."""
     if name not in COLUMNS:
         raise ConfigError(f"{page}: columns: {name!r} is none of {', '.join(COLUMNS)}")
-    return row.markdown_of(COLUMNS[name])
+    return described(COLUMNS[name])
 
 
 def quoted(quote: Quote) -> str:

@@ -56,16 +56,10 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
                 "study": group["study"].iloc[0],
                 "method": method,
                 "seeds": len(group),
-                "val_top1": group["val_top1"].mean(),
-                "val_top1_se": group["val_top1"].std(ddof=1) / np.sqrt(len(group)),
-                "top1": group["top1"].mean(),
-                "top1_se": group["top1"].std(ddof=1) / np.sqrt(len(group)),
-                "difference": difference.mean,
-                "difference_low": difference.low,
-                "difference_high": difference.high,
+                **{name: group[name].mean() for name in ("val_top1", "top1", "total_flops", "speedup_flops")},
+                **{f"{name}_se": group[name].std(ddof=1) / np.sqrt(len(group)) for name in ("val_top1", "top1")},
+                **difference.named("difference", "difference_low", "difference_high"),
                 "growth_top1": _growths(group["growth_top1"]),
-                "total_flops": group["total_flops"].mean(),
-                "speedup_flops": group["speedup_flops"].mean(),
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))

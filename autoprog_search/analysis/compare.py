@@ -37,6 +37,9 @@ COLUMNS = {
 }
 
 
+MEANS = ("top1", "val_top1", "total_flops", "speedup_flops", "speedup_seconds")  # over seeds, of the same columns
+
+
 @dataclass(frozen=True)
 class Interval:
     """Mean and 95 % confidence interval; the ends are NaN for a single value."""
@@ -44,6 +47,10 @@ class Interval:
     mean: float
     low: float
     high: float
+
+    def named(self, mean: str, low: str, high: str) -> dict[str, float]:
+        """As three columns."""
+        return {mean: self.mean, low: self.low, high: self.high}
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -72,32 +79,21 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     rows = []
     for method, group in heads.groupby("method", sort=False):
         paired = group[group["seed"].isin(full.index)]
-        base = full.loc[paired["seed"]]
         own = group.set_index("seed")["top1"]
-        difference, over_short = paired_difference(own, full["top1"]), paired_difference(own, short["top1"])
+        spent = paired["spent_flops"].to_numpy() / full.loc[paired["seed"], "total_flops"].to_numpy()
         rows.append(
             {
                 "study": group["study"].iloc[0],
                 "method": method,
                 "seeds": len(group),
                 "trials": int(group["trials"].sum()),
-                "top1": group["top1"].mean(),
+                **{name: group[name].mean() for name in MEANS},
                 "top1_se": group["top1"].std(ddof=1) / np.sqrt(len(group)),
-                "val_top1": group["val_top1"].mean(),
-                "difference": difference.mean,
-                "difference_low": difference.low,
-                "difference_high": difference.high,
-                "short_difference": over_short.mean,
-                "short_low": over_short.low,
-                "short_high": over_short.high,
-                "total_flops": group["total_flops"].mean(),
+                **paired_difference(own, full["top1"]).named("difference", "difference_low", "difference_high"),
+                **paired_difference(own, short["top1"]).named("short_difference", "short_low", "short_high"),
                 "seconds": (group["train_seconds"] + group["search_seconds"]).mean(),
-                "speedup_flops": group["speedup_flops"].mean(),
-                "speedup_seconds": group["speedup_seconds"].mean(),
                 "search_share": 100 * (group["search_flops"] / group["total_flops"]).mean(),
-                "spent": (paired["spent_flops"].to_numpy() / base["total_flops"].to_numpy()).mean()
-                if len(paired)
-                else float("nan"),
+                "spent": spent.mean() if len(spent) else float("nan"),
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))

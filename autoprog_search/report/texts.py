@@ -1,9 +1,9 @@
-"""Comparisons, cost to target, ablations, regret and validity as text, for the HTML page, the terminal and the docs."""
+"""Comparisons, regret and validity as text, for the HTML page, the terminal and the docs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -39,7 +39,7 @@ def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             str(row["method"]),
             str(row["seeds"]),
             str(row["trials"]),
-            _with_error(row["top1"], row["top1_se"]),
+            with_error(row["top1"], row["top1_se"]),
             _difference_text(row, "full", "difference", "difference_low", "difference_high"),
             _difference_text(row, "full-short", "short_difference", "short_low", "short_high"),
             flops_text(row["total_flops"]),
@@ -58,59 +58,11 @@ def _difference_text(row: Mapping[Hashable, Any], reference: str, *names: str) -
     return "reference" if row["method"] == reference else interval_text(*(row[name] for name in names))
 
 
-def target_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method of `analysis.targets.cost_to_target`: how many times cheaper than full it meets the target."""
-    columns = {
-        "FLOPs [95 % interval]": ("test", "flops"),
-        "FLOPs without search": ("test", "flops_without_search"),
-        "seconds": ("test", "seconds"),
-        "FLOPs, validation split": ("validation", "flops"),
-    }
-    rows = []
-    for method, group in table.groupby("method", sort=False):
-        cells = {(str(row["split"]), str(row["cost"])): row for row in group.to_dict("records")}
-        lengths = group[["seeds", "lengths"]].iloc[0]
-        row = {"method": str(method), "seeds": str(lengths["seeds"]), "lengths": str(lengths["lengths"])}
-        rows.append(row | {header: _target_cell(cells.get(key)) for header, key in columns.items()})
-    return rows
-
-
-def _target_cell(row: Mapping[Hashable, Any] | None) -> str:
-    """For example `2.10× [1.85, 2.40]`; 0 as an end says that some resamples do not reach the target at all."""
-    if row is None:
-        return MISSING
-    low, high = row["speedup_low"], row["speedup_high"]
-    interval = f" [{low:.2f}, {high:.2f}]" if row["bound"] != "more than" and math.isfinite(low) else ""
-    return target_text(row["bound"], row["share"], row["speedup"]) + interval
-
-
 def target_text(bound: str, share: float, speedup: float) -> str:
     """As `analysis.targets` has them: `2.10×`, `≥ 4.00×` (the cheapest length is above the target), or never."""
     if bound == "more than":
         return f"not reached by {times_text(share)} full's cost"
     return f"≥ {times_text(speedup)}" if bound == "at most" else times_text(speedup)
-
-
-def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method or variant of `analysis.ablations.ablations`' table."""
-    return [
-        {
-            "method": str(row["method"]),
-            "seeds": str(row["seeds"]),
-            "validation top-1, %": _with_error(row["val_top1"], row["val_top1_se"]),
-            "difference to the plain method, points [95 % interval]": interval_text(
-                row["difference"], row["difference_low"], row["difference_high"]
-            ),
-            "test top-1, %": _with_error(row["top1"], row["top1_se"]),
-            "before → after each growth, %": ", ".join(
-                f"{before:.0f} → {after:.0f}" for before, after in row["growth_top1"]
-            )
-            or MISSING,
-            "FLOPs": flops_text(row["total_flops"]),
-            "speed-up, FLOPs": times_text(row["speedup_flops"]),
-        }
-        for row in table.to_dict("records")
-    ]
 
 
 def regret_rows(table: pd.DataFrame) -> list[dict[str, str]]:
@@ -138,10 +90,10 @@ def validity_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "proxy": str(row["proxy"]),
             "stage": str(row["stage"]),
             "searches": str(row["searches"]),
-            "tau, end of stage": _with_error(row["tau_stage"], row["tau_stage_se"]),
-            "tau, end of run": _with_error(row["tau_end"], row["tau_end_se"]),
-            "regret, end of stage, points": _with_error(row["regret_stage"], row["regret_stage_se"]),
-            "regret, end of run, points": _with_error(row["regret_end"], row["regret_end_se"]),
+            "tau, end of stage": with_error(row["tau_stage"], row["tau_stage_se"]),
+            "tau, end of run": with_error(row["tau_end"], row["tau_end_se"]),
+            "regret, end of stage, points": with_error(row["regret_stage"], row["regret_stage_se"]),
+            "regret, end of run, points": with_error(row["regret_end"], row["regret_end_se"]),
         }
         for row in table.to_dict("records")
     ]
@@ -154,13 +106,8 @@ def _until(median: float, never: float) -> str:
     return (f"{median:.2f}×" if math.isfinite(median) else "never") + (f" (never: {never:.0f} %)" if never else "")
 
 
-def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of equal keys as a Markdown table; the first column is words, the others numbers."""
-    lines = [list(rows[0]), ["---", *["---:"] * (len(rows[0]) - 1)], *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _with_error(mean: float, error: float) -> str:
+def with_error(mean: float, error: float) -> str:
+    """For example `95.10 ± 0.20`; one seed has no error."""
     if not math.isfinite(mean):
         return MISSING
     return f"{mean:.2f} ± {error:.2f}" if math.isfinite(error) else f"{mean:.2f}"

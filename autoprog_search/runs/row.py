@@ -7,7 +7,7 @@ growth schedules and docs/results.md follow from these fields. Importing it load
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
@@ -65,44 +65,26 @@ class ResultRow(TypedDict, total=False):
     patches: Annotated[list[int], "", "patches of each stage"]
     resolutions: Annotated[list[int], "px", "image side of each stage"]
     stage_epochs: Annotated[list[float], "epochs", "length of each stage"]
-    val_top1: Annotated[
-        float, "%", "validation accuracy of the recipe's eval_weights; drives every choice between trials"
-    ]
-    growth_top1: Annotated[
-        list[tuple[float, float] | None],
-        "",
-        "per stage, val_top1 just before and just after its growth, %; null where nothing grew",
-    ]
+    val_top1: Annotated[float, "%", "validation accuracy of the eval_weights; drives every choice between trials"]
+    growth_top1: Annotated[list[Any], "%", "per stage, val_top1 before and after its growth; null where nothing grew"]
     top1: Annotated[float, "%", "test accuracy of the recipe's eval_weights; only reported"]
     top5: Annotated[float, "%", "test top-5 accuracy"]
     ema_top1: Annotated[float, "%", "test accuracy of the EMA weights"]
     loss: Annotated[float, "nats", "test cross-entropy"]
     train_flops: Annotated[float, "FLOPs", "of all training steps, supernet steps included"]
-    search_flops: Annotated[
-        float,
-        "FLOPs",
-        "of one-shot estimates, of what was trained for operators not taken, of the profile if the score used it",
-    ]
+    search_flops: Annotated[float, "FLOPs", "of one-shot estimates, and of the profile if the score used it"]
     total_flops: Annotated[float, "FLOPs", "training and search"]
-    own_flops: Annotated[
-        float, "FLOPs", "of the steps taken in this trial: pbt's without what it copied, with what it gave up"
-    ]
-    metric: Annotated[
-        float, "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI's strategies maximise"
-    ]
-    train_seconds: Annotated[
-        float, "s", "steps x the sub-network's median step time in the study's profile of this device"
-    ]
-    search_seconds: Annotated[float, "s", "clock time of the same"]
+    own_flops: Annotated[float, "FLOPs", "of its own steps: pbt's without what it copied, with what it gave up"]
+    metric: Annotated[float, "points", "val_top1 - nni.cost_lambda * total_flops / full's: what NNI maximises"]
+    train_seconds: Annotated[float, "s", "steps x the sub-network's median step time in the profile of the device"]
+    search_seconds: Annotated[float, "s", "clock time of what search_flops counts"]
     loader_seconds: Annotated[list[float], "s", "clock time of each stage's training steps spent waiting for images"]
     stage_seconds: Annotated[list[float], "s", "clock time of each stage's training steps"]
     wall_seconds: Annotated[float, "s", "clock time of the run, all interruptions left out"]
     speedup_flops: Annotated[float, "", "total_flops of full of the same seed over this trial's"]
     speedup_seconds: Annotated[float, "", "the same of train_seconds + search_seconds"]
     epochs: Annotated[float, "epochs", "passes over the training data"]
-    scheduled_epochs: Annotated[
-        float, "epochs", "what the recipe or the method's sweep asked for; full-short trains fewer"
-    ]
+    scheduled_epochs: Annotated[float, "epochs", "as the recipe or the sweep says; full-short trains fewer"]
     device: Annotated[str, "", "where it ran"]
     versions: Annotated[str, "", "of autoprog-search, torch, timm and Optuna"]
     config_hash: Annotated[str, "", "of the settings that the trial ran under: version of the rule, and digest"]
@@ -159,12 +141,6 @@ def list_in(text: str) -> list[Any] | None:
     if not isinstance(value, list | None):
         raise ValueError(f"{text!r} is no list")
     return value
-
-
-def markdown_of(columns: Iterable[Column]) -> str:
-    """The columns as a table of docs/*.md."""
-    rows = [f"| `{c.name}` | {c.unit or '–'} | {c.description} |" for c in columns]
-    return "\n".join(("| column | unit | meaning |", "| --- | --- | --- |", *rows))
 
 
 # ── of a run ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,9 +13,8 @@ from autoprog_search.errors import ConfigError, there_are
 from autoprog_search.fields import read_fields
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.settings.data import TABLE, DataConfig
-from autoprog_search.settings.recipe import Recipe
-from autoprog_search.space import GrowthSpace, Levels
+from autoprog_search.settings.data import TABLE
+from autoprog_search.space import Levels
 from autoprog_search.tables.format import ESTIMATES, METADATA, RUNS, TableInfo, estimates_path, read_rows
 from autoprog_search.tables.table import GrowthTable, StoredSearch, Walk
 
@@ -91,16 +90,3 @@ def _searches(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[ForceGrowth, int,
 def settings_of(table: GrowthTable) -> dict[str, dict[str, Any]]:
     """The groups of settings that a study on the table takes from it, as plain data."""
     return table.info.model_dump(include={"space", "recipe", "growth", "data"})
-
-
-def table_like(space: GrowthSpace, recipe: Recipe, data: DataConfig) -> GrowthTable:
-    """The package's table of such runs.
-
-    Raises:
-        ConfigError: there is none of this space, recipe and data.
-    """
-    for name in table_names():
-        table = load_table(name)
-        if (table.info.space, table.info.recipe, table.info.data) == (space, recipe, data):
-            return table
-    raise ConfigError(f"no table ({', '.join(table_names())}) has space {space.name!r}, this recipe and these data")

@@ -8,8 +8,8 @@ import pytest
 from autoprog_search.analysis.ablations import COLUMNS, ablations
 from autoprog_search.analysis.compare import mean_interval
 from autoprog_search.errors import StudyError
-from autoprog_search.report.texts import ablation_rows
 from autoprog_search.runs.row import COLUMNS as TRIALS
+from docs.texts import ablation_rows
 from tests.swept import EPOCHS, trial_row
 
 FULL, PLAIN, VARIANT = [98.0, 98.2, 98.4], [97.0, 97.4, 97.1], [97.5, 97.5, 97.7]

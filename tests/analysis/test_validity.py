@@ -11,10 +11,10 @@ from autoprog_search.analysis.validity import COLUMNS, COST, LOSS, RANDOM, TRAIN
 from autoprog_search.errors import ConfigError
 from autoprog_search.report.texts import validity_rows
 from autoprog_search.space import Levels
-from autoprog_search.tables.loading import load_table, table_like
+from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 from tests.tabulated import SPACE, write_artificial
-from tests.tiny import cli_here, tiny_config
+from tests.tiny import cli_here
 
 SMALL, WIDE, DEEP, FULL = (SPACE.at(i, j) for i in (0, 1) for j in (0, 1))
 
@@ -116,9 +116,6 @@ def test_what_it_takes(tmp_path):
         table = load_table(str(write_artificial(tmp_path / f"{len(settings)}{settings}.parquet", **settings)))
         with pytest.raises(ConfigError, match=r"two seeds or more and estimates"):
             validity(table)
-    config = tiny_config()
-    with pytest.raises(ConfigError, match=r"no table .* has space 'tiny'"):
-        table_like(config.space, config.recipe, config.data)
 
 
 def test_the_command_line_shows_it(tmp_path):

@@ -5,20 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from autoprog_search.analysis.ablations import ablations
 from autoprog_search.analysis.compare import COLUMNS, compare
 from autoprog_search.analysis.headline import headline
-from autoprog_search.analysis.targets import cost_to_target
 from autoprog_search.report.texts import (
     HEADERS,
-    ablation_rows,
     comparison_rows,
     interval_text,
-    markdown,
-    target_rows,
 )
 from autoprog_search.study.results import trials_frame
-from tests.swept import EPOCHS, METHODS, swept_trials
 from tests.synthetic import synthetic_study
 
 DIFFERENCE = "difference to full, points [95 % interval]"
@@ -74,35 +68,3 @@ def test_several_studies_are_told_apart(study):
 
 def test_headers_show_known_columns():
     assert {name for names in HEADERS.values() for name in names} <= set(COLUMNS)
-
-
-def test_cost_to_target_in_words():
-    """One row a method; a bound says so, and what is not reached has no interval."""
-    trials = swept_trials(methods=METHODS | {"linear": (0.49, 3.0, 0.0)})
-    table = cost_to_target(trials, EPOCHS)
-    rows = {row["method"]: row for row in target_rows(table)}
-    assert list(rows) == ["full", "linear", "autoprog", "random"]
-    full = table[(table["method"] == "full") & (table["split"] == "test") & (table["cost"] == "flops")].iloc[0]
-    interval = f"[{full['speedup_low']:.2f}, {full['speedup_high']:.2f}]"
-    assert rows["full"]["FLOPs [95 % interval]"] == f"{full['speedup']:.2f}× {interval}"
-    assert rows["linear"]["seconds"] == "not reached by 0.49× full's cost"
-    assert rows["random"]["FLOPs without search"].startswith("≥ ")
-    assert rows["random"]["lengths"] == "1"
-    assert "[" not in target_rows(cost_to_target(swept_trials(seeds=1), EPOCHS))[0]["seconds"]
-
-
-def test_ablations_in_words():
-    frame = swept_trials(seeds=3, methods={"full": (1.0, 1.0, 0.0), "linear": (0.5, 1.0, 0.0)})
-    frame = pd.concat([frame, frame[frame["method"] == "linear"].assign(method="linear+stacking", val_top1=95.0)])
-    plain, variant = ablation_rows(ablations(frame, EPOCHS))[1:]
-    difference = "difference to the plain method, points [95 % interval]"
-    assert (plain["method"], plain[difference]) == ("linear", "–")
-    assert variant["validation top-1, %"] == "95.00 ± 0.00"
-    assert variant[difference].startswith("-")
-    assert variant["speed-up, FLOPs"] == "2.00×"
-    assert variant["FLOPs"] == "400 GFLOPs"
-    assert variant["before → after each growth, %"] == "–"
-
-
-def test_markdown():
-    assert markdown([{"method": "full", "seeds": "3"}]) == "| method | seeds |\n| --- | ---: |\n| full | 3 |"

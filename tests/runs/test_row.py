@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from autoprog_search.runs.row import COLUMNS, Column, CurveRow, EstimateRow, columns_of, list_in, list_text, markdown_of
+from autoprog_search.runs.row import COLUMNS, Column, CurveRow, EstimateRow, columns_of, list_in, list_text
 
 
 class Row(TypedDict, total=False):
@@ -29,7 +29,6 @@ def test_columns_are_the_fields_with_a_text_in_their_order():
         ("stages", "list", ""),
     ]
     assert columns_of(Row, "best", "name")[0] == Column("best", "", "whether none is better", "flag")
-    assert markdown_of(columns_of(Row, "count")).splitlines()[-1] == "| `count` | blocks | how many |"
 
 
 def test_every_column_is_described_and_named_once():
