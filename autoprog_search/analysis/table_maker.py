@@ -14,11 +14,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.errors import StudyError
+from autoprog_search.fields import flat
 from autoprog_search.files import write_atomic
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.retired import refusal
 from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.checks import CHOOSING
 from autoprog_search.study.identity import study_hash
@@ -44,6 +46,9 @@ def make_table(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) 
         StudyError: trials are missing, or the studies do not belong together.
     """
     space = source.config.space
+    for study in (source, *surveys):
+        if study.config.retired:
+            raise StudyError(f"{study.name}: {refusal(study.config.retired)}; no table is made of it")
     for survey in surveys:
         _check_same(source, survey)
     trials = _finished(source, GRID, space.count())
@@ -90,15 +95,20 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
     """
     ours, theirs = source.config, survey.config
     pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in ("space", "data", "recipe", "threads")]
-    growth = type(ours.growth).model_fields.keys() - CHOOSING - {"target_speedup"}
-    pairs += [(f"growth.{name}", getattr(ours.growth, name), getattr(theirs.growth, name)) for name in sorted(growth)]
+    own, other = flat(ours.growth), flat(theirs.growth)
+    growth = (own.keys() | other.keys()) - CHOOSING - {"target_speedup"}
+    pairs += [(f"growth.{name}", own.get(name), other.get(name)) for name in sorted(growth)]
     for name, a, b in pairs:
         if a != b:
             raise StudyError(f"estimates: {theirs.name} and {ours.name} differ in {name}; make both of one study.yaml")
-    if theirs.growth.score_cost != "flops":
-        raise StudyError(f"estimates: {theirs.name} has growth.score_cost {theirs.growth.score_cost!r}; use 'flops'")
-    if SCORES[theirs.growth.score].decrease:
-        raise StudyError(f"estimates: {theirs.name} has growth.score {theirs.growth.score!r}; use 'loss_cost'")
+    if theirs.growth.search.score_cost != "flops":
+        raise StudyError(
+            f"estimates: {theirs.name} has growth.search.score_cost {theirs.growth.search.score_cost!r}; use 'flops'"
+        )
+    if SCORES[theirs.growth.search.score].decrease:
+        raise StudyError(
+            f"estimates: {theirs.name} has growth.search.score {theirs.growth.search.score!r}; use 'loss_cost'"
+        )
 
 
 def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, FrozenTrial]]:
@@ -187,7 +197,7 @@ def _estimate_rows(
     stage_steps: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     """A row a candidate of every search; the trials share the searches of the paths that they share."""
-    draw = SUPERNET_DRAWS[survey.config.growth.supernet_draws].draw
+    draw = SUPERNET_DRAWS[survey.config.growth.search.draws].draw
     seen = set()
     for job, trial in trials:
         attributes = trial.user_attrs

@@ -12,7 +12,6 @@ from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.optuna import OptunaMethod, autoprog_sampler
 from autoprog_search.methods.registry import method_named
 from autoprog_search.methods.survey import SurveyMethod
-from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.randomness import derive
 from autoprog_search.study.store import Job, StoredStudy
 
@@ -43,7 +42,7 @@ def method_of(study: StoredStudy, job: Job, trial: Trial) -> Method:
         return OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
     if info.paths is not None:
         path = info.paths_of(space, growth.force_growth)[job.trial]
-        return SurveyMethod(path, ScoreRule(**growth.score_settings()))
+        return SurveyMethod(path, growth.rule())
     if info.searches_inside:
         return OptunaMethod(trial, ranges=info.ranges)
     return OptunaMethod(trial, ranges=info.ranges, sampler_for=partial(sampler_of, study, job))

@@ -248,7 +248,7 @@ def run_experiment(
     config, method, seed = study.config, job.method, job.seed
     info, trials = method_named(method), config.methods[method].trials
     if info.searches_inside:
-        strategy = info.make_strategy(seed, trials, **config.growth_of(method).score_settings())
+        strategy = info.make_strategy(seed, trials, rule=config.growth_of(method).rule())
     else:
         strategy = info.make_strategy(derive(config.name, method, seed) % 2**32, trials)
     runs = StudyRuns(study.folder.parent, study.folder.name, method, seed, str(means.device), should_stop, means)

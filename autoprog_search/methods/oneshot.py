@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.oneshot.score import ScoreRule, choose
@@ -12,7 +12,7 @@ from autoprog_search.oneshot.score import ScoreRule, choose
 class OneShotMethod:
     """Answers from the run in progress; what an Optuna sampler or an NNI strategy would say under the same rule."""
 
-    rule: ScoreRule = field(default_factory=ScoreRule)
+    rule: ScoreRule = ScoreRule()
 
     def needs_estimates(self, stage: int) -> bool:
         """At every stage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.oneshot.candidates import ForceGrowth, paths
@@ -23,7 +23,7 @@ class SurveyMethod:
     """
 
     path: tuple[SubNetwork, ...]
-    rule: ScoreRule = field(default_factory=ScoreRule)
+    rule: ScoreRule = ScoreRule()
 
     def needs_estimates(self, stage: int) -> bool:
         """At every stage."""

@@ -34,7 +34,9 @@ def cost_row(
         else state.wall_seconds - state.search_seconds
     )
     searched = any(record.candidates for record in state.stages)
-    used = profile if searched and spec.growth.score_cost == "seconds" else None  # then the profile is a cost of search
+    used = (
+        profile if searched and spec.growth.search.score_cost == "seconds" else None
+    )  # then the profile is a cost of search
     search_flops = state.search_flops + (used.flops if used else 0)
     search_seconds = state.search_seconds + (used.profile_seconds if used else 0.0)
     return {

@@ -140,7 +140,7 @@ def _train(
         spec, method = replace(spec, stage_steps=stage_steps), _method(schedule, growth, seed)
     checkpoint = out / "checkpoint.pt" if out is not None else None
     profile = None
-    if growth.score_cost == "seconds" and schedule == "autoprog":
+    if growth.search.score_cost == "seconds" and schedule == "autoprog":
         profile = profile_steps(
             space,
             recipe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from autoprog_search.errors import ConfigError, SpaceError
+from autoprog_search.fields import flat
 from autoprog_search.growth.operators import operator_named
 from autoprog_search.methods.registry import VARIANT, method_named
 from autoprog_search.oneshot.score import SCORES, ScoreRule
@@ -12,7 +13,7 @@ from autoprog_search.space import GrowthSpace
 from autoprog_search.study.config import MOST_TRIALS, StudyConfig
 from autoprog_search.tables.table import GrowthTable, load_table
 
-CHOOSING = frozenset({"force_growth", "score", "w", "w_default", "tie_se"})
+CHOOSING = frozenset({"force_growth", "search.score", "w", "search.w_default", "tie_se"})
 """Growth settings that choose among what is stored; all others decided what was trained."""
 
 
@@ -56,7 +57,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
                 f"methods, {name}: stages of equal compute (space.equal_compute) need a schedule that is known"
             )
         operator_named(growth.operator)
-        ScoreRule(score=growth.score)
+        ScoreRule(score=growth.search.score)
         for lengths in map(space.at_lengths, space.lengths_parameters()):
             for epochs in set(plan.epochs or [config.recipe.epochs]):
                 if (key := (name.split(VARIANT)[0], lengths.stage_lengths, lengths.stages, epochs)) not in whole:
@@ -103,8 +104,10 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
             _check_same(
                 f"{own} was trained with {field}", given, stored, CHOOSING if field == "growth" else frozenset()
             )
-        if method.searches_inside and SCORES[growth.score].decrease:
-            raise ConfigError(f"growth.score: {growth.score} takes how fast losses fall; {own} holds the losses alone")
+        if method.searches_inside and SCORES[growth.search.score].decrease:
+            raise ConfigError(
+                f"growth.search.score: {growth.search.score} takes how fast losses fall; {own} holds the losses alone"
+            )
         if method.searches_inside and not {growth.force_growth, "none"} & {key[0] for key in table.searches}:
             raise ConfigError(
                 f"methods: {name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'; "
@@ -113,7 +116,7 @@ def check_on_table(config: StudyConfig, table: GrowthTable) -> None:
 
 
 def _check_same(what: str, given: BaseModel, stored: BaseModel, free: frozenset[str]) -> None:
-    for name in type(stored).model_fields:
-        ours, theirs = getattr(given, name), getattr(stored, name)
-        if name not in free and ours != theirs:
-            raise ConfigError(f"{what}.{name} {theirs!r}, not {ours!r}; leave it as it is")
+    ours, theirs = flat(given), flat(stored)
+    for name in dict.fromkeys((*theirs, *ours)):
+        if name not in free and ours.get(name) != theirs.get(name):
+            raise ConfigError(f"{what}.{name} {theirs.get(name)!r}, not {ours.get(name)!r}; leave it as it is")

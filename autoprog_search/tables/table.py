@@ -26,6 +26,7 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import TABLE, DataConfig
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import Recipe
+from autoprog_search.settings.retired import renamed_study
 from autoprog_search.space import GrowthSpace, Levels
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _path(name_or_file: str) -> Path:
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> GrowthTable:
     runs = _columns(path, RUNS)
-    info = read_fields(TableInfo, json.loads(runs.schema.metadata[METADATA]), str(path))
+    info = read_fields(TableInfo, renamed_study(json.loads(runs.schema.metadata[METADATA])), str(path))
     estimates = estimates_path(path)
     found = _columns(estimates, ESTIMATES).to_pylist() if estimates.exists() else []
     return GrowthTable(path.stem, info, {_key(row): row for row in runs.to_pylist()}, _searches(found))

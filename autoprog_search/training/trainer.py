@@ -49,7 +49,7 @@ class Trainer:
         data: on `device`.
         method: asked for the sub-network of each stage but the last.
         checkpoint: file to keep the run's state in; None: none is kept.
-        profile: seconds of a training step per sub-network; needed where `growth.score_cost` is `seconds`.
+        profile: seconds of a training step per sub-network; needed where `growth.search.score_cost` is `seconds`.
         on_progress: called after steps, a few times a second at most.
         should_stop: asked before every step; once true, the run writes its checkpoint and raises `Interrupted`.
     """
@@ -72,7 +72,7 @@ class Trainer:
         self._ends = np.cumsum(spec.stage_steps).tolist()
         self._total = self._ends[-1]
         self._epoch_steps = data.train_size // spec.recipe.batch_size
-        self._ease_in = EaseIn(spec.stage_steps, spec.growth.ease_in_share)
+        self._ease_in = EaseIn(spec.stage_steps, spec.growth.blocks.ease_in_share)
         self._begin_anew()
         self._cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
         self._search = Search(spec, self._cost, data, method, device=device, profile=profile)
@@ -90,7 +90,7 @@ class Trainer:
             num_classes=data.num_classes,
             in_chans=data.in_chans,
             operator=growth.operator,
-            chain=growth.chain,
+            chain=growth.blocks.chain,
             drop_path_rate=recipe.drop_path,
             checkpoint=recipe.init_checkpoint,
         ).to(device)
