@@ -39,6 +39,7 @@ from autoprog_search.report.tables import (
 )
 from autoprog_search.study.results import StudyTables, published_tables
 from autoprog_search.tables.table import table_like
+from docs import settings
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"
@@ -198,7 +199,7 @@ def _published(folder: Path) -> StudyTables:
 
 
 def main() -> None:
-    """Redraw the figures, rewrite the pages, say which files were written."""
+    """Redraw the figures, rewrite the pages and docs/settings.md, say which files were written."""
     try:
         for page in pages():
             for quote in quotes(page):
@@ -209,6 +210,8 @@ def main() -> None:
             if text != page.read_text():
                 write_atomic(page, text.encode())
                 print(page.relative_to(ROOT))
+        if settings.write():
+            print(settings.PAGE.relative_to(ROOT))
     except AutoProgError as error:
         sys.exit(_failed(error))
 
