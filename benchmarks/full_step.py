@@ -23,6 +23,7 @@ from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import pick_device
 from autoprog_search.training.loss import build_loss
 from autoprog_search.training.optim import autocast, build_ema, build_optimizer, build_scheduler
+from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.trainer import Trainer
 from benchmarks.record import record
@@ -57,14 +58,15 @@ def main() -> None:
         ema.update(model, step + 1)
 
     spec = RunSpec(space, recipe, GrowthSettings(), (total,), seed=0)
-    trainer = Trainer(spec, data, FixedMethod([space.full]), device=device)
+    run = Run(spec, data, device=device)
+    trainer = Trainer(run, FixedMethod([space.full]))
     ours: list[float] = []
     theirs: list[float] = []
 
     class InTurns:
         """The trainer's step, and timm's beside it. Each side has its EMA's update; the trainer's own is not timed."""
 
-        own = trainer._step
+        own = run.step
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.own, name)
@@ -72,7 +74,7 @@ def main() -> None:
         def __call__(self, images: torch.Tensor, labels: torch.Tensor, step: int, seed: int) -> torch.Tensor:
             def take_ours() -> torch.Tensor:
                 loss = self.own(images, labels, step, seed)
-                trainer.networks.update(step + 1, estimation=False)
+                run.networks.update(step + 1, estimation=False)
                 return loss
 
             def take_timms() -> None:
@@ -86,8 +88,8 @@ def main() -> None:
                 seconds.append(_now(device) - start)
             return next(loss for loss in results if loss is not None)
 
-    trainer._step = InTurns()  # type: ignore[assignment]
-    trainer.run()
+    run.step = InTurns()  # type: ignore[assignment]
+    trainer.train()
     ours_s, timm_s = median(ours[WARM_UP:]), median(theirs[WARM_UP:])
     print(f"{space.model} ({space.name}), batch {recipe.batch_size}, {recipe.precision}, {STEPS} steps in turns:")
     print(f"timm {1e3 * timm_s:.1f} ms, ours {1e3 * ours_s:.1f} ms, ratio {timm_s / ours_s:.3f} (goal >= 0.98)")

@@ -8,23 +8,29 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
+import pytest
 import torch
 
 from autoprog_search.choosing import Method
 from autoprog_search.cli.main import main
 from autoprog_search.data.load import Data, load_data
 from autoprog_search.files import write_atomic
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import FixedMethod
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.store import StoredStudy
 from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, planned_steps
+from autoprog_search.training.state import RunResult
+from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -39,11 +45,37 @@ def tiny_data(config: StudyConfig) -> Data:
     return load_data(config.data, config.space, config.recipe, CPU)
 
 
-def tiny_trainer(config: StudyConfig, method: Method | None = None, seed: int = 0, **options) -> Trainer:
+def tiny_run(config: StudyConfig, seed: int = 0, checkpoint: Path | None = None) -> Run:
     data = tiny_data(config)
     stage_steps = planned_steps(config.space, config.recipe, data.train_size)
     spec = RunSpec(config.space, config.recipe, config.growth, stage_steps, seed)
-    return Trainer(spec, data, method or OneShotMethod(), device=CPU, **options)
+    return Run(spec, data, device=CPU, checkpoint=checkpoint)
+
+
+def tiny_trainer(
+    config: StudyConfig, method: Method | None = None, seed: int = 0, checkpoint: Path | None = None, **hooks
+) -> Trainer:
+    return Trainer(tiny_run(config, seed, checkpoint), method or OneShotMethod(), hooks=Hooks(**hooks))
+
+
+def interrupted(config: StudyConfig, stop: int, method: Method | None = None, **options) -> Trainer:
+    """A run that somebody stopped at that step."""
+    trainer = tiny_trainer(config, method, should_stop=lambda: trainer.run.state.step >= stop, **options)
+    with pytest.raises(Interrupted):
+        trainer.train()
+    return trainer
+
+
+def run_interrupted(config: StudyConfig, path: Path, stops: Sequence[int], method: Method | None = None) -> RunResult:
+    """A run that is stopped at each of these steps, and goes on in a new trainer, as a new process would."""
+    for stop in stops:
+        trainer = interrupted(config, stop, method, checkpoint=path)
+        assert trainer.run.state.step == stop
+    return tiny_trainer(config, method, checkpoint=path).train()
+
+
+def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def without_measuring(study: StoredStudy) -> StoredStudy:

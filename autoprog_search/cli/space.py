@@ -101,9 +101,9 @@ def show(
 
 
 def _cost_of(space: GrowthSpace) -> ModelCost:
-    from autoprog_search.growth.elastic import check_elastic  # last: it waits for torch, and wrong options should not
+    from autoprog_search.growth.space_cost import cost_of  # last: it waits for torch, and wrong options should not
 
-    return check_elastic(space)
+    return cost_of(space)
 
 
 def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None) -> list[dict[str, Any]]:

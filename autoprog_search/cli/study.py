@@ -112,13 +112,13 @@ def create(
 
 def _check_models(config: StudyConfig) -> None:
     """Whether the model of every method's space can be made elastic."""
-    from autoprog_search.growth.elastic import check_elastic
+    from autoprog_search.growth.space_cost import cost_of
 
     checked: list[GrowthSpace] = []
     for method in config.methods:
         space = config.space_of(method)
         if space not in checked:
-            check_elastic(space)
+            cost_of(space)
             checked.append(space)
 
 

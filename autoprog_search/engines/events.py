@@ -14,7 +14,7 @@ class Event:
     ended or failed, something to know, or that it failed itself.
 
     Attributes:
-        progress: a `training.trainer.Progress`, of `progress` events.
+        progress: a `training.state.Progress`, of `progress` events.
         trials: how many trials ended.
         message: an error in one line, a finished trial's summary, an experiment and its address.
     """

@@ -27,6 +27,8 @@ from autoprog_search.randomness import derive
 from autoprog_search.space import Levels, to_parameters
 from autoprog_search.study.store import Job, StoredStudy, fail, record_parameters
 from autoprog_search.training.checkpoint import before, drop_checkpoints
+from autoprog_search.training.run import Run
+from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -142,29 +144,21 @@ def _train(
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
     spec, method = plan(study, replace(member, trial=0), trial, means.data, schedule)
-    trainer = Trainer(
-        spec,
-        means.data,
-        method,
-        device=means.device,
-        checkpoint=checkpoint,
-        profile=means.profile,
-        on_progress=on_progress,
-        should_stop=should_stop,
-    )
-    trainer.run_stages(stage)
-    total = own = trainer.train_flops()
+    run = Run(spec, means.data, device=means.device, checkpoint=checkpoint)
+    trainer = Trainer(run, method, profile=means.profile, hooks=Hooks(on_progress, should_stop))
+    trainer.train_stages(stage)
+    total = own = run.train_flops()
     if stage > 1:
         mine, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
         assert mine is not None, "it is in the population"
         assert copied is not None, "so is its parent"
         own = mine.own_flops + total - copied.total_flops
     if stage < space.stages:
-        done = Trained(turn.parent, turn.levels, trainer.state.curve[-1]["val_top1"], total, own)
+        done = Trained(turn.parent, turn.levels, run.state.curve[-1]["val_top1"], total, own)
         trial.set_user_attr(_name(stage), asdict(done))
         return
     record_parameters(study, _frozen(study, member), to_parameters(turn.levels))
-    finish(study, member, trial, spec, trainer.run(), means.data, means.profile, own_flops=own)
+    finish(study, member, trial, spec, run.result(), means.data, means.profile, own_flops=own)
 
 
 def _frozen(study: StoredStudy, member: Job) -> FrozenTrial:

@@ -24,6 +24,7 @@ from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
 from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.run import Run
 from autoprog_search.training.spec import (
     RunSpec,
     check_search,
@@ -31,6 +32,7 @@ from autoprog_search.training.spec import (
     planned_steps,
 )
 from autoprog_search.training.state import Progress, RunResult
+from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -66,20 +68,12 @@ def run_trial(
     folder = study.trial_folder(job)
     try:
         spec, method = plan(study, job, trial, data, method)
-        trainer = Trainer(
-            spec,
-            data,
-            method,
-            device=device,
-            checkpoint=folder / CHECKPOINT,
-            profile=profile,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-        full_flops = _full_flops(study, trainer.full_step_flops(), data)
-        result = trainer.run(partial(_stops, study, job, full_flops=full_flops))
+        run = Run(spec, data, device=device, checkpoint=folder / CHECKPOINT)
+        full_flops = _full_flops(study, run.full_step_flops(), data)
+        hooks = Hooks(on_progress, should_stop, stops=partial(_stops, study, job, full_flops=full_flops))
+        result = Trainer(run, method, profile=profile, hooks=hooks).train()
     except StoppedEarly:
-        row = cost_row(spec, trainer.state, trainer.train_flops(), profile, data.train_size // spec.recipe.batch_size)
+        row = cost_row(spec, run.state, run.train_flops(), profile, run.epoch_steps)
         row |= {"val_top1": row["curve"][-1]["val_top1"], "full_flops": full_flops}
         row["scheduled_epochs"] = spec.recipe.epochs
         _end(study, job, trial, row, TrialState.PRUNED)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from autoprog_search.errors import GrowthError
 from autoprog_search.growth.chain import ActiveSet
 
 
@@ -67,6 +68,37 @@ class ActiveBlocks(nn.ModuleList):
     def _running(self) -> list[tuple[int, nn.Module]]:
         blocks = list(self._modules.values())
         return [(index, block) for index in self.active if (block := blocks[index]) is not None]
+
+
+def containers_of(model: nn.Module, paths: Iterable[str], depth: int) -> Iterator[tuple[ActiveBlocks, range]]:
+    """What holds a model's blocks, and which of all blocks each one holds.
+
+    Args:
+        paths: of the containers, first to last.
+        depth: how many blocks they hold together.
+
+    Raises:
+        GrowthError: some are gone.
+    """
+    containers = [_container(model, path) for path in paths]
+    if (left := sum(container.size for container in containers)) != depth:
+        raise GrowthError(
+            f"model: {left} of its {depth} blocks are left (prune_intermediate_layers takes them out); prune a copy of "
+            "it instead"
+        )
+    offset = 0
+    for container in containers:
+        yield container, range(offset, offset + container.size)
+        offset += container.size
+
+
+def _container(model: nn.Module, path: str) -> ActiveBlocks:
+    try:
+        container = model.get_submodule(path)
+    except AttributeError:
+        return ActiveBlocks(())
+    assert isinstance(container, ActiveBlocks)
+    return container
 
 
 def _fading(block: nn.Module, share: float, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:

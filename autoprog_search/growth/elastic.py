@@ -1,4 +1,4 @@
-"""The elastic model: one full-size timm model of which an active set of blocks runs, at any resolution (DESIGN §4).
+"""The elastic model: one full-size timm model of which an active set of blocks runs, at any resolution.
 
 Nothing is rebuilt when the model grows, so optimiser, EMA and LR schedule stay attached, an elastic supernet is the
 same model switching its active set, and `elastic.model.state_dict()` is always the full timm model's.
@@ -17,8 +17,8 @@ from torch import nn
 from torch.func import functional_call
 
 from autoprog_search.cost import ModelCost
-from autoprog_search.errors import AutoProgError, GrowthError, why
-from autoprog_search.growth.active_blocks import ActiveBlocks, Forward
+from autoprog_search.errors import GrowthError, why
+from autoprog_search.growth.active_blocks import ActiveBlocks, Forward, containers_of
 from autoprog_search.growth.adapters import (
     TrainOutput,
     adapter_of,
@@ -80,11 +80,7 @@ class ElasticModel(nn.Module):
         sizes = tuple(map(len, stacks))
         ends = list(accumulate(sizes))
         self._spans = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]  # of each stack's blocks
-        least = len(stacks)  # a block of each
-        levels = sorted(set(depths or range(least, self.full.depth + 1)) | {self.full.depth})
-        if levels[-1] > self.full.depth or levels[0] < least:
-            wrong = levels[-1] if levels[-1] > self.full.depth else levels[0]
-            raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s {least} to {self.full.depth} blocks")
+        levels = self._levels(model, depths, least=len(stacks))
         own = operator_named(operator).chain
         chain = chain or own
         if chain not in CHAINS:
@@ -143,6 +139,15 @@ class ElasticModel(nn.Module):
             )
         elastic.check_resolution(space.patches[0])
         return elastic
+
+    def _levels(self, model: nn.Module, depths: Sequence[int] | None, least: int) -> list[int]:
+        """The depths it will run at, from a block of each stack to all."""
+        full = self.full.depth
+        levels = sorted(set(depths or range(least, full + 1)) | {full})
+        if levels[-1] > full or levels[0] < least:
+            wrong = levels[-1] if levels[-1] > full else levels[0]
+            raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s {least} to {full} blocks")
+        return levels
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the entry of its family, which may hold functions that do not pickle; it is looked up again.
@@ -265,29 +270,8 @@ class ElasticModel(nn.Module):
             container.active = tuple(index - inside.start for index in active if index in inside)
 
     def _containers(self) -> Iterator[tuple[ActiveBlocks, range]]:
-        """What holds the blocks, and which of all blocks each one holds.
-
-        Raises:
-            GrowthError: some are gone.
-        """
-        containers = [self._container(path) for stack in self._adapter.stacks for path in stack.paths]
-        if (left := sum(container.size for container in containers)) != self.full.depth:
-            raise GrowthError(
-                f"model: {left} of its {self.full.depth} blocks are left (prune_intermediate_layers takes them out); "
-                "prune a copy of it instead"
-            )
-        offset = 0
-        for container in containers:
-            yield container, range(offset, offset + container.size)
-            offset += container.size
-
-    def _container(self, path: str) -> ActiveBlocks:
-        try:
-            container = self.model.get_submodule(path)
-        except AttributeError:
-            return ActiveBlocks(())
-        assert isinstance(container, ActiveBlocks)
-        return container
+        paths = [path for stack in self._adapter.stacks for path in stack.paths]
+        return containers_of(self.model, paths, self.full.depth)
 
     def grow(
         self,
@@ -364,30 +348,3 @@ class ElasticModel(nn.Module):
         if depth not in self.chain:
             raise GrowthError(f"depth: {depth} is not among this model's levels {sorted(self.chain)}")
         return self.chain[depth]
-
-
-def cost_of(space: GrowthSpace, num_classes: int = 1000) -> ModelCost:
-    """FLOPs of a growth space's sub-networks, without memory for its parameters.
-
-    Raises:
-        GrowthError: as `ElasticModel.from_space`.
-    """
-    in_chans = space.model_args.get("in_chans") or 3
-    try:
-        with torch.device("meta"):
-            return ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).cost
-    except AutoProgError:
-        raise
-    except Exception as error:  # noqa: BLE001 - what an odd argument breaks depends on the model's own lines
-        raise GrowthError(f"model: {described(space)} cannot be made elastic ({why(error)})") from None
-
-
-def check_elastic(space: GrowthSpace) -> ModelCost:
-    """Whether a growth space's model exists, can be built, is elastic, and runs at the space's sizes.
-
-    Nothing is trained and no memory taken: a second at most.
-
-    Raises:
-        GrowthError: it does not, with the reason in one line.
-    """
-    return cost_of(space)

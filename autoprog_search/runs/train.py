@@ -115,7 +115,9 @@ def _train(
     from autoprog_search.settings.data import DataConfig
     from autoprog_search.training.device import pick_device
     from autoprog_search.training.profile import profile_steps
+    from autoprog_search.training.run import Run
     from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stages
+    from autoprog_search.training.steps import Hooks
     from autoprog_search.training.trainer import Trainer
 
     if not 0 <= seed < SEEDS:
@@ -150,17 +152,8 @@ def _train(
             should_stop=should_stop,
         )
     with _alone_in(out) if out is not None else nullcontext():
-        trainer = Trainer(
-            spec,
-            opened,
-            method,
-            device=torch_device,
-            checkpoint=checkpoint,
-            profile=profile,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-        result = trainer.run()
+        run = Run(spec, opened, device=torch_device, checkpoint=checkpoint)
+        result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()
         row = result_row(spec, result, profile, epoch_steps)
         channels = {} if opened.in_chans == 3 else {"in_chans": opened.in_chans}
         row["create_model"] = {

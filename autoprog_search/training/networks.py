@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
 
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.operators import operator_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings
+from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.optim import build_ema
 
 
 class Networks:
-    """The online network, the momentum EMA and the estimation EMA (DESIGN §3, "EMAs").
+    """The online network, the momentum EMA and the estimation EMA (section 3).
 
     Args:
         online: the elastic model that trains.
-        steps: of the whole run, of which the EMAs' horizons are shares.
+        stage_steps: optimiser steps of each stage; the EMAs' horizons are shares of them all.
     """
 
-    def __init__(self, online: ElasticModel, growth: GrowthSettings, steps: int) -> None:
+    def __init__(self, online: ElasticModel, growth: GrowthSettings, stage_steps: Sequence[int]) -> None:
         self.online, self._growth = online, growth
+        self._ease_in = EaseIn(stage_steps, growth.blocks.ease_in_share)
+        steps = sum(stage_steps)
         self._momentum = build_ema(online, growth.blocks.momentum_ema, steps)
         self._estimation = build_ema(online, growth.search.estimation_ema, steps)
 
@@ -50,21 +54,28 @@ class Networks:
         for network in self:
             network.activate(sub_network)
 
-    def grow(self, to: SubNetwork, operator: str, optimizer: torch.optim.Optimizer) -> None:
-        """Grow all of them by that operator, and the optimiser's state of new blocks by its rule."""
+    def grow(self, to: SubNetwork, optimizer: torch.optim.Optimizer) -> None:
+        """Grow all of them, and the optimiser's state of new blocks by its rule."""
         self.online.grow(
             to,
-            operator,
             optimizer=optimizer,
             state_rule=self._growth.blocks.optimizer_state,
             momentum=self.momentum,
             emas=[self.estimation],
         )
 
-    def fade(self, new: Collection[int], share: float) -> None:
-        """Let new blocks count as far as they have faded in by now."""
+    def fade_in(self, previous: SubNetwork | None, stage: int, step: int) -> None:
+        """Where the operator fades new blocks in, let them count as far as they have come at a step of the run.
+
+        Args:
+            previous: the sub-network of the stage before: all that did not run in it is new; None where nothing grew.
+        """
+        if previous is None or not operator_named(self.online.operator).fades:
+            return
+        chain = self.online.chain
+        new = set(chain[self.online.full.depth]) - set(chain[previous.depth])
         for network in self:
-            network.fade(new, share)
+            network.fade(new, self._ease_in.done(stage, step))
 
     def update(self, step: int, *, estimation: bool) -> None:
         """Let the EMAs follow a step.

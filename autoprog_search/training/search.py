@@ -14,7 +14,6 @@ from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
-from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.oneshot.draws import SUPERNET_DRAWS
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
@@ -71,10 +70,6 @@ class Search:
             check_target(self.outlook, growth.target_speedup)
         if growth.search.score_cost == "seconds" and profile is None:
             raise ConfigError("growth.search, score_cost: 'seconds' needs a profile of the step times")
-
-    def candidates(self, stage: int, previous: SubNetwork | None) -> Candidates:
-        """Lambda_k, where k < K."""
-        return candidates(self._spec.space, stage, previous, self._spec.growth.force_growth)
 
     def steps(self, stage: int, lambda_k: Candidates) -> int:
         """How many of the stage's steps train the supernet."""

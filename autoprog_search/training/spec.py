@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 from autoprog_search.errors import ConfigError
-from autoprog_search.growth.elastic import cost_of
+from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.oneshot.candidates import candidates
 from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.oneshot.outlook import GRAIN, Outlook
@@ -41,6 +41,10 @@ class RunSpec:
     data: DataConfig = field(default_factory=DataConfig)
     augment: tuple[float, ...] = ()
     method: str = ""
+
+    def candidates(self, stage: int, previous: SubNetwork | None) -> tuple[SubNetwork, ...]:
+        """Lambda_k, where k < K: what a search of stage k looks at after that sub-network."""
+        return candidates(self.space, stage, previous, self.growth.force_growth)
 
     def identity(self) -> str:
         """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
@@ -90,7 +94,7 @@ def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
     current = None
     for stage, steps in enumerate(spec.stage_steps[:-1], start=1):
         # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
-        count = len(candidates(spec.space, stage, current, spec.growth.force_growth))
+        count = len(spec.candidates(stage, current))
         if searches(stage) and count > 1:
             search_steps(stage, steps, count, spec.growth.search.share)
         current = spec.space.at(0, 0)

@@ -88,6 +88,12 @@ class RunState:
     stage_seconds: list[float] = field(default_factory=list)
     loader_seconds: list[float] = field(default_factory=list)
 
+    @property
+    def previous(self) -> SubNetwork | None:
+        """What was chosen for the stage before; None at stage 1."""
+        before = self.stages[: self.stage - 1]
+        return before[-1].chosen if before else None
+
     def count_seconds(self, seconds: float, waited: float) -> None:
         """Add a training step's seconds, and those of them that it waited for images, to its stage's."""
         for spent, more in ((self.stage_seconds, seconds), (self.loader_seconds, waited)):

@@ -193,7 +193,7 @@ H100 = Resources(ACCELERATORS["h100"])
 
 @cache
 def model_cost(name: str) -> ModelCost:
-    from autoprog_search.growth.elastic import cost_of
+    from autoprog_search.growth.space_cost import cost_of
 
     return cost_of(GrowthSpace.load(name))
 

@@ -14,7 +14,8 @@ from torch import nn
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.adapters import ADAPTERS, DenseLogits, adapter_of
 from autoprog_search.growth.chain import build_chain, share_depths
-from autoprog_search.growth.elastic import ElasticModel, cost_of
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.families import FamilyCase, entry_of, images, shaken

@@ -33,16 +33,16 @@ def rates_and_strengths(*pairs: tuple[int, int]) -> list[tuple[float, float]]:
     """(drop-path rate of the last block that ran, strength of the augmentation) of each stage."""
     trainer = tiny_trainer(CONFIG, levels(CONFIG, *pairs))
     seen = []
-    train_batches = trainer.data.train_batches
+    train_batches = trainer.run.data.train_batches
 
     def spy(seed, start, stop, batch_size, resolution, strength=FULL):
         for batch in train_batches(seed, start, stop, batch_size, resolution, strength):
             yield batch
-            last = trainer.elastic.blocks[trainer.elastic.active[-1]]
-            seen.append((trainer.state.stage, round(last.drop_path2.drop_prob, 6), strength.augment))
+            last = trainer.run.elastic.blocks[trainer.run.elastic.active[-1]]
+            seen.append((trainer.run.state.stage, round(last.drop_path2.drop_prob, 6), strength.augment))
 
-    object.__setattr__(trainer.data, "train_batches", spy)
-    trainer.run()
+    object.__setattr__(trainer.run.data, "train_batches", spy)
+    trainer.train()
     return [(rate, strength) for _, rate, strength in sorted(set(seen))]
 
 

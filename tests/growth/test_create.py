@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth import create
 from autoprog_search.growth.create import create_timm_model
-from autoprog_search.growth.elastic import ElasticModel, check_elastic
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -86,7 +87,7 @@ def test_wrong_weights_are_one_line(tmp_path, content, words):
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
-@pytest.mark.parametrize("build", [check_elastic, lambda s: ElasticModel.from_space(s, num_classes=5).cost])
+@pytest.mark.parametrize("build", [cost_of, lambda s: ElasticModel.from_space(s, num_classes=5).cost])
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -143,7 +144,7 @@ def test_what_cannot_be_built_is_one_line_with_the_model_and_its_arguments(build
 )
 def test_models_that_are_unknown_or_cannot_be_elastic_are_told_apart(model, arguments, words):
     with pytest.raises(GrowthError, match=words):
-        check_elastic(space(model=model, model_args={} if arguments is None else {**SMALL, **arguments}))
+        cost_of(space(model=model, model_args={} if arguments is None else {**SMALL, **arguments}))
 
 
 def test_a_model_beyond_this_machines_memory_is_refused_before_it_takes_any(monkeypatch):
@@ -151,7 +152,7 @@ def test_a_model_beyond_this_machines_memory_is_refused_before_it_takes_any(monk
     monkeypatch.setattr(create, "_memory", lambda: 100_000)  # the small DeiT has some 15,000 parameters
     with pytest.raises(GrowthError, match=r"model: 3 copies \(network, two EMAs\) .* this machine has 0\.0001 GB"):
         create_timm_model(space(), num_classes=5)
-    assert check_elastic(space()).forward_flops(SubNetwork(4, 36)) > 0  # planning takes no memory
+    assert cost_of(space()).forward_flops(SubNetwork(4, 36)) > 0  # planning takes no memory
 
 
 def test_the_check_of_the_size_leaves_the_random_numbers_and_torchs_hooks_as_they_were(monkeypatch):

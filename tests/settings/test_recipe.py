@@ -46,7 +46,7 @@ def test_the_learning_rate_follows_the_batch_size():
     assert Recipe(lr=1.0, batch_size=256).scaled_lr == 1.0
     config = tiny_config("recipe.lr_batch_size=32", "recipe.epochs=3")
     trainer = tiny_trainer(config, levels(config, (0, 0), (1, 1)))
-    assert trainer._step.optimizer.defaults["lr"] == pytest.approx(2 * 3e-3)
+    assert trainer.run.step.optimizer.defaults["lr"] == pytest.approx(2 * 3e-3)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_accumulated_gradients_are_the_whole_batchs():
     losses = []
     for parts in (1, 4):
         config = tiny_config(f"recipe.grad_accum={parts}", "recipe.epochs=3", "recipe.label_smoothing=0")
-        result = tiny_trainer(config, levels(config, (0, 0), (1, 1))).run()
+        result = tiny_trainer(config, levels(config, (0, 0), (1, 1))).train()
         losses.append([point["train_loss"] for point in result.state.curve])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert losses[0] != losses[1]  # the control: sums in another order

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from autoprog_search.errors import ConfigError
-from autoprog_search.interrupt import Interrupted
 from autoprog_search.training.checkpoint import (
     DamagedCheckpoint,
     before,
@@ -21,33 +20,24 @@ from autoprog_search.training.checkpoint import (
     readable_checkpoints,
     save_checkpoint,
 )
-from tests.tiny import CPU, levels, tiny_config, tiny_trainer
+from tests.tiny import CPU, interrupted, levels, tiny_config, tiny_trainer
 
 CONFIG = tiny_config("recipe.epochs=4")
 METHOD = levels(CONFIG, (0, 0), (1, 1), (2, 2))
 
 
-def interrupted(path, *stops: int) -> bytes:
-    """Run up to each of these steps in turn; the last checkpoint's bytes."""
-    for stop in stops:
-        trainer = tiny_trainer(CONFIG, METHOD, checkpoint=path)
-        trainer._should_stop = lambda trainer=trainer, stop=stop: trainer.state.step >= stop
-        with pytest.raises(Interrupted):
-            trainer.run()
-    return path.read_bytes()
-
-
 @pytest.fixture(scope="module")
 def undisturbed():
-    return tiny_trainer(CONFIG, METHOD).run()
+    return tiny_trainer(CONFIG, METHOD).train()
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """(checkpoint, the one before it), of one run."""
     path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
-    newest = interrupted(path, 7, 23)
-    return newest, before(path).read_bytes()
+    for stop in (7, 23):
+        interrupted(CONFIG, stop, METHOD, checkpoint=path)
+    return path.read_bytes(), before(path).read_bytes()
 
 
 def edited(content: bytes, path, change) -> bytes:
@@ -94,13 +84,13 @@ def test_a_run_goes_on_from_the_checkpoint_before(what, saved, undisturbed, tmp_
     path.write_bytes(damaged)
     with caplog.at_level(logging.WARNING, "autoprog_search"):
         trainer = tiny_trainer(CONFIG, METHOD, checkpoint=path)
-    assert trainer.state.step > 0
-    assert trainer.state.step < load_checkpoint_step(newest, tmp_path)
+    assert trainer.run.state.step > 0
+    assert trainer.run.state.step < load_checkpoint_step(newest, tmp_path)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"{path} is damaged (")
     assert "\n" not in line
     assert path.with_name("checkpoint.pt.damaged").read_bytes() == damaged
-    result = trainer.run()
+    result = trainer.train()
     assert result.weights.keys() == undisturbed.weights.keys()
     assert all(torch.equal(result.weights[name], weight) for name, weight in undisturbed.weights.items())
     assert result.state.curve == undisturbed.state.curve
@@ -120,9 +110,9 @@ def test_a_run_with_no_whole_checkpoint_begins_again(saved, undisturbed, tmp_pat
     path.write_bytes(newest[:-1])
     before(path).write_bytes(edited(older, before(path), EDITS["weights of another shape"]))
     trainer = tiny_trainer(CONFIG, METHOD, checkpoint=path)
-    assert trainer.state.step == 0
+    assert trainer.run.state.step == 0
     assert len(caplog.records) == 2
-    result = trainer.run()
+    result = trainer.train()
     assert all(torch.equal(result.weights[name], weight) for name, weight in undisturbed.weights.items())
 
 
@@ -220,9 +210,9 @@ def test_every_state_that_a_run_saves_is_one_that_it_can_stand_in(tmp_path, monk
     stood = []
     config = tiny_config("growth.search.points=2")
     trainer = tiny_trainer(config, checkpoint=tmp_path / "checkpoint.pt")
-    monkeypatch.setattr(trainer, "_save", lambda: stood.append(deepcopy(trainer.state)))
-    trainer.run()
+    monkeypatch.setattr(trainer.run, "save", lambda: stood.append(deepcopy(trainer.run.state)))
+    trainer.train()
     for state in stood:
-        state.check(trainer.spec.stage_steps, trainer._epoch_steps)
+        state.check(trainer.run.spec.stage_steps, trainer.run.epoch_steps)
     assert {state.phase for state in stood} == {"open", "search", "train"}
     assert all(a.step <= b.step for a, b in pairwise(stood))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from autoprog_search.training.ease_in import EaseIn
-from tests.tiny import levels, tiny_config, tiny_trainer
-from tests.training.test_resume import run_interrupted, same_bits
+from tests.tiny import levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
 MASKED = tiny_config("growth.operator=masked", "growth.blocks.ease_in_share=0.3")  # 27 of 90 steps, 30 to a stage
 
@@ -26,17 +25,14 @@ def test_it_takes_a_step_at_least_and_ends_with_its_stage():
 
 
 def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():
-    trainer = tiny_trainer(MASKED, levels(MASKED, (0, 0), (1, 1), (2, 2)))
     seen = {}
-    follow = trainer._fade
 
-    def spy():
-        follow()
-        seen[trainer.state.step] = [network.model.blocks.faded for network in trainer.networks]
+    def look(run):
+        seen[run.state.step] = [network.model.blocks.faded for network in run.networks]
 
-    trainer._fade = spy
-    result = trainer.run()
-    chain = trainer.elastic.chain
+    trainer = tiny_trainer(MASKED, levels(MASKED, (0, 0), (1, 1), (2, 2)), after_step=look)
+    result = trainer.train()
+    chain = trainer.run.elastic.chain
     for stage, depth in ((2, 2), (3, 3)):
         for step in range(30 * (stage - 1) + 1, 30 * stage + 1):
             share = (step - 30 * (stage - 1)) / 27
@@ -44,23 +40,23 @@ def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():
             assert seen[step] == [new] * 3, step
     assert seen[90] == [{}] * 3
     assert all(seen[step] == [{}] * 3 for step in range(1, 31))
-    trainer.elastic.model.load_state_dict(result.weights)
+    trainer.run.elastic.model.load_state_dict(result.weights)
 
 
 def test_a_searching_run_that_fades_resumes_with_the_same_bits(tmp_path):
     """Stopped within the fades of stages 2 and 3, in the search and after it; epochs end within both."""
-    undisturbed = tiny_trainer(MASKED).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (31, 44, 46, 61, 76), config=MASKED)
+    undisturbed = tiny_trainer(MASKED).train()
+    resumed = run_interrupted(MASKED, tmp_path / "checkpoint.pt", (31, 44, 46, 61, 76))
     assert same_bits(resumed.weights, undisturbed.weights)
     assert resumed.state.curve == undisturbed.state.curve
     assert resumed.state.stages == undisturbed.state.stages
-    plain = tiny_trainer(tiny_config("growth.operator=interpolation")).run()
+    plain = tiny_trainer(tiny_config("growth.operator=interpolation")).train()
     assert not same_bits(plain.weights, undisturbed.weights)  # the control: something faded
 
 
 def test_a_finished_run_is_restored(tmp_path):
     method, path = levels(MASKED, (0, 0), (1, 1), (2, 2)), tmp_path / "checkpoint.pt"
-    result = tiny_trainer(MASKED, method, checkpoint=path).run()
-    again = tiny_trainer(MASKED, method, checkpoint=path).run()
+    result = tiny_trainer(MASKED, method, checkpoint=path).train()
+    again = tiny_trainer(MASKED, method, checkpoint=path).train()
     assert again.val == result.val
     assert torch.equal(again.weights["head.weight"], result.weights["head.weight"])

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from autoprog_search.errors import ConfigError
-from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule
-from autoprog_search.training.session import Session
 from autoprog_search.training.state import RunResult
 from tests.data.test_loader import make_images
 from tests.growth.volo import volo_tiny_for_tests
-from tests.tiny import levels, tiny_config, tiny_trainer
+from tests.tiny import interrupted, levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
 CONFIG = tiny_config(
     "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search.points=2"
@@ -21,24 +18,9 @@ CONFIG = tiny_config(
 SEARCH_OF_STAGE_1 = 18  # two steps for each of 9 candidates
 
 
-def run_interrupted(path, stops: tuple[int, ...], method=None, config=CONFIG) -> RunResult:
-    """Stop at each of these steps, each time in a new trainer, as a new process would."""
-    for stop in stops:
-        trainer = tiny_trainer(config, method, checkpoint=path)
-        trainer._should_stop = lambda trainer=trainer, stop=stop: trainer.state.step >= stop
-        with pytest.raises(Interrupted):
-            trainer.run()
-        assert trainer.state.step == stop
-    return tiny_trainer(config, method, checkpoint=path).run()
-
-
-def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 @pytest.fixture(scope="module")
 def undisturbed() -> RunResult:
-    return tiny_trainer(CONFIG).run()
+    return tiny_trainer(CONFIG).train()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +29,7 @@ def undisturbed() -> RunResult:
     ids=["search", "between evaluations", "training, search of stage 2", "stage boundary", "often"],
 )
 def test_resumed_run_is_bit_identical(stops, undisturbed, tmp_path):
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", stops)
+    resumed = run_interrupted(CONFIG, tmp_path / "checkpoint.pt", stops)
     assert same_bits(resumed.weights, undisturbed.weights)
     assert (resumed.val, resumed.test, resumed.test_ema) == (undisturbed.val, undisturbed.test, undisturbed.test_ema)
     assert resumed.state.curve == undisturbed.state.curve
@@ -58,8 +40,8 @@ def test_resumed_run_is_bit_identical(stops, undisturbed, tmp_path):
 
 def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
     config_method = levels(CONFIG, (0, 0), (1, 1), (2, 2))
-    undisturbed = tiny_trainer(CONFIG, config_method).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (30, 47), config_method)
+    undisturbed = tiny_trainer(CONFIG, config_method).train()
+    resumed = run_interrupted(CONFIG, tmp_path / "checkpoint.pt", (30, 47), config_method)
     assert same_bits(resumed.weights, undisturbed.weights)
 
 
@@ -68,15 +50,15 @@ def test_what_a_score_measures_from_survives(tmp_path):
     fields = ("growth.search.points=2", "growth.search.score=loss_decrease_per_flop", "growth.search.draws=sandwich")
     config = tiny_config(*fields)
     method = OneShotMethod(ScoreRule(score="loss_decrease_per_flop"))
-    undisturbed = tiny_trainer(config, method).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (SEARCH_OF_STAGE_1 - 2, 31), method, config)
+    undisturbed = tiny_trainer(config, method).train()
+    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (SEARCH_OF_STAGE_1 - 2, 31), method)
     assert resumed.state.stages == undisturbed.state.stages
     assert same_bits(resumed.weights, undisturbed.weights)
 
 
 def test_another_seed_ends_elsewhere(undisturbed):
     """The negative control: equality above is not because nothing was trained."""
-    other = tiny_trainer(CONFIG, seed=1).run()
+    other = tiny_trainer(CONFIG, seed=1).train()
     assert not same_bits(other.weights, undisturbed.weights)
 
 
@@ -85,25 +67,22 @@ def test_killed_between_the_last_search_step_and_its_estimate(undisturbed, tmp_p
     path = tmp_path / "checkpoint.pt"
     trainer = tiny_trainer(CONFIG, checkpoint=path)
 
-    def killed(lambda_k):
-        trainer._save()
+    def killed(state, network, lambda_k):
+        trainer.run.save()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "_estimate", killed)
+    monkeypatch.setattr(trainer.search, "estimate", killed)
     with pytest.raises(KeyboardInterrupt):
-        trainer.run()
-    assert trainer.state.phase == "search"
-    resumed = tiny_trainer(CONFIG, checkpoint=path).run()
+        trainer.train()
+    assert trainer.run.state.phase == "search"
+    resumed = tiny_trainer(CONFIG, checkpoint=path).train()
     assert resumed.state.stages == undisturbed.state.stages
     assert same_bits(resumed.weights, undisturbed.weights)
 
 
 def test_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    trainer = tiny_trainer(CONFIG, checkpoint=path)
-    trainer._should_stop = lambda: trainer.state.step >= 3
-    with pytest.raises(Interrupted):
-        trainer.run()
+    interrupted(CONFIG, 3, checkpoint=path)
     with pytest.raises(ConfigError, match=r"checkpoint.pt is of a run with other settings"):
         tiny_trainer(CONFIG, seed=1, checkpoint=path)
 
@@ -118,8 +97,8 @@ def test_volo_with_all_that_this_recipe_can_switch_on_resumes_alike(tmp_path):
         "growth.operator=mogrow",
         *(f"recipe.{field}" for field in ("drop_path=0.2", "grad_accum=2", "eval_weights=raw", "epochs=6")),
     )
-    undisturbed = tiny_trainer(config).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (16, 33, 71), config=config)
+    undisturbed = tiny_trainer(config).train()
+    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (16, 33, 71))
     assert same_bits(resumed.weights, undisturbed.weights)
     assert resumed.state.curve == undisturbed.state.curve
     assert resumed.state.stages == undisturbed.state.stages
@@ -139,32 +118,10 @@ def test_images_of_a_folder_resume_alike(tmp_path):
         *(f"recipe.{field}" for field in ("epochs=5", "batch_size=8", "cutmix=1.0", "repeats=2")),
     )
     method = levels(config, (0, 0))
-    undisturbed = tiny_trainer(config, method).run()
-    resumed = run_interrupted(tmp_path / "checkpoint.pt", (7, 13), method, config)
+    undisturbed = tiny_trainer(config, method).train()
+    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (7, 13), method)
     assert same_bits(resumed.weights, undisturbed.weights)
     assert len(undisturbed.state.loader_seconds) == len(undisturbed.state.stage_seconds) == 2
     assert all(
         0 < w < s for w, s in zip(undisturbed.state.loader_seconds, undisturbed.state.stage_seconds, strict=True)
     )
-
-
-def test_an_epoch_that_ends_inside_a_search_does_not_change_who_trains_next():
-    """The evaluation runs the supernet; the same candidate drawn twice in a row must still be switched back to."""
-    config = tiny_config("recipe.eval_weights=raw")
-    trainer = tiny_trainer(config)
-    ran = []
-    take = trainer._step
-
-    class Spy:
-        optimizer, teacher_flops = take.optimizer, take.teacher_flops
-
-        def __call__(self, images, labels, step, seed):
-            ran.append(trainer.elastic.sub_network)
-            return take(images, labels, step, seed)
-
-    trainer._step = Spy()
-    trainer.state.phase, smallest = "search", config.space.at(0, 0)
-    trainer._session = Session(0.0)
-    trainer._train_steps(18, lambda step: smallest, config.space.full)
-    assert trainer._epoch_steps == 15
-    assert ran == [smallest] * 18

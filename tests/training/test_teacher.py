@@ -47,15 +47,16 @@ def test_the_teacher_sees_its_own_size_and_normalisation(tmp_path):
 def test_a_run_with_a_teacher_trains_both_tokens_and_counts_its_cost(checkpoint):
     config = tiny_config(*DISTILLED, f"recipe.teacher_checkpoint={checkpoint}")
     trainer = tiny_trainer(config, levels(config, (0, 0), (1, 1)))
-    before = {n: p.detach().clone() for n, p in trainer.elastic.model.named_parameters() if n.startswith("head")}
-    result = trainer.run()
+    before = {n: p.detach().clone() for n, p in trainer.run.elastic.model.named_parameters() if n.startswith("head")}
+    result = trainer.train()
     assert all(not torch.equal(result.weights[name], value) for name, value in before.items())
     batch = config.recipe.batch_size
-    students = trainer.elastic.cost.steps_flops(result.state.steps, batch)
-    per_image = trainer._step.teacher_flops
+    cost, full = trainer.run.cost, trainer.run.elastic.full
+    students = cost.steps_flops(result.state.steps, batch)
+    per_image = trainer.run.step.teacher_flops
     assert per_image > 0
     assert result.train_flops == students + result.state.step * batch * per_image
-    assert result.step_flops_full == trainer.elastic.cost.step_flops(trainer.elastic.full, batch) + batch * per_image
+    assert result.step_flops_full == cost.step_flops(full, batch) + batch * per_image
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,17 @@ CONFIG = tiny_config("growth.force_growth=any", "growth.search.points=2")  # the
 
 def test_linear_schedule_runs_stage_by_stage():
     trainer = tiny_trainer(CONFIG, levels(CONFIG, (0, 0), (1, 1), (2, 2)))
-    result = trainer.run()
+    result = trainer.train()
     assert [(r.chosen.depth, r.chosen.grid) for r in result.state.stages] == [(2, 2), (3, 3), (4, 4)]
     assert [point["stage"] for point in result.state.curve] == [1, 1, 2, 2, 3, 3]
     assert result.state.search_flops == 0
-    assert trainer.elastic.sub_network == CONFIG.space.full
+    assert trainer.run.elastic.sub_network == CONFIG.space.full
 
 
 @pytest.mark.parametrize("operator", ["zero_init", "rand_init"])
 def test_accuracy_just_before_and_after_a_growth_is_noted(operator):
     config = tiny_config(f"growth.operator={operator}", "recipe.epochs=6")
-    result = tiny_trainer(config, levels(config, (0, 2), (0, 2), (2, 2))).run()
+    result = tiny_trainer(config, levels(config, (0, 2), (0, 2), (2, 2))).train()
     first, stayed, grown = result.state.growth_top1
     before_growth = [point["val_top1"] for point in result.state.curve if point["stage"] == 2][-1]
     assert first is stayed is None
@@ -44,19 +44,19 @@ def test_accuracy_just_before_and_after_a_growth_is_noted(operator):
 def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
     method = levels(CONFIG, (0, 1), (2, 1), (2, 2))
     trainer = tiny_trainer(CONFIG, method)
-    result = trainer.run()
-    predicted = count_steps(zip(method.sub_networks, trainer.spec.stage_steps, strict=True))
+    result = trainer.train()
+    predicted = count_steps(zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True))
     assert result.state.steps == predicted
     batch_size = CONFIG.recipe.batch_size
     by_hand = sum(
-        3 * batch_size * trainer.elastic.cost.forward_flops(s) * steps
-        for s, steps in zip(method.sub_networks, trainer.spec.stage_steps, strict=True)
+        3 * batch_size * trainer.run.elastic.cost.forward_flops(s) * steps
+        for s, steps in zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True)
     )
     assert result.train_flops == by_hand
 
 
 def test_search_trains_every_candidate_equally_and_counts_it_as_training():
-    result = tiny_trainer(CONFIG).run()
+    result = tiny_trainer(CONFIG).train()
     first = result.state.stages[0]
     assert len(first.candidates) == 9
     assert first.searched_steps == 18
@@ -67,9 +67,9 @@ def test_search_trains_every_candidate_equally_and_counts_it_as_training():
 
 
 def test_growth_is_forced_by_default_and_can_be_left_free():
-    for k, record in enumerate(tiny_trainer(CONFIG).run().state.stages[1:2], start=2):
+    for k, record in enumerate(tiny_trainer(CONFIG).train().state.stages[1:2], start=2):
         assert record.chosen != record.candidates[0] or k == 3
-    free = tiny_trainer(tiny_config("growth.force_growth=none", "growth.search.estimate_at=own")).run().state.stages
+    free = tiny_trainer(tiny_config("growth.force_growth=none", "growth.search.estimate_at=own")).train().state.stages
     assert free[0].chosen in free[1].candidates
 
 
@@ -81,7 +81,7 @@ def test_permuting_the_estimates_of_a_real_run_changes_its_choice():
             seen.append(context)
             return super().choose(context)
 
-    tiny_trainer(CONFIG, Spy()).run()
+    tiny_trainer(CONFIG, Spy()).train()
     changed = 0
     for context in seen:
         if not context.estimates or len(context.estimates) < 2:
@@ -97,49 +97,47 @@ def test_permuting_the_estimates_of_a_real_run_changes_its_choice():
 
 def test_recycling_keeps_the_supernets_weights_and_optimiser_state():
     """Nothing is written between the end of the search and the first step of what it chose."""
-    snapshots = []
+    found, checked = [], []
 
     class Spy(OneShotMethod):
         def choose(self, context):
             choice = super().choose(context)
-            weights = {name: value.clone() for name, value in trainer.elastic.model.state_dict().items()}
-            snapshots.append((weights, len(trainer._step.optimizer.state), context))
+            weights = {name: value.clone() for name, value in trainer.run.elastic.model.state_dict().items()}
+            if context.estimates:
+                found.append((choice.sub_network, weights, len(trainer.run.step.optimizer.state)))
             return choice
 
-    trainer = tiny_trainer(CONFIG, Spy())
-    entered = trainer._enter
-
-    def check(choice, record=None):
-        entered(choice, record)
-        if record is not None:
-            weights, states, _ = snapshots[-1]
-            now = trainer.elastic.model.state_dict()
+    def check(run):
+        if len(checked) < len(found):
+            chosen, weights, states = found[-1]
+            now = run.elastic.model.state_dict()
             assert all(torch.equal(now[name], value) for name, value in weights.items())
-            assert len(trainer._step.optimizer.state) == states
-            assert trainer.elastic.sub_network == choice.sub_network
+            assert len(run.step.optimizer.state) == states
+            assert run.elastic.sub_network == chosen
+            checked.append(run.state.stage)
 
-    trainer._enter = check
-    trainer.run()
-    assert any(context.estimates for _, _, context in snapshots)
+    trainer = tiny_trainer(CONFIG, Spy(), before_step=check)
+    trainer.train()
+    assert checked == [1, 2]
 
 
 @pytest.mark.parametrize("operator", GROWTH_OPERATORS)
 def test_every_operator_trains_through_a_schedule(operator):
     config = tiny_config(f"growth.operator={operator}", "recipe.epochs=3")
-    result = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2))).run()
+    result = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2))).train()
     assert all(torch.isfinite(value).all() for value in result.weights.values())
 
 
 def test_loss_that_is_not_finite_fails_the_run():
     config = tiny_config("recipe.lr=1e18", "recipe.warmup_share=0")
     with pytest.raises(RunFailedError, match=r"loss: not finite at step \d+ of 90 .*recipe.lr"):
-        tiny_trainer(config, levels(config, (2, 2), (2, 2), (2, 2))).run()
+        tiny_trainer(config, levels(config, (2, 2), (2, 2), (2, 2))).train()
 
 
 def test_search_longer_than_its_stage_is_refused():
     config = tiny_config("recipe.epochs=3")
     with pytest.raises(ConfigError, match=r"stage 1 has 15 steps, its search takes 18"):
-        tiny_trainer(config).run()
+        tiny_trainer(config).train()
 
 
 def test_method_that_chooses_no_candidate_is_our_bug():
@@ -148,13 +146,13 @@ def test_method_that_chooses_no_candidate_is_our_bug():
             return Choice(SubNetwork(1, 4))
 
     with pytest.raises(AssertionError, match="no candidate"):
-        tiny_trainer(CONFIG, Wrong()).run()
+        tiny_trainer(CONFIG, Wrong()).train()
 
 
 def test_seconds_as_cost_need_a_profile():
     config = tiny_config("growth.search.score_cost=seconds")
     with pytest.raises(ConfigError, match="profile"):
-        tiny_trainer(config).run()
+        tiny_trainer(config).train()
 
 
 @pytest.mark.parametrize("weights", ["ema", "raw"])
@@ -168,8 +166,8 @@ def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatc
         return estimate(network, networks, batches)
 
     monkeypatch.setattr(oneshot, "network_losses", spy)
-    trainer.run()
-    expected = trainer.elastic if weights == "raw" else trainer.networks.estimation
+    trainer.train()
+    expected = trainer.run.elastic if weights == "raw" else trainer.run.networks.estimation
     assert len(judged) == 2
     assert all(network is expected for network in judged)
 
@@ -177,7 +175,7 @@ def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatc
 def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it_found():
     config = tiny_config("growth.search.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4")
     trainer = tiny_trainer(config, OneShotMethod(config.growth.rule()))
-    first = trainer.run().state.stages[0]
+    first = trainer.train().state.stages[0]
     assert first.decreases == tuple(log(10) - loss for loss in first.losses)
     assert [e.decrease for e in first.estimates] == list(first.decreases)
     best = max(zip(first.decreases, first.costs, first.candidates, strict=True), key=lambda row: row[0] / row[1])
@@ -187,33 +185,33 @@ def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it
 def test_later_stages_measure_from_their_own_beginning():
     config = tiny_config("growth.search.score=loss_decrease_per_flop", "growth.force_growth=any")
     trainer, noted = tiny_trainer(config, OneShotMethod(ScoreRule(w=9.0, score="loss_decrease_per_flop"))), []
-    begin = trainer._search.begin
+    begin = trainer.search.begin
 
     def spy(state, network, lambda_k, previous):
         flops = state.search_flops
         begin(state, network, lambda_k, previous)
         noted.append((previous, network.sub_network, state.reference_loss, state.search_flops - flops))
 
-    trainer._search.begin = spy
-    second = trainer.run().state.stages[1]
+    trainer.search.begin = spy
+    second = trainer.train().state.stages[1]
     (_, _, guess, free), (previous, running, found, paid) = noted
     assert (guess, free) == (log(10), 0)
     assert previous == running == config.space.at(0, 0)
     assert second.decreases == tuple(found - loss for loss in second.losses)
-    assert paid % trainer.elastic.cost.forward_flops(previous) == 0 < paid
+    assert paid % trainer.run.elastic.cost.forward_flops(previous) == 0 < paid
 
 
 def test_a_slope_is_what_the_loss_fell_by_within_the_search():
     config = tiny_config("growth.search.score=slope", "growth.search.points=2", "space.stages=2", "recipe.epochs=4")
     trainer, means = tiny_trainer(config, OneShotMethod(ScoreRule(score="slope"))), []
-    estimate = trainer._search.estimate
+    estimate = trainer.search.estimate
 
     def spy(state, network, lambda_k):
         estimate(state, network, lambda_k)
         means.append(state.search_means[-1])
 
-    trainer._search.estimate = spy
-    record = trainer.run().state.stages[0]
+    trainer.search.estimate = spy
+    record = trainer.train().state.stages[0]
     first, last = means
     assert record.decreases == tuple(a - b for a, b in zip(first, last, strict=True))
     assert record.losses == pytest.approx([(a + b) / 2 for a, b in zip(first, last, strict=True)])
@@ -221,7 +219,7 @@ def test_a_slope_is_what_the_loss_fell_by_within_the_search():
 
 def test_candidates_can_be_judged_as_they_were_grown():
     config = tiny_config("growth.search.share=0", "growth.force_growth=any", "growth.search.points=3")
-    result = tiny_trainer(config).run()
+    result = tiny_trainer(config).train()
     assert [record.searched_steps for record in result.state.stages] == [0, 0, 0]
     first, second, _ = result.state.stages
     assert len(first.losses) == 9
@@ -242,7 +240,7 @@ def test_a_slope_needs_two_points():
 @pytest.mark.parametrize("target", [1.2, 1.5])
 def test_a_run_that_keeps_to_a_target_costs_what_was_asked_for(target):
     config = tiny_config(f"growth.target_speedup={target}")
-    result = tiny_trainer(config, OneShotMethod(config.growth.rule())).run()
+    result = tiny_trainer(config, OneShotMethod(config.growth.rule())).train()
     full = result.step_flops_full * result.state.step
     assert full / (result.train_flops + result.state.search_flops) == pytest.approx(target, rel=0.05)
 

@@ -1,0 +1,207 @@
+"""What a run is: its spec, where it stands, its networks and its optimiser; and its checkpoint.
+
+Killed anywhere, it goes on from its last checkpoint and, on the CPU, ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from autoprog_search.data.load import Data
+from autoprog_search.data.strength import FULL, Strength, strength_at
+from autoprog_search.errors import ConfigError
+from autoprog_search.faults import environment_error
+from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.oneshot.estimate import supernet_of
+from autoprog_search.randomness import derive
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.training.checkpoint import readable_checkpoints, save_checkpoint, set_aside
+from autoprog_search.training.evaluate import Metrics, evaluate
+from autoprog_search.training.identity import check_identity, identity_of
+from autoprog_search.training.networks import Networks
+from autoprog_search.training.session import Session
+from autoprog_search.training.spec import RunSpec
+from autoprog_search.training.state import RunResult, RunState
+from autoprog_search.training.step import TrainingStep
+
+
+class Run:
+    """One run, from its checkpoint if there is one.
+
+    Args:
+        spec: what to train.
+        data: on `device`.
+        checkpoint: file to keep the run's state in; None: none is kept.
+
+    Attributes:
+        ends: optimiser steps at which the stages end.
+        epoch_steps: optimiser steps of an epoch.
+        state: where it stands.
+        networks: the one that trains, and its EMAs.
+        step: takes an optimiser step of the one that trains.
+        cost: FLOPs of the sub-networks.
+        session: what this process does of it.
+
+    Raises:
+        ConfigError: the checkpoint is of another run.
+    """
+
+    def __init__(self, spec: RunSpec, data: Data, *, device: torch.device, checkpoint: Path | None = None) -> None:
+        self.spec, self.data, self.device, self.checkpoint = spec, data, device, checkpoint
+        self.ends = tuple(accumulate(spec.stage_steps))
+        self.epoch_steps = data.train_size // spec.recipe.batch_size
+        self.networks, self.step = _fresh(spec, data, device)
+        self.state = RunState()
+        self.cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
+        self._identity = identity_of(spec, data) if checkpoint is not None else {}
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self.session = Session(self.state.wall_seconds)
+
+    @property
+    def elastic(self) -> ElasticModel:
+        """The model that trains."""
+        return self.networks.online
+
+    @property
+    def reported(self) -> ElasticModel:
+        """The network whose weights are evaluated and exported."""
+        return self.networks.momentum if self.spec.recipe.eval_weights == "ema" else self.elastic
+
+    @property
+    def candidates(self) -> tuple[SubNetwork, ...]:
+        """Lambda_k of the stage that is open."""
+        return self.spec.candidates(self.state.stage, self.state.previous)
+
+    @property
+    def standing(self) -> SubNetwork:
+        """What the networks run as between two steps: the supernet while it is searched, else what was chosen."""
+        return supernet_of(self.candidates) if self.state.phase == "search" else self.state.stages[-1].chosen
+
+    @property
+    def strength(self) -> Strength:
+        """Of the stage's regularisation: the schedule's own, or AdaReg's.
+
+        A run that starts at full size does not grow: there is nothing to adapt to.
+        """
+        spec, state = self.spec, self.state
+        if spec.augment:
+            return Strength(augment=spec.augment[state.stage - 1])
+        if state.stages and state.stages[0].chosen == self.elastic.full:
+            return FULL
+        return strength_at(spec.growth.adareg, state.stage, len(self.ends))
+
+    def grow(self, to: SubNetwork) -> None:
+        """Grow from the stage before's sub-network; note what that did to the validation accuracy."""
+        state = self.state
+        # Section 3: the first stage starts from the full model's fresh initialisation.
+        if state.stage == 1:
+            self.networks.activate(to)
+            state.growth_top1.append(None)
+            return
+        before = self.evaluate("val").top1 if to != self.elastic.sub_network else None
+        torch.manual_seed(derive(self.spec.seed, "grow", state.stage))  # for operators that draw
+        self.networks.grow(to, self.step.optimizer)
+        state.growth_top1.append(None if before is None else (before, self.evaluate("val").top1))
+
+    def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
+        """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
+        network = network or self.reported
+        return evaluate(network, self.data.eval_batches(split, 2 * self.spec.recipe.batch_size, network.resolution))
+
+    def train_flops(self) -> int:
+        """FLOPs of the training steps taken so far, the teacher's included."""
+        batch_size = self.spec.recipe.batch_size
+        teacher = self.state.step * batch_size * self.step.teacher_flops
+        return self.cost.steps_flops(self.state.steps, batch_size) + teacher
+
+    def full_step_flops(self) -> int:
+        """FLOPs of a training step of the full network, the teacher's included."""
+        batch_size = self.spec.recipe.batch_size
+        return self.cost.step_flops(self.elastic.full, batch_size) + batch_size * self.step.teacher_flops
+
+    def result(self) -> RunResult:
+        """What it is now, at its end."""
+        network, ema = self.reported, self.networks.momentum
+        val, test = self.evaluate("val"), self.evaluate("test")
+        test_ema = test if network is ema else self.evaluate("test", ema)
+        self.state.wall_seconds = self.session.wall_seconds
+        return RunResult(
+            self.state, val, test, test_ema, self.train_flops(), self.full_step_flops(), network.model.state_dict()
+        )
+
+    # ── checkpoint ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def save(self) -> None:
+        """Write the checkpoint, if one is kept."""
+        if self.checkpoint is None:
+            return
+        began = time.perf_counter()
+        self.state.wall_seconds = self.session.wall_seconds
+        stands = {
+            "state": self.state.to_dict(),
+            **self.networks.to_dict(),
+            "optimizer": self.step.optimizer.state_dict(),
+        }
+        save_checkpoint(self.checkpoint, {**self._identity, **stands})
+        self.session.saved(began)
+
+    def _restore(self, checkpoint: Path) -> None:
+        """Go on from the newest checkpoint that is whole, if there is one.
+
+        Raises:
+            ConfigError: it is of another run.
+        """
+        for path, saved in readable_checkpoints(checkpoint, self.device):
+            try:
+                check_identity(path, saved, self._identity)
+                self._load(saved)
+                self.state.check(self.spec.stage_steps, self.epoch_steps)
+                return
+            except Exception as error:  # torch's and our own, where a value is of another kind or missing
+                if isinstance(error, ConfigError) or environment_error(error) is not None:
+                    raise
+                set_aside(path, f"{type(error).__name__}: {error}")
+                self.networks, self.step = _fresh(self.spec, self.data, self.device)
+                self.state = RunState()
+
+    def _load(self, saved: Mapping[str, Any]) -> None:
+        self.state = RunState.from_dict(saved["state"])
+        self.networks.load(saved)
+        self.step.optimizer.load_state_dict(saved["optimizer"])
+        self.networks.activate(self.standing)
+        if self.state.phase != "open":  # then the stage's blocks have yet to be grown
+            self.networks.fade_in(self.state.previous, self.state.stage, self.state.step)
+
+
+def _fresh(spec: RunSpec, data: Data, device: torch.device) -> tuple[Networks, TrainingStep]:
+    """Networks and optimiser as they are before the first step."""
+    recipe, growth, space = spec.recipe, spec.growth, spec.space
+    torch.manual_seed(derive(spec.seed, "weights"))
+    space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
+    elastic = ElasticModel.from_space(
+        space,
+        num_classes=data.num_classes,
+        in_chans=data.in_chans,
+        operator=growth.operator,
+        chain=growth.blocks.chain,
+        drop_path_rate=recipe.drop_path,
+        checkpoint=recipe.init_checkpoint,
+    ).to(device)
+    elastic.antialias = data.antialias
+    step = TrainingStep(
+        recipe,
+        elastic,
+        data.normalisation,
+        steps=sum(spec.stage_steps),
+        num_classes=data.num_classes,
+        in_chans=data.in_chans,
+        device=device,
+    )
+    return Networks(elastic, growth, spec.stage_steps), step
