@@ -24,7 +24,8 @@ Written by `make docs-figures` from the classes in `autoprog_search/settings/`, 
 BEFORE = """## Names of before
 
 Studies and files of before are read as ever; `--set` answers an old name with the new one. Taken out, as no evidence
-paid for them: `growth.other_operators`, `growth.loss_errors`, `growth.path`, and `rewarm` of `growth.optimizer_state`.
+paid for them: `growth.other_operators`, `growth.loss_errors`, `growth.path`,
+`growth.supernet_draws`, and `rewarm` of `growth.optimizer_state`.
 Studies that used these load, compare, export and redraw, and what they say is kept with them; a trial that needs one is
 refused: commit `{commit}` is the last that runs it.
 """

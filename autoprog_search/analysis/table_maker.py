@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autoprog_search.errors import StudyError
 from autoprog_search.fields import flat
 from autoprog_search.files import write_atomic
-from autoprog_search.oneshot.draws import SUPERNET_DRAWS
+from autoprog_search.oneshot.draws import shuffled
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
@@ -197,7 +197,6 @@ def _estimate_rows(
     stage_steps: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     """A row a candidate of every search; the trials share the searches of the paths that they share."""
-    draw = SUPERNET_DRAWS[survey.config.growth.search.draws].draw
     seen = set()
     for job, trial in trials:
         attributes = trial.user_attrs
@@ -208,7 +207,7 @@ def _estimate_rows(
             chosen = SubNetwork(*stage["chosen"])
             if candidates := [SubNetwork(*c) for c in stage["candidates"]]:
                 steps, seed = stage["searched_steps"], derive(job.seed, "draw", k + 1)
-                supernet = sum(step_flops[draw(candidates, seed, step)] for step in range(steps))
+                supernet = sum(step_flops[shuffled(candidates, seed, step)] for step in range(steps))
                 evaluating = spent[k] - supernet - (stage_steps[k] - steps) * step_flops[chosen]
                 searches.append((k + 1, path, stage, steps, supernet, evaluating))
             path = (*path, chosen)

@@ -57,10 +57,8 @@ class SearchSettings(Settings):
     """How a stage's one-shot search is done: what it trains, what it measures, what it minimises.
 
     Attributes:
-        share: of a stage's steps that train the supernet; at least two steps a candidate are taken. 0: none are,
-            candidates are judged as they were grown.
-        draws: which candidate trains at each of them: all in turn, in a new order every time (`shuffled`); or the
-            largest, the smallest, one of the others (`sandwich`).
+        share: of a stage's steps that train the supernet, one candidate a step, all in turn; at least two steps a
+            candidate are taken. 0: none are, candidates are judged as they were grown.
         points: evaluations of all candidates, spread over the search's second half and averaged.
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
         estimate_images: the most images to evaluate on, however much would be affordable.
@@ -74,7 +72,6 @@ class SearchSettings(Settings):
     """
 
     share: Real = Field(default=0.08, ge=0, lt=1)
-    draws: Literal["shuffled", "sandwich"] = "shuffled"
     points: Whole = Field(default=1, ge=1, le=1000)
     estimate_share: Real = Field(default=0.03, gt=0, le=1)
     estimate_images: Whole = Field(default=4096, ge=1, le=10**9)

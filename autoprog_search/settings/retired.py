@@ -20,7 +20,6 @@ MOVED = {
     "ease_in_share": "blocks.ease_in_share",
     "momentum_ema": "blocks.momentum_ema",
     "search_share": "search.share",
-    "supernet_draws": "search.draws",
     "search_points": "search.points",
     "estimate_share": "search.estimate_share",
     "estimate_images": "search.estimate_images",
@@ -38,6 +37,7 @@ RETIRED: dict[str, tuple[Any, ...]] = {
     "loss_errors": ("own",),
     "path": ("chain",),
     "optimizer_state": ("reset", "copy"),
+    "supernet_draws": ("shuffled",),
 }
 """A field within `growth` that was taken out, or lost a choice -> the values under which runs are what they were."""
 

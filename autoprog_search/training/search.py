@@ -14,7 +14,7 @@ from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
-from autoprog_search.oneshot.draws import SUPERNET_DRAWS
+from autoprog_search.oneshot.draws import shuffled
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
@@ -53,7 +53,6 @@ class Search:
     ) -> None:
         self._spec, self._cost, self._data, self._device, self._profile = spec, cost, data, device, profile
         growth = spec.growth
-        self._draws = SUPERNET_DRAWS[growth.search.draws]
         self.outlook = Outlook(
             spec.space,
             spec.stage_steps,
@@ -61,7 +60,6 @@ class Search:
             self._estimate_flops,
             search_share=growth.search.share,
             force_growth=growth.force_growth,
-            draws=self._draws,
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
@@ -83,7 +81,7 @@ class Search:
     def drawn(self, stage: int, lambda_k: Candidates, begin: int) -> Callable[[int], SubNetwork]:
         """Who trains at a step of the run, where the stage begins at step `begin`."""
         seed = derive(self._spec.seed, "draw", stage)
-        return lambda step: self._draws.draw(lambda_k, seed, step - begin)
+        return lambda step: shuffled(lambda_k, seed, step - begin)
 
     def begin(self, state: RunState, network: ElasticModel, lambda_k: Candidates, previous: SubNetwork | None) -> None:
         """Before anything grows, note the loss that the score measures from, if it does.

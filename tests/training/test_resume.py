@@ -47,7 +47,7 @@ def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
 
 def test_what_a_score_measures_from_survives(tmp_path):
     """Stopped between the search's evaluations, and between the reference and the estimates."""
-    fields = ("growth.search.points=2", "growth.search.score=loss_decrease_per_flop", "growth.search.draws=sandwich")
+    fields = ("growth.search.points=2", "growth.search.score=loss_decrease_per_flop")
     config = tiny_config(*fields)
     method = OneShotMethod(ScoreRule(score="loss_decrease_per_flop"))
     undisturbed = tiny_trainer(config, method).train()
