@@ -31,6 +31,11 @@ class Settings(BaseModel):
 
     also: ClassVar[tuple[str, ...]] = ()
 
+    @staticmethod
+    def became(name: str, value: Any) -> str | None:
+        """What to say of a field that was one of these before; None where there never was one."""
+        return None
+
 
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):  # Python counts with them
@@ -99,11 +104,22 @@ def read_fields(model: type[Model], data: Any, where: str, error: type[AutoProgE
     *parents, last = first["loc"] or ("",)
     place = ", ".join(filter(None, (where, ".".join(map(str, first["loc"])))))
     if first["type"] == "extra_forbidden":
-        raise error(f"{place}: {unknown_field(str(last), fields_at(model, parents), first['input'])}")
+        group = group_at(model, parents)
+        became = group.became(str(last), first["input"]) if group and issubclass(group, Settings) else None
+        raise error(f"{place}: {became or unknown_field(str(last), fields_at(model, parents), first['input'])}")
     if first["type"] == "missing":
         raise error(f"{place}: missing; the field is required")
     got = "" if last == "storage" else f", got {shown(first['input'])}"  # which may hold a password
     raise error(f"{place}: {first['msg'].removeprefix('Value error, ')}{got}")
+
+
+def flat(settings: BaseModel, before: str = "") -> dict[str, Any]:
+    """Every field by its path; those of groups within it, such as `search.share`, too."""
+    values: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        values |= flat(value, f"{before}{name}.") if isinstance(value, BaseModel) else {f"{before}{name}": value}
+    return values
 
 
 def unknown_field(name: str, known: Sequence[str], value: Any) -> str:
@@ -113,14 +129,21 @@ def unknown_field(name: str, known: Sequence[str], value: Any) -> str:
 
 def fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Names of the fields at a place within a group of fields; none where anything may stand."""
+    group = group_at(model, path)
+    if group is None:
+        return []
+    return [*(name for name, field in group.model_fields.items() if not field.exclude), *getattr(group, "also", ())]
+
+
+def group_at(model: type[BaseModel], path: Sequence[Any]) -> type[BaseModel] | None:
+    """The fields at a place within a group of fields; None where anything may stand."""
     annotation: Any = model
     for name in path:
         if (group := _group(annotation)) is not None:
             annotation = group.model_fields[name].annotation if name in group.model_fields else None
         else:  # of a mapping: what its values are
             annotation = get_args(annotation)[-1] if get_args(annotation) else None
-    group = _group(annotation)
-    return [] if group is None else [*group.model_fields, *getattr(group, "also", ())]
+    return _group(annotation)
 
 
 def _group(annotation: Any) -> type[BaseModel] | None:

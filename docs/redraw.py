@@ -40,6 +40,7 @@ from autoprog_search.study.results import StudyFrames, published_frames
 from autoprog_search.tables.format import ESTIMATES, RUNS
 from autoprog_search.tables.loading import load_table, table_names
 from autoprog_search.tables.table import GrowthTable
+from docs import settings
 from docs.texts import ablation_rows, described, markdown, target_rows
 
 ROOT = Path(__file__).parent.parent
@@ -232,7 +233,7 @@ def _published(folder: Path) -> StudyFrames:
 
 
 def main() -> None:
-    """Redraw the figures, rewrite the pages, say which files were written."""
+    """Redraw the figures, rewrite the pages and docs/settings.md, say which files were written."""
     try:
         for page in pages():
             for quote in quotes(page):
@@ -243,6 +244,8 @@ def main() -> None:
             if text != page.read_text():
                 write_atomic(page, text.encode())
                 print(page.relative_to(ROOT))
+        if settings.write():
+            print(settings.PAGE.relative_to(ROOT))
     except AutoProgError as error:
         sys.exit(_failed(error))
 

@@ -8,11 +8,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
-from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.identity import study_hash
-from docs import redraw
+from autoprog_search.study.results import published_tables
+from docs import redraw, settings
 from tests.tiny import cli, cli_here
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +41,7 @@ def test_published_demo_is_todays_configuration():
 
     from autoprog_search.study.resolve import config_from_file
 
-    stored = StudyConfig.model_validate(yaml.safe_load((DEMO / "study.yaml").read_text()))
+    stored = published_tables(DEMO).config
     today = config_from_file(Path(str(files("autoprog_search.study") / "demo.yaml")), "demo")
     assert study_hash(stored) == study_hash(today)
     assert stored.methods == today.methods
@@ -83,6 +82,11 @@ def test_the_steps_by_threads_are_the_stored_benchmarks():
         cells = [f"{ms['median']:,.0f} ({ms['least']:,.0f})" for ms in sides.values()]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     assert quoted("docs/scale.md", "threads").splitlines()[2:] == rows
+
+
+def test_the_settings_are_those_of_the_classes():
+    """Else: python -m docs.settings, or make docs-figures."""
+    assert settings.PAGE.read_text() == settings.text()
 
 
 def test_files_that_the_docs_link_to_exist():

@@ -196,6 +196,6 @@ def most_estimate_share(estimate_share: float, full_share: float) -> float:
 
     A stage's estimates take at most `estimate_share` of its FLOPs under the mean candidate, which is no larger than the
     full network, and the last stage is not searched. (Two images are always taken: too few to matter but in toys.)
-    `GrowthSettings.search_share` comes on top of nothing: its supernet steps replace training steps.
+    `growth.search.share` comes on top of nothing: its supernet steps replace training steps.
     """
     return estimate_share * (1 - full_share)

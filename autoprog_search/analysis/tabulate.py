@@ -13,8 +13,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.errors import StudyError
+from autoprog_search.fields import flat
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.retired import refusal
 from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.checks import CHOOSING
 from autoprog_search.study.identity import study_hash
@@ -43,6 +45,9 @@ def tabulate(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) ->
         StudyError: trials are missing, or the studies do not belong together.
     """
     space = source.config.space
+    for study in (source, *surveys):
+        if study.config.retired:
+            raise StudyError(f"{study.name}: {refusal(study.config.retired)}; no table is made of it")
     for survey in surveys:
         _check_same(source, survey)
     trials = _finished(source, GRID, space.count())
@@ -86,15 +91,17 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
     """
     ours, theirs = source.config, survey.config
     pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in ("space", "data", "recipe", "threads")]
-    growth = type(ours.growth).model_fields.keys() - CHOOSING - {"target_speedup"}
-    pairs += [(f"growth.{name}", getattr(ours.growth, name), getattr(theirs.growth, name)) for name in sorted(growth)]
+    own, other = flat(ours.growth), flat(theirs.growth)
+    growth = (own.keys() | other.keys()) - CHOOSING - {"target_speedup"}
+    pairs += [(f"growth.{name}", own.get(name), other.get(name)) for name in sorted(growth)]
     for name, a, b in pairs:
         if a != b:
             raise StudyError(f"estimates: {theirs.name} and {ours.name} differ in {name}; make both of one study.yaml")
-    if theirs.growth.score_cost != "flops":
-        raise StudyError(f"estimates: {theirs.name} has growth.score_cost {theirs.growth.score_cost!r}; use 'flops'")
-    if SCORES[theirs.growth.score].decrease:
-        raise StudyError(f"estimates: {theirs.name} has growth.score {theirs.growth.score!r}; use 'loss_cost'")
+    search = theirs.growth.search
+    if search.score_cost != "flops":
+        raise StudyError(f"estimates: {theirs.name} has growth.search.score_cost {search.score_cost!r}; use 'flops'")
+    if SCORES[search.score].decrease:
+        raise StudyError(f"estimates: {theirs.name} has growth.search.score {search.score!r}; use 'loss_cost'")
 
 
 def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, FrozenTrial]]:

@@ -137,7 +137,7 @@ def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
 
     share = planning.full_share(space, epochs)
     most = planning.most_speedup(share, planning.cheapest_cost(space, cost))
-    estimates = planning.most_estimate_share(GrowthSettings().estimate_share, share)
+    estimates = planning.most_estimate_share(GrowthSettings().search.estimate_share, share)
     return (
         f"speed-up over full in FLOPs, {epochs} epochs: linear "
         f"{planning.speedup_of(space, cost, linear(space), epochs):.2f}×; at most {most:.2f}× "

@@ -18,7 +18,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.interrupt import signals_ask
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
-from autoprog_search.study.scheduling import unfinished
+from autoprog_search.study.scheduling import check_runs, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 
 
@@ -33,14 +33,16 @@ def run_study(
     Raises:
         StudyError: study.yaml or the data are not those that it was created with; or a worker died and left trials:
             what has finished is stored and the rest can be resumed.
+        ConfigError: all has run but trials under settings that were taken out.
         KeyboardInterrupt: SIGINT or SIGTERM; workers have written their checkpoints.
     """
     check_unchanged(study)
-    if unfinished(study.trials()):
+    if unfinished(study.trials_to_run()):
         with in_use(study.folder):
             _run_workers(study, workers, device, on_event)
     trials = study.trials()
     _clear_up(study, trials)
+    check_runs(study, trials)
     states = [trial.state.name for trial in trials.values()]
     return all(state in ENDED_WELL for state in states)
 
@@ -86,7 +88,7 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         raise KeyboardInterrupt
     died = [f"{p.name} died ({_how(p.exitcode)})" for p in processes if p.exitcode != 0]
     what = error or (died[0] if died else None)
-    if left := unfinished(study.trials()):
+    if left := unfinished(study.trials_to_run()):
         # Asked to stop by a signal of its own, a worker ends as if it were done.
         again = f"{len(left)} trial(s) are not finished; run the study again, it resumes"
         raise StudyError(error or f"{what or 'a worker was stopped'}, and {again}")

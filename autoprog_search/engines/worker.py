@@ -85,7 +85,7 @@ def run_trials(
         if index == 0:
             tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))
         while not should_stop():
-            trials = study.trials()
+            trials = study.trials_to_run()
             claimed = _claim(study, trials)
             if claimed is not None:
                 _run(study, *claimed, place, tell, should_stop)

@@ -207,8 +207,10 @@ class OneShot(Kind):
 
         super().check_on_table(planned, data, surveyed)
         growth = planned.growth
-        if SCORES[growth.score].decrease:
-            raise ConfigError(f"growth.score: {growth.score} takes how fast losses fall; {data} holds the losses alone")
+        if SCORES[growth.search.score].decrease:
+            raise ConfigError(
+                f"growth.search.score: {growth.search.score} takes how fast losses fall; {data} holds the losses alone"
+            )
         if not {growth.force_growth, "none"} & set(surveyed):
             needs = f"{planned.name} needs estimates under growth.force_growth {growth.force_growth!r} or 'none'"
             raise ConfigError(f"methods: {needs}; {data} has neither")
@@ -250,10 +252,9 @@ class Led(OneShot):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         from autoprog_search.methods.oneshot import OneShotMethod
-        from autoprog_search.oneshot.score import ScoreRule
 
         path = self.paths_of(info.space, info.growth)[info.number]
-        return Course(OneShotMethod(ScoreRule(**info.growth.score_settings()), path), info.space)
+        return Course(OneShotMethod(info.growth.rule(), path), info.space)
 
 
 @dataclass(frozen=True)
@@ -303,4 +304,4 @@ class HostedOneShot(Hosted):
     _one_shot = _scales_w = True
 
     def _decided(self, info: TrialInfo) -> dict[str, Any]:
-        return {"seed": info.seed, **info.growth.score_settings()}
+        return {"seed": info.seed, "rule": info.growth.rule()}

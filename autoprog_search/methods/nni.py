@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from math import comb
 from typing import Any
@@ -214,28 +214,14 @@ class AutoProgStrategy(Strategy):
 
     Args:
         seed: of the run. It is the evaluator that trains, so both must say the same; None: the evaluator's.
-        w: exponent of the cost in the score; None: fitted at every stage.
         trials: how many runs, each with a multiple of w, which trace the Pareto front: 1, 2, 1/2, 4, ...
-        score: name in `oneshot.score.SCORES`.
-        w_default: exponent where none could be fitted so far.
-        target_speedup: a run is to cost so many times less than full training.
-        tie_se: losses within so many standard errors tie, and the cheapest of them wins.
+        rule: how the score weighs cost; the default is a study's own.
     """
 
-    def __init__(
-        self,
-        seed: int | None = None,
-        w: float | None = None,
-        *,
-        trials: int = 1,
-        score: str = "loss_cost",
-        w_default: float = 0.0,
-        target_speedup: float | None = None,
-        tie_se: float = 0.0,
-    ) -> None:
+    def __init__(self, seed: int | None = None, *, trials: int = 1, rule: ScoreRule = ScoreRule()) -> None:
         super().__init__()
         self.seed = seed
-        self.rules = [ScoreRule(score, w, w_scale_of(k), w_default, target_speedup, tie_se) for k in range(trials)]
+        self.rules = [replace(rule, w_scale=rule.w_scale * w_scale_of(k)) for k in range(trials)]
         self.finished: dict[int, FinishedRun] = {}
         """The runs that were submitted, by trial, with the estimates of every stage."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.oneshot.candidates import ForceGrowth, paths
@@ -20,7 +20,7 @@ class OneShotMethod:
             estimate, so a survey leaves that to the score: the run is one of AutoProg's, forced along a path.
     """
 
-    rule: ScoreRule = field(default_factory=ScoreRule)
+    rule: ScoreRule = ScoreRule()
     path: tuple[SubNetwork, ...] = ()
 
     def needs_estimates(self, stage: int) -> bool:

@@ -55,27 +55,13 @@ class AutoProgSampler(BaseSampler):
     Args:
         seed: of the base sampler.
         base_sampler: default: `TPESampler(seed=seed)`, Optuna's own default.
-        w: exponent of the cost in the score; None: fitted at every stage.
-        w_scale: multiplies the exponent; several trials with several scales trace the Pareto front.
-        score: name in `oneshot.score.SCORES`.
-        w_default: exponent where none could be fitted so far.
-        tie_se: losses within so many standard errors tie, and the cheapest of them wins.
-        target_speedup: the run is to cost so many times less than full training; its contexts have `ends`.
+        rule: how the score weighs cost; the default is a study's own.
     """
 
     def __init__(
-        self,
-        seed: int | None = None,
-        base_sampler: BaseSampler | None = None,
-        w: float | None = None,
-        w_scale: float = 1.0,
-        *,
-        score: str = "loss_cost",
-        w_default: float = 0.0,
-        target_speedup: float | None = None,
-        tie_se: float = 0.0,
+        self, seed: int | None = None, base_sampler: BaseSampler | None = None, rule: ScoreRule = ScoreRule()
     ) -> None:
-        self.rule = ScoreRule(score, w, w_scale, w_default, target_speedup, tie_se)
+        self.rule = rule
         self._base = base_sampler if base_sampler is not None else TPESampler(seed=seed)
         self._offered: dict[tuple[int, int], StageContext] = {}
         self._lock = threading.Lock()
@@ -151,7 +137,7 @@ class AutoProgSampler(BaseSampler):
 
 def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> AutoProgSampler:
     """AutoProg's sampler under these growth settings."""
-    return AutoProgSampler(seed=seed, w_scale=w_scale, **growth.score_settings())
+    return AutoProgSampler(seed=seed, rule=growth.rule(w_scale))
 
 
 def checked(name: str, level: int, distribution: BaseDistribution) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates
-from autoprog_search.oneshot.draws import SUPERNET_DRAWS, DrawRule
 from autoprog_search.oneshot.estimate import search_steps
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
@@ -23,7 +22,6 @@ class Outlook:
         stage_steps: optimiser steps of each stage.
         step_cost: of one training step.
         estimate_cost: of evaluating a stage's candidates, as often as its search does.
-        draws: which candidates train in a search.
     """
 
     space: GrowthSpace
@@ -32,7 +30,6 @@ class Outlook:
     estimate_cost: Callable[[int, tuple[SubNetwork, ...]], float]
     search_share: float
     force_growth: ForceGrowth
-    draws: DrawRule = SUPERNET_DRAWS["shuffled"]
 
     @cached_property
     def full_cost(self) -> float:
@@ -74,8 +71,7 @@ class Outlook:
         if len(allowed) == 1:
             return steps * self.step_cost(chosen)
         searching = search_steps(stage, steps, len(allowed), self.search_share)
-        turns = self.draws.turns(allowed)
-        mean = sum(map(self.step_cost, turns)) / len(turns)
+        mean = sum(map(self.step_cost, allowed)) / len(allowed)
         search = searching * mean + self.estimate_cost(stage, allowed)
         return search + (steps - searching) * self.step_cost(chosen)
 

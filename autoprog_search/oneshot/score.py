@@ -23,7 +23,7 @@ TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candid
 
 @dataclass(frozen=True, slots=True)
 class ScoreRule:
-    """How a score weighs cost.
+    """How a score weighs cost. Its defaults are a study's (docs/evidence.md has what supports them).
 
     Attributes:
         score: name in SCORES.
@@ -40,7 +40,7 @@ class ScoreRule:
     w_scale: float = 1.0
     w_default: float = 0.0
     target_speedup: float | None = None
-    tie_se: float = 0.0
+    tie_se: float = 1.0
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:

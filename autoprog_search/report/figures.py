@@ -84,7 +84,7 @@ def _estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
     from autoprog_search.analysis.estimates import stage_estimates
     from autoprog_search.report.estimates import draw_estimates
 
-    stored = study.config.growth.score_cost
+    stored = study.config.growth.search.score_cost
     if cost != stored:
         raise ConfigError(f"cost: this study's estimates are stored against {stored} only, got {cost!r}; use {stored}")
     stages = stage_estimates(study.estimates, study.config.space.patch_size, "FLOPs" if stored == "flops" else "s")

@@ -97,7 +97,7 @@ def _comparison(study: StudyFrames) -> str:
 
 def _figures(study: StudyFrames) -> Iterable[str]:
     """The section of each figure that can be drawn, the Pareto front for both costs; why, for one that cannot."""
-    stored: CostKind = study.config.growth.score_cost
+    stored: CostKind = study.config.growth.search.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
     for key, info in FIGURES.items():
         if info.on_tables and study.config.data.table is None:

@@ -14,7 +14,6 @@ from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
 from autoprog_search.methods.fixed import FixedMethod, Program
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
-from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import result_row
@@ -144,7 +143,7 @@ def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple
     if (program := _program(schedule, spec.space)) is not None:
         return spec_under(program, spec, data), FixedMethod(program.sub_networks)
     stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
-    return replace(spec, stage_steps=stage_steps), OneShotMethod(ScoreRule(**spec.growth.score_settings()))
+    return replace(spec, stage_steps=stage_steps), OneShotMethod(spec.growth.rule())
 
 
 # ── running it ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +159,9 @@ def _run(
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
     searches = method.needs_estimates(1)
-    profile = _profile(spec, data, device, should_stop) if searches and spec.growth.score_cost == "seconds" else None
+    profile = (
+        _profile(spec, data, device, should_stop) if searches and spec.growth.search.score_cost == "seconds" else None
+    )
     with alone_in(out) if out is not None else nullcontext():
         run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None)
         result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -9,11 +10,14 @@ from pydantic import Field, field_validator, model_validator
 from autoprog_search.errors import ConfigError
 from autoprog_search.fields import Real, Settings, Text, Whole
 from autoprog_search.oneshot.candidates import ForceGrowth
-from autoprog_search.oneshot.score import SCORES
+from autoprog_search.oneshot.score import SCORES, ScoreRule
+from autoprog_search.settings.retired import what_became_of
+
+RULE = ScoreRule()  # the one place of its fields' defaults
 
 
 class AdaReg(Settings):
-    """Adaptive regularisation (section 4 of the paper; DESIGN §3.7): it grows with the network.
+    """Adaptive regularisation (section 4 of the paper): it grows with the network.
 
     Each value is the share of the recipe's own strength in stage 1, from where it rises in equal steps to 1 in stage K.
     Defaults: the released script's.
@@ -30,79 +34,115 @@ class AdaReg(Settings):
     crop: Real = Field(default=1.0, le=1)
 
 
-class GrowthSettings(Settings):
-    """How growing and the one-shot search are done (DESIGN §3). Defaults: what docs/LOG.md measured, on validation.
+class BlockSettings(Settings):
+    """Which blocks run, and how new ones come in, whatever the operator.
 
     Attributes:
-        operator: how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or
-            mogrow_new; growth/operators.py says what each does.
         chain: which blocks run at which depth; default: the operator's own.
-        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`); no longer than their
-            stage. Default: as long as the search of one of four equal stages.
         optimizer_state: of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their
             optimiser state is as good as ever.
-        search_share: of a stage's steps that train the supernet; at least two steps a candidate are taken. 0: none are,
-            candidates are judged as they were grown.
-        supernet_draws: which candidate trains at each of them: all in turn, in a new order every time (`shuffled`); or
-            the largest, the smallest, one of the others (`sandwich`).
-        search_points: evaluations of all candidates, spread over the search's second half and averaged.
+        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`); no longer than their
+            stage. Default: as long as the search of one of four equal stages.
+        momentum_ema: horizon, as a share of the run's steps, of the EMA that MoGrow takes blocks from. The recipe's
+            `eval_weights: ema` are the same.
+    """
+
+    chain: Literal["even", "lowest"] | None = None
+    optimizer_state: Literal["reset", "copy"] = "reset"
+    ease_in_share: Real = Field(default=0.02, gt=0, le=1)
+    momentum_ema: Real = Field(default=0.02, gt=0, le=1)
+
+
+class SearchSettings(Settings):
+    """How a stage's one-shot search is done: what it trains, what it measures, what it minimises.
+
+    Attributes:
+        share: of a stage's steps that train the supernet, one candidate a step, all in turn; at least two steps a
+            candidate are taken. 0: none are, candidates are judged as they were grown.
+        points: evaluations of all candidates, spread over the search's second half and averaged.
         estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
         estimate_images: the most images to evaluate on, however much would be affordable.
         estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
         estimate_weights: whose the estimates are: the estimation EMA's, or the supernet's own (`raw`).
-        force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
-            that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
+        estimation_ema: horizon of that EMA, as a share of the run's steps.
         score: what the search minimises: loss_cost (the paper), loss_decrease_per_flop or slope (`oneshot/score.py`).
-            `slope` compares two evaluations of a search: it takes `search_points` of 2 or more.
+            `slope` compares two evaluations of a search: it takes `points` of 2 or more.
         score_cost: what the search takes as a candidate's cost: FLOPs, or seconds of the step profile.
-        w: exponent of the cost, instead of the fitted one or the score's own.
         w_default: exponent of the cost where none can be fitted and none was before.
-        tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
-        target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
-            is then made between the candidates that still lead there.
-        estimation_ema, momentum_ema: horizons of the two EMAs as shares of the run's steps.
-        adareg: regularisation that grows with the network; `true` for the released script's shares.
     """
 
-    operator: Text = "mogrow_new"
-    chain: Literal["even", "lowest"] | None = None
-    ease_in_share: Real = Field(default=0.02, gt=0, le=1)
-    optimizer_state: Literal["reset", "copy"] = "reset"
-    search_share: Real = Field(default=0.08, ge=0, lt=1)
-    supernet_draws: Literal["shuffled", "sandwich"] = "shuffled"
-    search_points: Whole = Field(default=1, ge=1, le=1000)
+    share: Real = Field(default=0.08, ge=0, lt=1)
+    points: Whole = Field(default=1, ge=1, le=1000)
     estimate_share: Real = Field(default=0.03, gt=0, le=1)
     estimate_images: Whole = Field(default=4096, ge=1, le=10**9)
     estimate_at: Literal["own", "common"] = "own"
     estimate_weights: Literal["ema", "raw"] = "ema"
-    force_growth: ForceGrowth = "patches"
-    score: Text = "loss_cost"
-    score_cost: Literal["flops", "seconds"] = "flops"
-    w: Real | None = Field(default=None, ge=0, le=100)  # an exponent of costs that differ by a factor of 10
-    w_default: Real = Field(default=0.0, ge=0, le=100)
-    tie_se: Real = Field(default=1.0, ge=0, le=1e6)
-    target_speedup: Real | None = Field(default=None, ge=1, le=1e6)
     estimation_ema: Real = Field(default=0.004, gt=0, le=1)
-    momentum_ema: Real = Field(default=0.02, gt=0, le=1)
-    adareg: AdaReg | None = None
-
-    def score_settings(self) -> dict[str, Any]:
-        """What decides a choice, as AutoProg's sampler and strategy take it."""
-        return self.model_dump(include={"w", "score", "w_default", "target_speedup", "tie_se"})
+    score: Text = RULE.score
+    score_cost: Literal["flops", "seconds"] = "flops"
+    w_default: Real = Field(default=RULE.w_default, ge=0, le=100)
 
     @model_validator(mode="after")
-    def _check(self) -> GrowthSettings:
-        compares = self.score in SCORES and SCORES[self.score].decrease == "search"
-        if compares and self.search_points < 2:
-            raise ConfigError(
-                f"growth, search_points: {self.score} compares the first evaluation of a search with its last, "
-                f"{self.search_points} is too few; give 2 or more"
-            )
-        if compares and self.search_share == 0:
-            raise ConfigError(f"growth, search_share: {self.score} compares losses within a search, so it cannot be 0")
+    def _check(self) -> SearchSettings:
+        if self.score in SCORES and SCORES[self.score].decrease == "search":
+            if self.points < 2:
+                raise ConfigError(
+                    f"growth.search, points: {self.score} compares the first evaluation of a search with its last, "
+                    f"{self.points} is too few; give 2 or more"
+                )
+            if self.share == 0:
+                raise ConfigError(
+                    f"growth.search, share: {self.score} compares losses within a search, so it cannot be 0"
+                )
         return self
+
+
+class GrowthSettings(Settings):
+    """How growing and its search are done. Defaults: what docs/LOG.md measured, on validation.
+
+    Attributes:
+        operator: how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or
+            mogrow_new; growth/operators.py says what each does.
+        force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
+            that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
+        tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
+        w: exponent of the cost, instead of the fitted one or the score's own.
+        target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
+            is then made between the candidates that still lead there.
+        adareg: regularisation that grows with the network; `true` for the released script's shares.
+        blocks: which blocks run, and how new ones come in. search: the one-shot search's own.
+    """
+
+    operator: Text = "mogrow_new"
+    force_growth: ForceGrowth = "patches"
+    tie_se: Real = Field(default=RULE.tie_se, ge=0, le=1e6)
+    w: Real | None = Field(default=RULE.w, ge=0, le=100)  # an exponent of costs that differ by a factor of 10
+    target_speedup: Real | None = Field(default=RULE.target_speedup, ge=1, le=1e6)
+    adareg: AdaReg | None = None
+    blocks: BlockSettings = Field(default_factory=BlockSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
+
+    @staticmethod
+    def became(name: str, value: Any) -> str | None:
+        """What to say of a field that has moved or was taken out."""
+        return what_became_of(name, value)
+
+    def rule(self, w_scale: float = 1.0) -> ScoreRule:
+        """What decides a choice, as AutoProg's sampler and strategy take it."""
+        search = self.search
+        return ScoreRule(search.score, self.w, w_scale, search.w_default, self.target_speedup, self.tie_se)
 
     @field_validator("adareg", mode="before")
     @classmethod
     def _read_adareg(cls, value: Any) -> Any:
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+def with_own(growth: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of growth settings, those that are somebody's own in place of the others; within its groups, too."""
+    groups = {
+        name: {**growth[name], **own[name]}
+        for name in ("blocks", "search")
+        if isinstance(growth.get(name), Mapping) and isinstance(own.get(name), Mapping)
+    }
+    return {**growth, **own, **groups}

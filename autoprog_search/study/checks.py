@@ -7,6 +7,7 @@ from functools import partial
 from pydantic import BaseModel
 
 from autoprog_search.errors import ConfigError, SpaceError
+from autoprog_search.fields import flat
 from autoprog_search.growth.operators import operator_named
 from autoprog_search.methods.plan import MOST_TRIALS, Planned
 from autoprog_search.methods.registry import VARIANT, method_named
@@ -16,7 +17,7 @@ from autoprog_search.study.config import StudyConfig
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 
-CHOOSING = frozenset({"force_growth", "score", "w", "w_default", "tie_se"})
+CHOOSING = frozenset({"force_growth", "search.score", "w", "search.w_default", "tie_se"})
 """Growth settings that choose among what is stored; all others decided what was trained."""
 
 
@@ -38,7 +39,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
         kind.check_installed()
         kind.check(planned)
         operator_named(planned.growth.operator)
-        ScoreRule(score=planned.growth.score)
+        ScoreRule(score=planned.growth.search.score)
         for lengths in map(space.at_lengths, space.lengths_parameters()):
             for epochs in set(planned.own.epochs or [config.recipe.epochs]):
                 key = (planned.name.split(VARIANT)[0], lengths.stage_lengths, lengths.stages, epochs)
@@ -83,7 +84,7 @@ def _planned(config: StudyConfig, method: str) -> Planned:
 
 
 def _check_same(what: str, given: BaseModel, stored: BaseModel, free: frozenset[str]) -> None:
-    for name in type(stored).model_fields:
-        ours, theirs = getattr(given, name), getattr(stored, name)
-        if name not in free and ours != theirs:
-            raise ConfigError(f"{what}.{name} {theirs!r}, not {ours!r}; leave it as it is")
+    ours, theirs = flat(given), flat(stored)
+    for name in dict.fromkeys((*theirs, *ours)):
+        if name not in free and ours.get(name) != theirs.get(name):
+            raise ConfigError(f"{what}.{name} {theirs.get(name)!r}, not {ours.get(name)!r}; leave it as it is")

@@ -12,7 +12,7 @@ from autoprog_search.fields import MOST_WORKERS, Real, Settings, Text, Whole, re
 from autoprog_search.methods.plan import MethodPlan
 from autoprog_search.methods.registry import METHODS, VARIANT, method_named
 from autoprog_search.settings.data import DataConfig
-from autoprog_search.settings.growth import GrowthSettings
+from autoprog_search.settings.growth import GrowthSettings, with_own
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace
 
@@ -63,6 +63,7 @@ class StudyConfig(Settings):
         tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
         threads: torch threads of each worker on the CPU. Part of the configuration because sums over another number of
             threads round differently.
+        retired: of a study of before, by method: what decided its results that no code runs any more.
     """
 
     name: Text
@@ -76,6 +77,7 @@ class StudyConfig(Settings):
     tolerance: Real = Field(default=0.5, ge=0, le=100)
     threads: Whole = Field(default=1, ge=1, le=MOST_WORKERS)
     storage: Text = ""
+    retired: dict[str, Options] = Field(default_factory=dict, exclude=True, repr=False)
 
     @field_validator("methods")
     @classmethod
@@ -110,7 +112,7 @@ class StudyConfig(Settings):
         """
         if not (own := self.methods[method].growth):
             return self.growth
-        return read_fields(GrowthSettings, {**self.growth.model_dump(), **own}, f"methods, {method}, growth")
+        return read_fields(GrowthSettings, with_own(self.growth.model_dump(), own), f"methods, {method}, growth")
 
     def space_of(self, method: str) -> GrowthSpace:
         """The growth space of a method's trials.

@@ -1,8 +1,9 @@
 """What decides a study's results, and whether study.yaml still says so.
 
 When trials are created, their settings and the fingerprint of their data are stored with them. A study.yaml that was
-edited afterwards is refused, data that are others too, and a result always bears the hash of what it ran under. Studies
-of before that (version 1 of the hash) have no settings in their storage: they are checked against exported results.
+edited afterwards is refused, data that are others too, and a result always bears the hash of what it ran under. Each
+version of the hash goes on for the results that bear it: 1, the same for all methods, of studies without settings in
+their storage, which are checked against exported results; 2, under the growth settings' names of before; 3.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Any, NoReturn
 
 from autoprog_search.errors import StudyError
 from autoprog_search.methods.registry import method_named
+from autoprog_search.settings.retired import as_it_was, renamed, with_retired
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.scheduling import followed
+from autoprog_search.study.store import Job, StoredStudy
 
-VERSION = 2
+VERSION = 3
 SETTINGS, FOLDER = "settings", "folder"
 """Attributes of an Optuna study: what its trials run under; where the study lies whose they are."""
 
@@ -37,17 +40,21 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
     depends on it.
     """
     plan = config.methods[method]
+    leader = followed(Job(method, config.first_seed, 0))
     settings: dict[str, Any] = {
         "version": VERSION,
         "name": config.name,  # random numbers of samplers and draws follow from it
         "space": config.space_of(method).model_dump(),
         "data": config.data.model_dump(include={"val_share", "train_share"}),
         "recipe": config.recipe.model_dump(),
-        "growth": config.growth_of(method).model_dump(),
+        "growth": with_retired(config.growth_of(method).model_dump(), config.retired.get(method, {})),
         "threads": config.threads,
         "epochs": plan.epochs,
     }
     settings |= method_named(method).settings_that_matter(plan.trials, config.nni.cost_lambda)
+    if leader is not None:  # whose schedule or whose cost it takes
+        followed_settings = settings_of(config, leader.method).items()
+        settings["follows"] = {name: value for name, value in followed_settings if name not in (*DRAWS, "version")}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 
@@ -55,7 +62,7 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
 def hash_of(settings: Mapping[str, Any]) -> str:
     """The version of the rule, and twelve hex digits that change when anything does that decides a schedule's result.
 
-    Which schedules are tried depends on more (`DRAWS`).
+    Which schedules are tried depends on more (`DRAWS`). Stored settings of before keep their version and its names.
     """
     decisive = {name: value for name, value in settings.items() if name not in DRAWS}
     return f"{settings['version']}:{_digest(decisive)}"
@@ -69,6 +76,7 @@ def study_hash(config: StudyConfig) -> str:
 def first_hash(config: StudyConfig) -> str:
     """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
+    decisive["growth"] = as_it_was(decisive["growth"])
     decisive["data"].pop("workers")
     return _digest(decisive)
 
@@ -115,13 +123,22 @@ def check_unchanged(study: StoredStudy) -> None:
                 _refuse(study, f"name was {name!r}, is {study.config.name!r}")
             if study.config.storage and name == study.config.name:
                 _check_folder(study, kept.user_attrs.get(FOLDER))
-    ours = {method: settings_of(study.config, method) for method in study.config.methods}
+    now = {method: settings_of(study.config, method) for method in study.config.methods}
     for (method, seed), settings in _stored(study):
-        stored = {name: value for name, value in settings.items() if name not in (FINGERPRINT, FILES)}
         if not settings:
             _check_exported(study)
-        elif stored != ours[method]:
-            _refuse(study, f"{_difference(stored, ours[method])} (trials of {method} seed {seed})")
+            continue
+        stored = {name: value for name, value in settings.items() if name not in (FINGERPRINT, FILES)}
+        ours = now[method]
+        if stored["version"] < VERSION:
+            stored, ours = _by_new_names(stored), {name: value for name, value in ours.items() if name != "follows"}
+        if stored != ours:
+            _refuse(study, f"{_difference(stored, ours)} (trials of {method} seed {seed})")
+
+
+def _by_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were stored under version 2, as this one would have stored them."""
+    return {**settings, "version": VERSION, "growth": renamed(settings["growth"])}
 
 
 def _refuse(study: StoredStudy, what: str) -> NoReturn:

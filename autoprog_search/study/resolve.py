@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from autoprog_search.errors import ConfigError, shown, there_are
-from autoprog_search.fields import fields_at, read_fields
+from autoprog_search.fields import Settings, fields_at, group_at, read_fields
 from autoprog_search.files import read_yaml
 from autoprog_search.methods.registry import method_named
 from autoprog_search.settings.data import DataConfig
+from autoprog_search.settings.growth import with_own
 from autoprog_search.settings.recipe import load_recipe
+from autoprog_search.settings.retired import renamed_study
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.config import StudyConfig, check_name
@@ -52,7 +54,7 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     data = read_yaml(path, ConfigError, "config: ")
     if not isinstance(data, dict):
         raise ConfigError(f"config: {path} is not a mapping of fields")
-    return _resolve({**data, "name": check_name(name), "storage": storage}, overrides, f"config {path}")
+    return _resolve({**renamed_study(data), "name": check_name(name), "storage": storage}, overrides, f"config {path}")
 
 
 def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> StudyConfig:
@@ -69,7 +71,9 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
     ):
         for field, stored in settings_of(load_table(table)).items():
             ours = resolved.get(field, {})
-            resolved[field] = {**stored, **ours} if isinstance(ours, dict) else ours  # a preset's or a recipe's name
+            resolved[field] = (
+                with_own(stored, ours) if isinstance(ours, dict) else ours
+            )  # a preset's or a recipe's name
     if "space" not in resolved:
         raise ConfigError(f"{where} names no space")
     if isinstance(resolved["space"], str):
@@ -102,7 +106,9 @@ def override(resolved: dict[str, Any], text: str) -> None:
             raise ConfigError(f"--set: {path}: {'.'.join(names[:depth])} is {shown(target)}, it has no fields")
         known = fields_at(StudyConfig, names[:depth])  # empty where anything may stand
         if known and name not in known:
-            raise ConfigError(f"--set: {path}: unknown field {shown(name)}; {there_are(name, known)}")
+            group = group_at(StudyConfig, names[:depth])
+            became = group.became(name, value) if group and issubclass(group, Settings) else None
+            raise ConfigError(f"--set: {path}: {became or f'unknown field {shown(name)}; {there_are(name, known)}'}")
         if depth < len(parents):
             if parents[:depth] == ["methods"] and name not in target:
                 raise ConfigError(f"--set: {path}: the study has no method {shown(name)}; {there_are(name, target)}")

@@ -16,6 +16,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.fields import read_fields
 from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.runs.row import COLUMNS, LISTS, EstimateRow, list_in, list_text
+from autoprog_search.settings.retired import stored_study
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.identity import check_unchanged, stored_hashes
 from autoprog_search.study.locking import at_gate
@@ -151,7 +152,7 @@ def published_frames(folder: Path) -> StudyFrames:
         StudyError: a file cannot be read, or the results lack a column.
     """
     path = folder / "study.yaml"
-    config = read_fields(StudyConfig, read_yaml(path, StudyError), str(path))
+    config = read_fields(StudyConfig, stored_study(read_yaml(path, StudyError)), str(path))
     trials = _csv(folder / "results.csv", LISTS)
     others = (folder / "curves.csv", folder / "estimates.csv")
     curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)

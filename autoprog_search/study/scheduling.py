@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from optuna.trial import FrozenTrial
 
+from autoprog_search.errors import ConfigError
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.store import Job
+from autoprog_search.settings.retired import refusal
+from autoprog_search.study.store import Job, StoredStudy
 
 
 def followed(job: Job) -> Job | None:
@@ -46,3 +48,14 @@ def unfinished(trials: Mapping[Job, FrozenTrial]) -> list[Job]:
 def runnable(trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:
     """Unfinished trials that are ready; one that another worker runs is among them, its lock tells."""
     return (job for job in unfinished(trials) if is_ready(job, trials))
+
+
+def check_runs(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
+    """Whether no trial is left that no code runs any more.
+
+    Raises:
+        ConfigError: one is; the line names the last commit that could run it.
+    """
+    left = {job.method: study.config.retired.get(job.method) for job in unfinished(trials)}
+    if needed := {method: fields for method, fields in left.items() if fields}:
+        raise ConfigError(f"methods: {refusal(needed)}. Run them there, or take them out of study.yaml")

@@ -132,6 +132,8 @@ def _near(name: str, known: list[str]) -> str:
 def _settings_of(model: type[BaseModel], path: str) -> Iterator[Setting]:
     texts, group = attribute_docs(model), path.rstrip(".") or STUDY
     for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
         kind = _kind(field.annotation, field.metadata)
         default = field.get_default(call_default_factory=True)
         plain = _plain(default) if not field.is_required() else None

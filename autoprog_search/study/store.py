@@ -20,6 +20,7 @@ from autoprog_search.errors import StudyError, masked
 from autoprog_search.fields import read_fields
 from autoprog_search.files import inside, read_yaml
 from autoprog_search.methods.registry import method_named
+from autoprog_search.settings.retired import stored_study
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.storage import (
     JOURNAL,
@@ -160,6 +161,10 @@ class StoredStudy:
                 stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
 
+    def trials_to_run(self) -> dict[Job, FrozenTrial]:
+        """The trials, without those whose settings no code runs any more."""
+        return {job: trial for job, trial in self.trials().items() if job.method not in self.config.retired}
+
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""
         return 1.0 if self.config.methods[method].epochs else method_named(method).w_scale(trial)
@@ -193,7 +198,7 @@ def open_study(root: Path, name: str) -> StoredStudy:
     path = folder / "study.yaml"
     if not path.exists():
         raise StudyError(f"name: there is no study {name!r} in {root}; `study list` shows what there is")
-    config = read_fields(StudyConfig, read_yaml(path, StudyError), str(path))
+    config = read_fields(StudyConfig, stored_study(read_yaml(path, StudyError)), str(path))
     if holds_secret(config.storage):
         logging.getLogger("autoprog_search").warning(
             f"{path}: the storage's password stands in it; write ${{NAME}} of an environment variable instead"

@@ -14,6 +14,7 @@ from autoprog_search.fields import read_fields
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import TABLE
+from autoprog_search.settings.retired import renamed_study
 from autoprog_search.space import Levels
 from autoprog_search.tables.format import ESTIMATES, METADATA, RUNS, TableInfo, estimates_path, read_rows
 from autoprog_search.tables.table import GrowthTable, StoredSearch, Walk
@@ -63,7 +64,7 @@ def _path(name_or_file: str) -> Path:
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> GrowthTable:
     runs = read_rows(path, RUNS)
-    info = read_fields(TableInfo, json.loads(runs.schema.metadata[METADATA]), str(path))
+    info = read_fields(TableInfo, renamed_study(json.loads(runs.schema.metadata[METADATA])), str(path))
     estimates = estimates_path(path)
     found = read_rows(estimates, ESTIMATES).to_pylist() if estimates.exists() else []
     return GrowthTable(path.stem, info, {_key(row): row for row in runs.to_pylist()}, _searches(found))

@@ -26,10 +26,10 @@ class Networks:
 
     def __init__(self, online: ElasticModel, growth: GrowthSettings, stage_steps: Sequence[int]) -> None:
         self.online, self._growth = online, growth
-        self._ease_in = EaseIn(stage_steps, growth.ease_in_share)
+        self._ease_in = EaseIn(stage_steps, growth.blocks.ease_in_share)
         steps = sum(stage_steps)
-        self._momentum = build_ema(online, growth.momentum_ema, steps)
-        self._estimation = build_ema(online, growth.estimation_ema, steps)
+        self._momentum = build_ema(online, growth.blocks.momentum_ema, steps)
+        self._estimation = build_ema(online, growth.search.estimation_ema, steps)
 
     @property
     def momentum(self) -> ElasticModel:
@@ -44,7 +44,7 @@ class Networks:
     @property
     def judged(self) -> ElasticModel:
         """Whose weights the one-shot estimates use."""
-        return self.estimation if self._growth.estimate_weights == "ema" else self.online
+        return self.estimation if self._growth.search.estimate_weights == "ema" else self.online
 
     def __iter__(self) -> Iterator[ElasticModel]:
         return iter((self.online, self.momentum, self.estimation))
@@ -59,7 +59,7 @@ class Networks:
         self.online.grow(
             to,
             optimizer=optimizer,
-            state_rule=self._growth.optimizer_state,
+            state_rule=self._growth.blocks.optimizer_state,
             momentum=self.momentum,
             emas=[self.estimation],
         )

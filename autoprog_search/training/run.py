@@ -196,7 +196,7 @@ def _fresh(spec: RunSpec, data: Data, device: torch.device) -> tuple[Networks, T
         num_classes=data.num_classes,
         in_chans=data.in_chans,
         operator=growth.operator,
-        chain=growth.chain,
+        chain=growth.blocks.chain,
         drop_path_rate=recipe.drop_path,
         checkpoint=recipe.init_checkpoint,
     ).to(device)

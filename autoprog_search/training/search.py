@@ -14,7 +14,7 @@ from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
-from autoprog_search.oneshot.draws import SUPERNET_DRAWS
+from autoprog_search.oneshot.draws import shuffled
 from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
@@ -32,7 +32,7 @@ class Search:
 
     Args:
         cost: of the run's sub-networks.
-        profile: seconds of a training step per sub-network; needed where `growth.score_cost` is `seconds`.
+        profile: seconds of a training step per sub-network; needed where `growth.search.score_cost` is `seconds`.
 
     Attributes:
         outlook: what the run may still cost.
@@ -53,37 +53,35 @@ class Search:
     ) -> None:
         self._spec, self._cost, self._data, self._device, self._profile = spec, cost, data, device, profile
         growth = spec.growth
-        self._draws = SUPERNET_DRAWS[growth.supernet_draws]
         self.outlook = Outlook(
             spec.space,
             spec.stage_steps,
             self.step_flops,
             self._estimate_flops,
-            search_share=growth.search_share,
+            search_share=growth.search.share,
             force_growth=growth.force_growth,
-            draws=self._draws,
         )
         check_search(spec, method.needs_estimates)
         if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
             return
         if growth.target_speedup is not None:
             check_target(self.outlook, growth.target_speedup)
-        if growth.score_cost == "seconds" and profile is None:
-            raise ConfigError("growth, score_cost: 'seconds' needs a profile of the step times")
+        if growth.search.score_cost == "seconds" and profile is None:
+            raise ConfigError("growth.search, score_cost: 'seconds' needs a profile of the step times")
 
     def steps(self, stage: int, lambda_k: Candidates) -> int:
         """How many of the stage's steps train the supernet."""
-        share = self._spec.growth.search_share
+        share = self._spec.growth.search.share
         return oneshot.search_steps(stage, self._spec.stage_steps[stage - 1], len(lambda_k), share)
 
     def points(self, stage: int, lambda_k: Candidates) -> list[int]:
         """After how many of them the candidates are evaluated, ascending."""
-        return sorted(oneshot.evaluation_points(self.steps(stage, lambda_k), self._spec.growth.search_points))
+        return sorted(oneshot.evaluation_points(self.steps(stage, lambda_k), self._spec.growth.search.points))
 
     def drawn(self, stage: int, lambda_k: Candidates, begin: int) -> Callable[[int], SubNetwork]:
         """Who trains at a step of the run, where the stage begins at step `begin`."""
         seed = derive(self._spec.seed, "draw", stage)
-        return lambda step: self._draws.draw(lambda_k, seed, step - begin)
+        return lambda step: shuffled(lambda_k, seed, step - begin)
 
     def begin(self, state: RunState, network: ElasticModel, lambda_k: Candidates, previous: SubNetwork | None) -> None:
         """Before anything grows, note the loss that the score measures from, if it does.
@@ -92,12 +90,12 @@ class Search:
             network: still the sub-network of the stage before, with the weights that are to be judged.
             previous: that sub-network.
         """
-        if SCORES[self._spec.growth.score].decrease != "stage":
+        if SCORES[self._spec.growth.search.score].decrease != "stage":
             return
         if previous is None:
             state.reference_loss = log(self._data.num_classes)
             return
-        at_common = self._spec.growth.estimate_at == "common"
+        at_common = self._spec.growth.search.estimate_at == "common"
         standing_for_it = oneshot.evaluated_as((*lambda_k, previous), at_common)[-1:]
         _, count = self._evaluation(state.stage, lambda_k)
         state.reference_loss = float(self._losses(state, network, standing_for_it, count).mean())
@@ -149,7 +147,7 @@ class Search:
 
     def _decreases(self, state: RunState, losses: Sequence[float]) -> tuple[float, ...]:
         """By how much each candidate's loss fell, as the score measures it."""
-        measured = SCORES[self._spec.growth.score].decrease
+        measured = SCORES[self._spec.growth.search.score].decrease
         if measured == "stage":
             assert state.reference_loss is not None, "noted when the stage opened"
             return tuple(state.reference_loss - loss for loss in losses)
@@ -164,7 +162,7 @@ class Search:
         return float(self._cost.step_flops(sub_network, self._spec.recipe.batch_size))
 
     def _score_cost(self, candidate: SubNetwork) -> float:
-        if self._spec.growth.score_cost == "flops":
+        if self._spec.growth.search.score_cost == "flops":
             return self.step_flops(candidate)
         assert self._profile is not None, "checked at construction"
         return self._profile.seconds[candidate]
@@ -172,13 +170,13 @@ class Search:
     def _evaluation(self, stage: int, lambda_k: Candidates) -> tuple[list[SubNetwork], int]:
         """What stands for the candidates of a stage in an evaluation, and on how many images."""
         growth = self._spec.growth
-        networks = oneshot.evaluated_as(lambda_k, growth.estimate_at == "common")
+        networks = oneshot.evaluated_as(lambda_k, growth.search.estimate_at == "common")
         images = self._spec.stage_steps[stage - 1] * self._spec.recipe.batch_size
         affordable = oneshot.affordable_images(
-            self._cost, lambda_k, networks, images, growth.search_points, growth.estimate_share
+            self._cost, lambda_k, networks, images, growth.search.points, growth.search.estimate_share
         )
-        return networks, min(affordable, growth.estimate_images, self._data.train_size)
+        return networks, min(affordable, growth.search.estimate_images, self._data.train_size)
 
     def _estimate_flops(self, stage: int, lambda_k: Candidates) -> float:
         evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage, lambda_k))
-        return float(self._spec.growth.search_points * evaluation)
+        return float(self._spec.growth.search.points * evaluation)

@@ -96,7 +96,7 @@ def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
         # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
         count = len(spec.candidates(stage, current))
         if searches(stage) and count > 1:
-            search_steps(stage, steps, count, spec.growth.search_share)
+            search_steps(stage, steps, count, spec.growth.search.share)
         current = spec.space.at(0, 0)
 
 

@@ -23,7 +23,7 @@ class Trainer:
     Args:
         run: what is trained.
         method: asked for the sub-network of each stage but the last.
-        profile: seconds of a training step per sub-network; needed where `growth.score_cost` is `seconds`.
+        profile: seconds of a training step per sub-network; needed where `growth.search.score_cost` is `seconds`.
         hooks: what it tells and asks meanwhile.
 
     Attributes:

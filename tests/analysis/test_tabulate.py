@@ -127,6 +127,6 @@ def test_a_grid_that_is_not_finished_is_refused(root, source):
 
 
 def test_a_survey_of_something_else_is_refused(root, source):
-    other = create_study(root, small_config("other", "survey: {trials: 2, seeds: 1}", "growth.search_points=2"))
-    with pytest.raises(StudyError, match=r"estimates: other and source differ in growth\.search_points"):
+    other = create_study(root, small_config("other", "survey: {trials: 2, seeds: 1}", "growth.search.points=2"))
+    with pytest.raises(StudyError, match=r"estimates: other and source differ in growth\.search\.points"):
         tabulate(source, [other], root / "no.parquet")

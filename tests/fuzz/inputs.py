@@ -14,9 +14,11 @@ from hypothesis.strategies import DrawFn
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.fields import fields_at
+from autoprog_search.files import read_yaml
 from autoprog_search.methods.fixed import linear
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.settings.recipe import RECIPES
+from autoprog_search.settings.retired import stored_study
 from autoprog_search.space import PRESETS, GrowthSpace
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.values import dump_yaml, parse_yaml
@@ -159,11 +161,12 @@ NASTY = (
 
 @cache
 def corpus() -> tuple[tuple[str, str], ...]:
-    """(kind, text) of every valid file."""
+    """(kind, text) of every valid file; published studies of what was taken out since make no others."""
+    studies = [p for p in ROOT.glob("studies/**/study.yaml") if not stored_study(read_yaml(p, ConfigError))["retired"]]
     files = {
         "space": sorted(PRESETS.glob("*.yaml")),
         "recipe": sorted(RECIPES.glob("*.yaml")),
-        "study": [*sorted(ROOT.glob("studies/**/study.yaml")), ROOT / "tests" / "tiny.yaml"],
+        "study": [*sorted(studies), ROOT / "tests" / "tiny.yaml"],
     }
     found = [(kind, path.read_text()) for kind, paths in files.items() for path in paths]
     for name in GrowthSpace.presets():

@@ -26,6 +26,7 @@ from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import GrowthSpace, Levels, to_parameters
 from autoprog_search.testing.methods import play
@@ -227,8 +228,9 @@ def test_autoprog_chooses_what_its_optuna_sampler_chooses():
 
 def test_several_trials_of_autoprog_weigh_cost_differently_and_a_failed_one_is_left_out():
     runs = PlayedRuns(failing=1)
-    strategy = AutoProgStrategy(trials=4)
-    assert [rule.w_scale for rule in strategy.rules] == [1, 2, 0.5, 4]
+    assert AutoProgStrategy().rules == [ScoreRule()]
+    strategy = AutoProgStrategy(trials=4, rule=ScoreRule(tie_se=0.5))
+    assert strategy.rules == [ScoreRule(w_scale=scale, tie_se=0.5) for scale in (1, 2, 0.5, 4)]
     assert len(list(search(SPACE, strategy, 4, runs).list_models())) == 3
     assert set(strategy.finished) == {0, 2, 3}
 

@@ -24,9 +24,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Estimate, StageContext
 from autoprog_search.errors import EstimateError
-from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, parse_parameter
+from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, autoprog_sampler, parse_parameter
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.methods import play
 
@@ -88,7 +89,7 @@ class RecordingSampler(RandomSampler):
 @pytest.mark.parametrize("order", [("depth", "patches"), ("patches", "depth")])
 def test_one_joint_choice_answers_both_parameters(winner, order):
     base = RecordingSampler()
-    sampler = AutoProgSampler(base_sampler=base, w=0.0)
+    sampler = AutoProgSampler(base_sampler=base, rule=ScoreRule(w=0.0))
     trial = optuna.create_study(sampler=sampler).ask()
     sampler.offer(trial.number, context_choosing(winner))
     levels = {axis: trial.suggest_int(f"stage1_{axis}_level", 0, 2) for axis in order}
@@ -98,7 +99,7 @@ def test_one_joint_choice_answers_both_parameters(winner, order):
 
 @pytest.mark.parametrize("rule", [{}, {"w": 0.3}, {"w_scale": 4.0}, {"w_default": 0.5}])
 def test_a_growth_run_stores_what_the_score_chose(rule):
-    sampler = AutoProgSampler(**rule)
+    sampler = AutoProgSampler(rule=ScoreRule(**rule))
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=sampler)
     trial = study.ask()
     played = play(OptunaMethod(trial, ranges="dynamic"), DIGITS, seed=4)
@@ -160,8 +161,14 @@ def test_no_other_trial_is_created_or_read(sampler):
     assert len(study.trials) == 13
 
 
+def test_its_rule_is_a_studys_unless_told_another():
+    assert AutoProgSampler(seed=0).rule == GrowthSettings().rule() == ScoreRule()
+    growth = GrowthSettings.model_validate({"tie_se": 0, "w": 0.3, "search": {"score": "slope", "points": 2}})
+    assert autoprog_sampler(growth, 0, 2.0).rule == ScoreRule("slope", w=0.3, w_scale=2.0, tie_se=0.0)
+
+
 def test_a_level_outside_the_range_raises():
-    sampler = AutoProgSampler(w=0.0)
+    sampler = AutoProgSampler(rule=ScoreRule(w=0.0))
     study = optuna.create_study(sampler=sampler)
     for distribution in (IntDistribution(1, 2), FloatDistribution(0, 2)):
         trial = study.ask()
@@ -216,10 +223,11 @@ def test_what_optuna_tells_a_sampler_reaches_the_base_sampler():
 
 
 def test_it_pickles_with_what_is_offered():
-    sampler = AutoProgSampler(seed=3, w=0.25, w_scale=2.0, w_default=0.1)
+    rule = ScoreRule(w=0.25, w_scale=2.0, w_default=0.1)
+    sampler = AutoProgSampler(seed=3, rule=rule)
     sampler.offer(0, context_choosing(SubNetwork(6, 16)))
     twin = pickle.loads(pickle.dumps(sampler))
-    assert twin.rule == sampler.rule == ScoreRule(w=0.25, w_scale=2.0, w_default=0.1)
+    assert twin.rule == sampler.rule == rule
     for each in (sampler, twin):
         trial = optuna.create_study(sampler=each).ask()
         assert [trial.suggest_int(f"stage1_{axis}_level", 0, 2) for axis in ("depth", "patches")] == [1, 1]
@@ -230,7 +238,7 @@ def test_it_pickles_with_what_is_offered():
 
 
 def test_threads_share_it():
-    sampler, both_offered = AutoProgSampler(seed=0, w=0.0), Barrier(2, timeout=30)
+    sampler, both_offered = AutoProgSampler(seed=0, rule=ScoreRule(w=0.0)), Barrier(2, timeout=30)
     winners = [SubNetwork(4, 36), SubNetwork(8, 9), SubNetwork(6, 16), SubNetwork(8, 36)]
 
     def objective(trial: Trial) -> float:

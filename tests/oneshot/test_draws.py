@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprog_search.oneshot.draws import SUPERNET_DRAWS, sandwich, shuffled
+from autoprog_search.oneshot.draws import shuffled
 from autoprog_search.schedule import SubNetwork
 
 CANDIDATES = tuple(SubNetwork(d, n) for d in (2, 3, 5) for n in (9, 16))
@@ -39,26 +38,3 @@ def test_the_draw_is_a_pure_function_and_a_fresh_permutation_a_pass():
 def test_no_candidate_is_first_more_often_than_chance():
     first = Counter(shuffled(CANDIDATES, seed, 0) for seed in range(1200))
     assert all(120 < first[c] < 280 for c in CANDIDATES)  # 200 expected, the standard deviation is 13
-
-
-def test_a_sandwich_is_the_largest_the_smallest_and_one_of_the_others():
-    drawn = [sandwich(CANDIDATES, 7, step) for step in range(24)]
-    assert drawn[0::3] == [SubNetwork(5, 16)] * 8
-    assert drawn[1::3] == [SubNetwork(2, 9)] * 8
-    assert Counter(drawn[2::3]) == dict.fromkeys(CANDIDATES[1:-1], 2)  # the four others, each as often
-    assert drawn[2:12:3] != drawn[14:24:3]  # in another order
-    assert [sandwich(CANDIDATES, 7, step) for step in reversed(range(24))] == drawn[::-1]
-
-
-def test_two_candidates_and_one_make_sandwiches_too():
-    two = (SubNetwork(2, 9), SubNetwork(2, 16))
-    assert [sandwich(two, 0, step) for step in (0, 1, 3, 4)] == [two[1], two[0], two[1], two[0]]
-    assert {sandwich(two, 0, step) for step in (2, 5)} == set(two)
-    assert sandwich(two[:1], 0, 2) == two[0]
-
-
-@pytest.mark.parametrize("rule", SUPERNET_DRAWS.values(), ids=SUPERNET_DRAWS.keys())
-@given(found=candidate_tuples.map(sorted))
-def test_turns_are_who_trains_in_the_long_run(rule, found):
-    turns = rule.turns(found)
-    assert Counter(rule.draw(found, 5, step) for step in range(len(turns))) == Counter(turns)

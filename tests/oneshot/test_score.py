@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import isfinite, log
 
 import numpy as np
@@ -17,6 +18,7 @@ from autoprog_search.schedule import SubNetwork
 from tests.strategies import estimates
 
 COSTS = [1e9, 2e9, 3e9, 5e9, 8e9, 13e9]
+PAPER = partial(ScoreRule, tie_se=0.0)  # every estimate as it is
 
 
 def estimated(losses: list[float], costs: list[float]) -> tuple[Estimate, ...]:
@@ -72,13 +74,13 @@ def test_a_fit_takes_three_distinct_costs(costs, fits):
 def test_the_candidate_planted_below_the_trend_is_picked(planted, a):
     found = list(power_law(a))
     found[planted] = replace(found[planted], loss=0.8 * found[planted].loss)
-    assert choose(context(tuple(found)), ScoreRule()).sub_network == found[planted].sub_network
+    assert choose(context(tuple(found)), PAPER()).sub_network == found[planted].sub_network
 
 
 @given(w=st.floats(0.01, 2), order=st.permutations(COSTS))
 def test_on_the_trend_all_tie_and_the_cheapest_wins(w, order):
     found = power_law(-w, costs=order)
-    choice = choose(context(found), ScoreRule())
+    choice = choose(context(found), PAPER())
     cheapest = min(found, key=lambda e: e.cost)
     assert choice.sub_network == cheapest.sub_network
     assert choice.w == pytest.approx(w, abs=1e-6)
@@ -87,9 +89,9 @@ def test_on_the_trend_all_tie_and_the_cheapest_wins(w, order):
 
 def test_scores_that_differ_by_more_than_the_tie_do_not_tie():
     dear_but_better = estimated([1.0, 1.0 - 1e-8], [1.0, 2.0])
-    assert choose(context(dear_but_better), ScoreRule(w=0.0)).sub_network == SubNetwork(2, 4)
+    assert choose(context(dear_but_better), PAPER(w=0.0)).sub_network == SubNetwork(2, 4)
     dear_and_as_good = estimated([1.0, 1.0 - 1e-10], [1.0, 2.0])
-    assert choose(context(dear_and_as_good), ScoreRule(w=0.0)).sub_network == SubNetwork(1, 4)
+    assert choose(context(dear_and_as_good), PAPER(w=0.0)).sub_network == SubNetwork(1, 4)
 
 
 def test_losses_that_their_errors_do_not_tell_apart_tie_and_the_cheapest_wins():
@@ -116,13 +118,13 @@ def test_decreases_tie_within_the_errors_of_the_losses_that_they_end_at():
 
 def test_with_w_0_the_least_loss_wins_and_a_large_w_takes_the_cheapest():
     found = estimated([2.0, 1.5, 1.0], [1.0, 2.0, 4.0])
-    assert choose(context(found), ScoreRule(w=0.0)).sub_network == SubNetwork(3, 4)
-    assert choose(context(found), ScoreRule(w=10.0)).sub_network == SubNetwork(1, 4)
+    assert choose(context(found), PAPER(w=0.0)).sub_network == SubNetwork(3, 4)
+    assert choose(context(found), PAPER(w=10.0)).sub_network == SubNetwork(1, 4)
 
 
 def test_on_a_rising_trend_the_least_loss_wins():
     found = estimated([1.0, 1.1, 1.2, 1.3], [1.0, 2.0, 3.0, 4.0])
-    choice = choose(context(found), ScoreRule())
+    choice = choose(context(found), PAPER())
     assert choice == Choice(SubNetwork(1, 4), w=0.0, margin=pytest.approx(0.1))
 
 
@@ -137,7 +139,7 @@ EARLIER, LATER = power_law(-0.7), power_law(-0.2)
 
 @pytest.mark.parametrize("found", UNFITTABLE.values(), ids=UNFITTABLE.keys())
 def test_the_last_fitted_w_is_taken_else_the_default(found):
-    rule = ScoreRule(w_default=0.11)
+    rule = PAPER(w_default=0.11)
     assert weight_of(context(found), rule) == 0.11
     assert weight_of(context(found, EARLIER), rule) == pytest.approx(0.7)
     assert weight_of(context(found, EARLIER, LATER), rule) == pytest.approx(0.2)
@@ -148,30 +150,30 @@ def test_the_last_fitted_w_is_taken_else_the_default(found):
 
 def test_a_fitted_w_of_0_is_a_fit_and_no_reason_to_look_further():
     rising = estimated([1.0, 1.1, 1.2], [1.0, 2.0, 3.0])
-    assert weight_of(context(rising, EARLIER), ScoreRule(w_default=0.5)) == 0.0
-    assert weight_of(context(UNFITTABLE["two candidates"], EARLIER, rising), ScoreRule(w_default=0.5)) == 0.0
+    assert weight_of(context(rising, EARLIER), PAPER(w_default=0.5)) == 0.0
+    assert weight_of(context(UNFITTABLE["two candidates"], EARLIER, rising), PAPER(w_default=0.5)) == 0.0
 
 
 def test_two_candidates_by_hand():
     two = UNFITTABLE["two candidates"]  # the second halves nothing: 0.9 / 1.0 against 2^w
     break_even = log(1 / 0.9) / log(2)
-    assert choose(context(two), ScoreRule(w_default=break_even - 0.01)).sub_network == SubNetwork(2, 4)
-    assert choose(context(two), ScoreRule(w_default=break_even + 0.01)).sub_network == SubNetwork(1, 4)
-    assert choose(context(two, EARLIER), ScoreRule()).sub_network == SubNetwork(1, 4)  # w = 0.7, of the stage before
+    assert choose(context(two), PAPER(w_default=break_even - 0.01)).sub_network == SubNetwork(2, 4)
+    assert choose(context(two), PAPER(w_default=break_even + 0.01)).sub_network == SubNetwork(1, 4)
+    assert choose(context(two, EARLIER), PAPER()).sub_network == SubNetwork(1, 4)  # w = 0.7, of the stage before
 
 
 def test_equal_costs_leave_the_least_loss():
-    assert choose(context(UNFITTABLE["equal costs"], EARLIER), ScoreRule()).sub_network == SubNetwork(3, 4)
+    assert choose(context(UNFITTABLE["equal costs"], EARLIER), PAPER()).sub_network == SubNetwork(3, 4)
 
 
 def test_a_given_w_is_not_fitted_and_every_w_is_scaled():
     fitted = power_law(-0.4)
-    assert weight_of(context(fitted), ScoreRule(w=0.1)) == 0.1
-    assert weight_of(context(fitted), ScoreRule(w=0.1, w_scale=3.0)) == pytest.approx(0.3)
-    assert weight_of(context(fitted), ScoreRule(w_scale=0.5)) == pytest.approx(0.2)
+    assert weight_of(context(fitted), PAPER(w=0.1)) == 0.1
+    assert weight_of(context(fitted), PAPER(w=0.1, w_scale=3.0)) == pytest.approx(0.3)
+    assert weight_of(context(fitted), PAPER(w_scale=0.5)) == pytest.approx(0.2)
     two = UNFITTABLE["two candidates"]
-    assert weight_of(context(two), ScoreRule(w_default=0.2, w_scale=2.0)) == pytest.approx(0.4)
-    assert weight_of(context(two, fitted), ScoreRule(w_scale=2.0)) == pytest.approx(0.8)
+    assert weight_of(context(two), PAPER(w_default=0.2, w_scale=2.0)) == pytest.approx(0.4)
+    assert weight_of(context(two, fitted), PAPER(w_scale=2.0)) == pytest.approx(0.8)
 
 
 def test_a_larger_scale_never_picks_a_dearer_candidate():
@@ -179,7 +181,7 @@ def test_a_larger_scale_never_picks_a_dearer_candidate():
     for _ in range(50):
         found = estimated([2 * (c / 1e9) ** -0.2 * rng.uniform(0.9, 1.1) for c in COSTS], COSTS)
         cost = {e.sub_network: e.cost for e in found}
-        rules = [ScoreRule(w_scale=scale) for scale in (0.125, 0.25, 0.5, 1, 2, 4, 8)]
+        rules = [PAPER(w_scale=scale) for scale in (0.125, 0.25, 0.5, 1, 2, 4, 8)]
         chosen = [cost[choose(context(found), rule).sub_network] for rule in rules]
         assert chosen == sorted(chosen, reverse=True)
 
@@ -189,20 +191,20 @@ def test_a_larger_scale_never_picks_a_dearer_candidate():
 
 def test_the_margin_is_how_far_the_runner_up_lies_above():
     found = estimated([1.2, 1.0, 1.5], [1.0, 2.0, 4.0])
-    assert choose(context(found), ScoreRule(w=0.0)).margin == pytest.approx(0.2)
+    assert choose(context(found), PAPER(w=0.0)).margin == pytest.approx(0.2)
     scores = [1.2 * 0.25**0.5, 1.0 * 0.5**0.5, 1.5]
-    assert choose(context(found), ScoreRule(w=0.5)).margin == pytest.approx((scores[1] - scores[0]) / scores[0])
+    assert choose(context(found), PAPER(w=0.5)).margin == pytest.approx((scores[1] - scores[0]) / scores[0])
 
 
 def test_a_single_candidate_needs_no_estimate():
     only = SubNetwork(8, 36)
     lone = StageContext(3, (only,), only, None, (), (8,), (36,))
-    assert choose(lone, ScoreRule()) == Choice(only, w=None, margin=None)
+    assert choose(lone, PAPER()) == Choice(only, w=None, margin=None)
 
 
 @given(found=estimates(), w=st.none() | st.floats(0, 2))
 def test_no_score_lies_below_the_winners_and_the_margin_says_by_how_much(found, w):
-    choice = choose(context(found), ScoreRule(w=w))
+    choice = choose(context(found), PAPER(w=w))
     assert choice.w is not None
     assert choice.margin is not None
     values = loss_cost(np.array([e.loss for e in found]), np.array([e.cost for e in found]), choice.w)
@@ -215,7 +217,7 @@ def test_no_score_lies_below_the_winners_and_the_margin_says_by_how_much(found, 
 # ── invariances ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@given(found=estimates(), rule=st.builds(ScoreRule, w=st.none() | st.floats(0, 2)), unit=st.floats(1e-12, 1e12))
+@given(found=estimates(), rule=st.builds(PAPER, w=st.none() | st.floats(0, 2)), unit=st.floats(1e-12, 1e12))
 def test_the_unit_of_cost_changes_no_choice(found, rule, unit):
     choice = choose(context(found), rule)
     assume(choice.margin is not None and choice.margin > 1e-6)
@@ -225,7 +227,7 @@ def test_the_unit_of_cost_changes_no_choice(found, rule, unit):
     assert again.w == pytest.approx(choice.w, abs=1e-6)
 
 
-@given(found=estimates(), rule=st.builds(ScoreRule, w=st.none() | st.floats(0, 2)), data=st.data())
+@given(found=estimates(), rule=st.builds(PAPER, w=st.none() | st.floats(0, 2)), data=st.data())
 def test_the_order_of_the_estimates_changes_no_choice(found, rule, data):
     shuffled = tuple(data.draw(st.permutations(found)))
     choice = choose(context(found), rule)
@@ -235,10 +237,10 @@ def test_the_order_of_the_estimates_changes_no_choice(found, rule, data):
 
 @given(order=st.permutations(power_law(-0.3)))
 def test_nor_does_it_in_a_tie(order):
-    assert choose(context(tuple(order)), ScoreRule()).sub_network == SubNetwork(1, 4)
+    assert choose(context(tuple(order)), PAPER()).sub_network == SubNetwork(1, 4)
 
 
-@given(found=estimates(min_size=3), rule=st.builds(ScoreRule, w=st.none() | st.floats(0, 1)))
+@given(found=estimates(min_size=3), rule=st.builds(PAPER, w=st.none() | st.floats(0, 1)))
 def test_the_loss_of_whom_decides(found, rule):
     """Estimates that belong to other candidates change the choice: a search that mixed them up would show."""
     moved = tuple(
@@ -251,7 +253,7 @@ def test_the_loss_of_whom_decides(found, rule):
 
 def test_an_unknown_score_is_refused():
     with pytest.raises(ConfigError, match=r"score: 'luck' .*loss_cost"):
-        ScoreRule(score="luck")
+        PAPER(score="luck")
 
 
 # ── how fast the loss falls ─────────────────────────────────────────────────────────────────────────────────────────
@@ -268,22 +270,22 @@ def falling(*rows: tuple[float, float]) -> tuple[Estimate, ...]:
 @pytest.mark.parametrize("score", ["loss_decrease_per_flop", "slope"])
 def test_the_largest_decrease_for_its_cost_wins(score):
     found = falling((0.3, 1e9), (0.7, 2e9), (1.0, 4e9))  # 0.30, 0.35 and 0.25 per 1e9
-    choice = choose(context(found), ScoreRule(score=score))
+    choice = choose(context(found), PAPER(score=score))
     assert choice.sub_network == SubNetwork(2, 4)
     assert choice.w == 1.0
     assert choice.margin == pytest.approx((0.35 - 0.30) / 0.35)
-    assert choose(context(found), ScoreRule(score=score, w=0.0)).sub_network == SubNetwork(3, 4)  # cost does not count
-    assert choose(context(found), ScoreRule(score=score, w_scale=4.0)).sub_network == SubNetwork(1, 4)
+    assert choose(context(found), PAPER(score=score, w=0.0)).sub_network == SubNetwork(3, 4)  # cost does not count
+    assert choose(context(found), PAPER(score=score, w_scale=4.0)).sub_network == SubNetwork(1, 4)
 
 
 def test_a_candidate_whose_loss_rose_loses_against_one_whose_fell():
     found = falling((-0.1, 1.0), (0.001, 9.0), (-0.2, 4.0))
-    assert choose(context(found), ScoreRule(score="slope")).sub_network == SubNetwork(2, 4)
+    assert choose(context(found), PAPER(score="slope")).sub_network == SubNetwork(2, 4)
 
 
 def test_where_no_loss_fell_at_all_the_cheapest_wins_and_there_is_no_margin():
     found = falling((0.0, 2.0), (0.0, 1.0))
-    assert choose(context(found), ScoreRule(score="slope")) == Choice(SubNetwork(2, 4), w=1.0, margin=None)
+    assert choose(context(found), PAPER(score="slope")) == Choice(SubNetwork(2, 4), w=1.0, margin=None)
 
 
 # ── estimates that cannot be ────────────────────────────────────────────────────────────────────────────────────────
@@ -313,14 +315,14 @@ GOOD = estimated([2.0, 1.9, 1.8], [1.0, 2.0, 3.0])
 def test_an_estimate_that_cannot_be_is_named_with_its_field_and_value(field, value, count):
     found = [*GOOD[: count - 1], replace(GOOD[count - 1], **{field: value})]
     with pytest.raises(EstimateError) as caught:
-        choose(context(tuple(found)), ScoreRule())
+        choose(context(tuple(found)), PAPER())
     assert str(caught.value).startswith(f"estimate of {count} blocks x 4 patches, {field}: {value!r} cannot be")
 
 
 @pytest.mark.parametrize("score", ["loss_decrease_per_flop", "slope"])
 def test_a_score_of_decreases_wants_them(score):
     with pytest.raises(EstimateError, match=r"estimate of 1 blocks x 4 patches, decrease: None cannot be"):
-        choose(context(GOOD), ScoreRule(score=score))
+        choose(context(GOOD), PAPER(score=score))
 
 
 @pytest.mark.parametrize(
@@ -335,12 +337,12 @@ def test_a_score_of_decreases_wants_them(score):
 )
 def test_every_candidate_needs_an_estimate_of_its_own(found, words):
     with pytest.raises(EstimateError, match=rf"stage 2 has {words}"):
-        choose(replace(context(GOOD), estimates=found), ScoreRule())
+        choose(replace(context(GOOD), estimates=found), PAPER())
 
 
 def test_no_candidate_is_no_choice():
     with pytest.raises(EstimateError, match="candidates: stage 2 has none"):
-        choose(context(()), ScoreRule())
+        choose(context(()), PAPER())
 
 
 @pytest.mark.parametrize(
@@ -354,21 +356,21 @@ def test_no_candidate_is_no_choice():
 )
 def test_a_target_wants_to_know_where_the_run_may_end(ends, words):
     with pytest.raises(EstimateError, match=words):
-        choose(replace(context(GOOD), ends=ends), ScoreRule(target_speedup=2.0))
+        choose(replace(context(GOOD), ends=ends), PAPER(target_speedup=2.0))
 
 
 def test_estimates_in_another_order_than_the_candidates_are_put_in_theirs():
     ends = ((0.9,), (0.5,), (0.9,))  # the second alone leads to the target
     for found in (GOOD, GOOD[::-1], (GOOD[1], GOOD[0], GOOD[2])):
         offered = replace(context(GOOD), estimates=found, ends=ends)
-        assert choose(offered, ScoreRule(target_speedup=2.0)).sub_network == SubNetwork(2, 4)
+        assert choose(offered, PAPER(target_speedup=2.0)).sub_network == SubNetwork(2, 4)
 
 
 def test_no_trend_is_fitted_through_what_has_no_logarithm():
     for losses, costs in (([1, NAN, 2], [1, 2, 3]), ([1, 0, 2], [1, 2, 3]), ([1, 1, 2], [1, 2, INF])):
         assert fit_weight(losses, costs) is None
     assert weight_of(
-        context(UNFITTABLE["two candidates"], EARLIER, (*GOOD[:2], replace(GOOD[2], loss=NAN))), ScoreRule()
+        context(UNFITTABLE["two candidates"], EARLIER, (*GOOD[:2], replace(GOOD[2], loss=NAN))), PAPER()
     ) == (pytest.approx(0.7))
 
 

@@ -37,7 +37,7 @@ def test_hash_changes_with_what_decides_results_only():
     assert study_hash(make(name="other", seeds=3, methods=["full"])) == base
     assert study_hash(make(overrides=["data.workers=7"])) == base
     assert study_hash(make(overrides=["recipe.lr=1e-4"])) != base
-    assert study_hash(make(overrides=["growth.search_share=0.2"])) != base
+    assert study_hash(make(overrides=["growth.search.share=0.2"])) != base
     assert study_hash(make(overrides=["threads=2"])) != base
 
 
@@ -66,14 +66,14 @@ def test_stored_configuration_reads_back():
         ({"overrides": ["nothing.at=1"]}, ["--set", "'nothing'"]),
         ({"overrides": ["name.at=1"]}, ["--set", "name"]),
         ({"overrides": ["growth.operator=magic"]}, ["operator", "'magic'", "mogrow"]),
-        ({"overrides": ["growth.score=magic"]}, ["score", "'magic'", "loss_cost"]),
+        ({"overrides": ["growth.search.score=magic"]}, ["score", "'magic'", "loss_cost"]),
         ({"overrides": ["methods.full.trials=0"]}, ["methods.full.trials", "0"]),
         ({"overrides": ["recipe.lr={"]}, ["--set", "recipe.lr"]),
         ({"methods": ["autoprg+ties"]}, ["'autoprg+ties'", "did you mean autoprog?"]),
         ({"space": "deit_tinny"}, ["'deit_tinny'", "did you mean deit_tiny?"]),
         ({"recipe": "imagenet_deit"}, ["'imagenet_deit'", "did you mean imagenet_deit_"]),
         ({"overrides": ["growth.operator=mogro"]}, ["'mogro'", "did you mean mogrow?"]),
-        ({"overrides": ["growth.score=slop"]}, ["'slop'", "did you mean slope?"]),
+        ({"overrides": ["growth.search.score=slop"]}, ["'slop'", "did you mean slope?"]),
         ({"data": {"name": "table:fashio"}}, ["table:fashio", "did you mean fashion?"]),
         ({"data": {"name": "table:a\0.parquet"}}, ["data, name", "\\x00"]),
         ({"data": {"nam": "digits"}}, ["data.nam: unknown field", "did you mean name?", "workers"]),
@@ -195,7 +195,7 @@ def test_set_reads_values_as_files_do():
 FAR = ["10000000", "1e18", "1e300", ".inf", ".nan", "-1", "1" * 5000]
 BOUNDED = [
     *("recipe.epochs", "recipe.batch_size", "recipe.grad_accum", "recipe.repeats", "recipe.lr_batch_size"),
-    *("recipe.mixup", "recipe.temperature", "growth.search_points", "growth.tie_se", "growth.w"),
+    *("recipe.mixup", "recipe.temperature", "growth.search.points", "growth.tie_se", "growth.w"),
     *("growth.target_speedup", "data.workers", "space.depth", "space.resolution", "space.patch_size", "space.stages"),
     *("tolerance", "threads", "nni.cost_lambda", "methods.random.trials", "methods.random.seeds"),
 ]
@@ -212,8 +212,8 @@ def test_numbers_are_bounded(field, value):
 @pytest.mark.parametrize(
     "field",
     [
-        *("recipe.lr", "recipe.min_lr", "recipe.clip_grad", "growth.estimate_images", "first_seed"),
-        *("recipe.opt_args.eps", "space.model_args.qk_scale", "methods.full.growth.w_default"),
+        *("recipe.lr", "recipe.min_lr", "recipe.clip_grad", "growth.search.estimate_images", "first_seed"),
+        *("recipe.opt_args.eps", "space.model_args.qk_scale", "methods.full.growth.search.w_default"),
         *("growth.adareg.crop", "methods.full.space.stages"),
     ],
 )

@@ -88,7 +88,7 @@ def test_rows_bear_the_hash_of_what_they_ran_under(tmp_path):
     hashes = trials_frame(study).set_index("method")["config_hash"]
     assert hashes["full"] != hashes["full+late"]
     assert set(hashes) == set(stored_hashes(study).values())
-    assert all(value.startswith("2:") and len(value) == 14 for value in hashes)
+    assert all(value.startswith("3:") and len(value) == 14 for value in hashes)
     edited = edit(study, lambda d: d["recipe"].update(lr=0.1))
     assert trials_frame(edited)["config_hash"].tolist() == trials_frame(study)["config_hash"].tolist()
 
@@ -102,6 +102,21 @@ def test_the_hash_changes_with_whatever_decides_a_result():
     found = {hashed(other) for other in others if "step" not in other} | {hashed()}
     assert len(found) == len(others)
     assert hashed(method="full+late") not in found
+
+
+def test_the_hash_covers_a_methods_own_settings_and_those_of_the_trial_that_it_follows():
+    methods = "methods={autoprog: {seeds: 1}, replay: {seeds: 1}, full-short: {seeds: 1}, linear+own: {seeds: 1}}"
+
+    def hashed(method: str, *overrides: str) -> str:
+        return hash_of(settings_of(tiny_config(methods, *overrides), method))
+
+    own = ["growth.blocks.chain=lowest", "growth.search.share=0.2", "space.stages=2", "epochs=[7]"]
+    found = [hashed("linear+own", f"methods.linear+own.{field}") for field in own] + [hashed("linear+own")]
+    assert len(set(found)) == len(own) + 1
+    taught = "methods.autoprog.growth.search.share=0.2"
+    for follower in ("replay", "full-short"):
+        assert hashed(follower, taught) != hashed(follower)
+    assert hashed("linear+own", taught) == hashed("linear+own")
 
 
 def test_a_study_of_before_settings_were_stored_is_checked_by_the_first_rule(tmp_path):

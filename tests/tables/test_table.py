@@ -206,12 +206,12 @@ WRONG = {
     "another number of epochs": (("autoprog", "full-short"), (), "full-short follows autoprog"),
     "stopped early": (("asha",), (), "asha steers its runs from outside"),
     "a population": (("pbt",), (), "pbt steers its runs from outside"),
-    "a score of slopes": (("autoprog",), ("growth.score=loss_decrease_per_flop",), "holds the losses alone"),
+    "a score of slopes": (("autoprog",), ("growth.search.score=loss_decrease_per_flop",), "holds the losses alone"),
     "other stages": (("one-layer",), (), "one-layer trains other stages"),
     "a sweep": (("full",), ("methods.full.epochs=[3]", "methods.full.trials=1"), "full trains other stages"),
     "a variant's settings": (("full",), ("methods.full.growth={operator: split}",), "trained with growth.operator"),
     "recipe": (("full",), ("recipe.lr=0.5",), "trained with recipe.lr 0.001, not 0.5"),
-    "what was trained": (("full",), ("growth.search_share=0.2",), r"growth.search_share 0.08, not 0.2"),
+    "what was trained": (("full",), ("growth.search.share=0.2",), r"growth.search.share 0.08, not 0.2"),
     "target": (("autoprog",), ("growth.target_speedup=2",), "growth.target_speedup None, not 2"),
 }
 

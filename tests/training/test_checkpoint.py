@@ -209,7 +209,7 @@ def test_the_one_before_is_kept_and_all_go_together(tmp_path):
 def test_every_state_that_a_run_saves_is_one_that_it_can_stand_in(tmp_path, monkeypatch):
     """With a search, an epoch end inside a stage, and stage ends."""
     stood = []
-    config = tiny_config("growth.search_points=2")
+    config = tiny_config("growth.search.points=2")
     trainer = tiny_trainer(config, checkpoint=tmp_path / "checkpoint.pt")
     monkeypatch.setattr(trainer.run, "save", lambda: stood.append(deepcopy(trainer.run.state)))
     trainer.train()

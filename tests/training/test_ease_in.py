@@ -7,7 +7,7 @@ import torch
 from autoprog_search.training.ease_in import EaseIn
 from tests.tiny import levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
-MASKED = tiny_config("growth.operator=masked", "growth.ease_in_share=0.3")  # 27 of 90 steps, 30 to a stage
+MASKED = tiny_config("growth.operator=masked", "growth.blocks.ease_in_share=0.3")  # 27 of 90 steps, 30 to a stage
 
 
 def test_the_share_rises_linearly_from_the_stages_first_step():

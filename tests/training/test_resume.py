@@ -13,7 +13,7 @@ from tests.growth.volo import volo_tiny_for_tests
 from tests.tiny import interrupted, levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
 CONFIG = tiny_config(
-    "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search_points=2"
+    "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search.points=2"
 )  # all that draws random numbers is on
 SEARCH_OF_STAGE_1 = 18  # two steps for each of 9 candidates
 
@@ -47,7 +47,7 @@ def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
 
 def test_what_a_score_measures_from_survives(tmp_path):
     """Stopped between the search's evaluations, and between the reference and the estimates."""
-    fields = ("growth.search_points=2", "growth.score=loss_decrease_per_flop", "growth.supernet_draws=sandwich")
+    fields = ("growth.search.points=2", "growth.search.score=loss_decrease_per_flop")
     config = tiny_config(*fields)
     method = OneShotMethod(ScoreRule(score="loss_decrease_per_flop"))
     undisturbed = tiny_trainer(config, method).train()

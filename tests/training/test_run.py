@@ -12,7 +12,7 @@ from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.training.run import Run
 from tests.tiny import CPU, interrupted, levels, same_bits, tiny_config, tiny_data, tiny_run, tiny_trainer
 
-CONFIG = tiny_config("growth.force_growth=any", "growth.search_points=2", "growth.adareg=true")
+CONFIG = tiny_config("growth.force_growth=any", "growth.search.points=2", "growth.adareg=true")
 
 
 @pytest.fixture(scope="module")

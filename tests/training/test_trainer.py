@@ -18,7 +18,7 @@ from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from tests.tiny import levels, tiny_config, tiny_trainer
 
-CONFIG = tiny_config("growth.force_growth=any", "growth.search_points=2")  # the paper's rule
+CONFIG = tiny_config("growth.force_growth=any", "growth.search.points=2")  # the paper's rule
 
 
 def test_linear_schedule_runs_stage_by_stage():
@@ -69,7 +69,7 @@ def test_search_trains_every_candidate_equally_and_counts_it_as_training():
 def test_growth_is_forced_by_default_and_can_be_left_free():
     for k, record in enumerate(tiny_trainer(CONFIG).train().state.stages[1:2], start=2):
         assert record.chosen != record.candidates[0] or k == 3
-    free = tiny_trainer(tiny_config("growth.force_growth=none", "growth.estimate_at=own")).train().state.stages
+    free = tiny_trainer(tiny_config("growth.force_growth=none", "growth.search.estimate_at=own")).train().state.stages
     assert free[0].chosen in free[1].candidates
 
 
@@ -150,14 +150,14 @@ def test_method_that_chooses_no_candidate_is_our_bug():
 
 
 def test_seconds_as_cost_need_a_profile():
-    config = tiny_config("growth.score_cost=seconds")
+    config = tiny_config("growth.search.score_cost=seconds")
     with pytest.raises(ConfigError, match="profile"):
         tiny_trainer(config).train()
 
 
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatch):
-    config = tiny_config(f"growth.estimate_weights={weights}", "growth.search_points=2", "space.stages=2")
+    config = tiny_config(f"growth.search.estimate_weights={weights}", "growth.search.points=2", "space.stages=2")
     trainer, judged = tiny_trainer(config), []
     estimate = oneshot.network_losses
 
@@ -173,8 +173,8 @@ def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatc
 
 
 def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it_found():
-    config = tiny_config("growth.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4")
-    trainer = tiny_trainer(config, OneShotMethod(ScoreRule(**config.growth.score_settings())))
+    config = tiny_config("growth.search.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4")
+    trainer = tiny_trainer(config, OneShotMethod(config.growth.rule()))
     first = trainer.train().state.stages[0]
     assert first.decreases == tuple(log(10) - loss for loss in first.losses)
     assert [e.decrease for e in first.estimates] == list(first.decreases)
@@ -183,7 +183,7 @@ def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it
 
 
 def test_later_stages_measure_from_their_own_beginning():
-    config = tiny_config("growth.score=loss_decrease_per_flop", "growth.force_growth=any")
+    config = tiny_config("growth.search.score=loss_decrease_per_flop", "growth.force_growth=any")
     trainer, noted = tiny_trainer(config, OneShotMethod(ScoreRule(w=9.0, score="loss_decrease_per_flop"))), []
     begin = trainer.search.begin
 
@@ -202,7 +202,7 @@ def test_later_stages_measure_from_their_own_beginning():
 
 
 def test_a_slope_is_what_the_loss_fell_by_within_the_search():
-    config = tiny_config("growth.score=slope", "growth.search_points=2", "space.stages=2", "recipe.epochs=4")
+    config = tiny_config("growth.search.score=slope", "growth.search.points=2", "space.stages=2", "recipe.epochs=4")
     trainer, means = tiny_trainer(config, OneShotMethod(ScoreRule(score="slope"))), []
     estimate = trainer.search.estimate
 
@@ -218,7 +218,7 @@ def test_a_slope_is_what_the_loss_fell_by_within_the_search():
 
 
 def test_candidates_can_be_judged_as_they_were_grown():
-    config = tiny_config("growth.search_share=0", "growth.force_growth=any", "growth.search_points=3")
+    config = tiny_config("growth.search.share=0", "growth.force_growth=any", "growth.search.points=3")
     result = tiny_trainer(config).train()
     assert [record.searched_steps for record in result.state.stages] == [0, 0, 0]
     first, second, _ = result.state.stages
@@ -228,19 +228,19 @@ def test_candidates_can_be_judged_as_they_were_grown():
     assert result.state.search_flops > 0
     counts = [sum(n for s, n in result.state.steps.items() if s == record.chosen) for record in result.state.stages]
     assert sum(counts) >= 90  # every step trained what had been chosen
-    with pytest.raises(ConfigError, match=r"search_share: slope .* cannot be 0"):
-        tiny_config("growth.search_share=0", "growth.score=slope", "growth.search_points=2")
+    with pytest.raises(ConfigError, match=r"share: slope .* cannot be 0"):
+        tiny_config("growth.search.share=0", "growth.search.score=slope", "growth.search.points=2")
 
 
 def test_a_slope_needs_two_points():
-    with pytest.raises(ConfigError, match=r"growth, search_points: slope .* 1 is too few; give 2"):
-        tiny_config("growth.score=slope", "growth.search_points=1")
+    with pytest.raises(ConfigError, match=r"growth.search, points: slope .* 1 is too few; give 2"):
+        tiny_config("growth.search.score=slope", "growth.search.points=1")
 
 
 @pytest.mark.parametrize("target", [1.2, 1.5])
 def test_a_run_that_keeps_to_a_target_costs_what_was_asked_for(target):
     config = tiny_config(f"growth.target_speedup={target}")
-    result = tiny_trainer(config, OneShotMethod(ScoreRule(**config.growth.score_settings()))).train()
+    result = tiny_trainer(config, OneShotMethod(config.growth.rule())).train()
     full = result.step_flops_full * result.state.step
     assert full / (result.train_flops + result.state.search_flops) == pytest.approx(target, rel=0.05)
 
