@@ -1,4 +1,4 @@
-"""How strongly a stage is regularised (AdaReg; section 4 of the paper, DESIGN §3.7): a function of the stage."""
+"""How strongly a stage is regularised (AdaReg; section 4 of the paper): a function of the stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The elastic model: one full-size timm model of which an active set of blocks runs, at any resolution (DESIGN §4).
+"""The elastic model: one full-size timm model of which an active set of blocks runs, at any resolution.
 
 Nothing is rebuilt when the model grows, so optimiser, EMA and LR schedule stay attached, an elastic supernet is the
 same model switching its active set, and `elastic.model.state_dict()` is always the full timm model's.

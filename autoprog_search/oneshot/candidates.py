@@ -1,4 +1,4 @@
-"""Lambda_k: which sub-networks a one-shot search looks at when a stage opens (section 4; DESIGN §3.1)."""
+"""Lambda_k: which sub-networks a one-shot search looks at when a stage opens (section 4)."""
 
 from __future__ import annotations
 

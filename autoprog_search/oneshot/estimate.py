@@ -1,4 +1,4 @@
-"""One-shot estimates: the loss of every candidate with the supernet's shared weights (section 4, DESIGN §3.3-4)."""
+"""One-shot estimates: the loss of every candidate with the supernet's shared weights (section 4)."""
 
 from __future__ import annotations
 
