@@ -99,6 +99,24 @@ def test_what_the_pages_link_to_exists(page):
         assert not heading or heading in anchors(target), f"{page.name} links to {path}#{heading}"
 
 
+SOURCES = [
+    path
+    for folder in ("autoprog_search", "tests", "docs", "benchmarks", "examples", "search_spaces")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".yaml")
+]
+
+
+def test_documents_that_the_sources_refer_to_are_in_the_repository():
+    """By their file, `docs/NAME.md`; where a heading follows, `docs/NAME.md, "HEADING"`, that too."""
+    for source in SOURCES:
+        for name, heading in re.findall(r'\b(docs/[a-z_/]+\.md)(?:, "([^"]+)")?', source.read_text()):
+            page = ROOT / name
+            assert page.exists(), f"{source.name} refers to {name}"
+            found = not heading or heading.lower().replace(" ", "-") in anchors(page)
+            assert found, f"{source.name} refers to {name}, {heading}"
+
+
 def answered(page: Path) -> str:
     """The question that a page says it answers, in the line below its title."""
     title, _, answers, *_ = page.read_text().split("\n")
