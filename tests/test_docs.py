@@ -162,7 +162,7 @@ def test_what_contributing_adds_can_be_added(code):
             return
         elastic = ElasticModel(tiny("deit"), depths=(3, 6))
         elastic.activate(SubNetwork(3, 36))
-        assert elastic.grow(elastic.full, name) == {1: 0, 3: 2, 5: 4}
+        assert sorted(elastic.grow(elastic.full, name)) == [1, 3, 5]
 
 
 def test_readme_commands_run(tmp_path):
