@@ -1,4 +1,4 @@
-"""Who wins: each method's headline trials against `full` of the same seed, paired."""
+"""Who wins: each method's headline trials against `full` of the same seed, paired (DESIGN §7, §8)."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def full_share(space: GrowthSpace, epochs: int) -> float:
 
 
 def most_speedup(full_share: float, cheapest_cost: float) -> float:
-    """1 / (f + (1 - f) c): what growth can gain in FLOPs at fixed epochs (docs/design.md); `cheapest` gains it."""
+    """1 / (f + (1 - f) c): what growth can gain in FLOPs at fixed epochs (DESIGN §3); `cheapest` gains it."""
     return 1 / (full_share + (1 - full_share) * cheapest_cost)
 
 

@@ -13,7 +13,7 @@ from autoprog_search.oneshot.score import SCORES
 
 
 class AdaReg(Settings):
-    """Adaptive regularisation (section 4 of the paper): it grows with the network.
+    """Adaptive regularisation (section 4 of the paper; DESIGN §3.7): it grows with the network.
 
     Each value is the share of the recipe's own strength in stage 1, from where it rises in equal steps to 1 in stage K.
     Defaults: the released script's.
@@ -31,7 +31,7 @@ class AdaReg(Settings):
 
 
 class GrowthSettings(Settings):
-    """How growing and the one-shot search are done. Defaults: what docs/LOG.md measured, on validation.
+    """How growing and the one-shot search are done (DESIGN §3). Defaults: what docs/LOG.md measured, on validation.
 
     Attributes:
         operator: how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or

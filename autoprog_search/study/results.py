@@ -267,7 +267,7 @@ def export(study: StoredStudy) -> list[str]:
 
 
 def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """The one trial of each (method, seed) that stands for it (docs/results.md), with what finding it cost.
+    """The one trial of each (method, seed) that stands for it (DESIGN §7), with what finding it cost.
 
     Of the trials whose validation accuracy is within `tolerance` points of full's of the same seed, the cheapest; else
     the most accurate. The test split has no say. Of a sweep of lengths only the trials that were to train as long as

@@ -15,7 +15,7 @@ from autoprog_search.training.optim import build_ema
 
 
 class Networks:
-    """The online network, the momentum EMA and the estimation EMA (docs/design.md, "EMAs").
+    """The online network, the momentum EMA and the estimation EMA (DESIGN §3, "EMAs").
 
     Args:
         online: the elastic model that trains.

@@ -1,4 +1,4 @@
-"""The staged loop: train one elastic model through K stages, asking a method at each boundary (docs/design.md).
+"""The staged loop: train one elastic model through K stages, asking a method at each boundary (DESIGN §3, §5).
 
 A run is a small state machine, `open -> search -> train -> open of the next stage`, whose whole state is one
 checkpoint: killed anywhere, it goes on from the last one and, on the CPU, ends with the same bits.

@@ -1,4 +1,4 @@
-"""Predictions against closed forms by hand, the bound of docs/design.md, and the figures that docs/scale.md quotes."""
+"""Predictions against closed forms by hand, the bound of DESIGN §3, and the figures that docs/scale.md quotes."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_images_per_second_by_hand():
 
 
 def test_deit_small_reaches_the_bound_that_design_quotes():
-    """docs/design.md: 2.7x for DeiT-S at f = 0.25, half depth, 128 px."""
+    """DESIGN §3: 2.7x for DeiT-S at f = 0.25, half depth, 128 px."""
 
     def multiply_adds(depth: int, patches: int) -> int:
         tokens, width = patches + 1, 384
