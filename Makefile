@@ -33,7 +33,7 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.threads
 
-evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence.md again, under studies/digits_quick/
+evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence/growing.md again, under studies/digits_quick/
 	$(BIN)/autoprog-search study create digits_quick --skip-if-exists --config studies/digits/study.yaml \
 		--set 'methods=$(QUICK)'
 	$(BIN)/autoprog-search study run digits_quick --workers 2

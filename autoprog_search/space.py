@@ -263,7 +263,7 @@ class GrowthSpace(Settings):
         """A schedule drawn uniformly over *schedules*, not over the choices stage by stage.
 
         A uniform draw of a non-decreasing sequence is a uniform draw of a multiset ("stars and bars"); the two axes are
-        independent. Drawing each stage from what the last one left would pile up at full size (DESIGN §5).
+        independent. Drawing each stage from what the last one left would pile up at full size.
         """
         free = self.stages - 1
 

@@ -1,4 +1,4 @@
-"""Redraw every figure and table of README.md and docs/*.md that quotes a study: `make docs-figures`.
+"""Redraw every figure and table of README.md and docs/ that quotes a study: `make docs-figures`.
 
 A page asks for one between two comments, and what stands between them is rewritten from the study's folder:
 
@@ -168,8 +168,8 @@ COLUMNS = {
 
 
 def pages(root: Path = ROOT) -> list[Path]:
-    """README and the pages of docs."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """README and the pages of docs, those in its folders too."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 def quotes(page: Path, root: Path = ROOT) -> list[Quote]:

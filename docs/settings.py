@@ -12,12 +12,14 @@ BAR = "\\|"  # within a cell
 PAGE = Path(__file__).parent / "settings.md"
 FRONT = """# Settings
 
+*Answers: what can be set, within which bounds, with which default, and what does it mean?*
+
 Every field that `--set FIELD=VALUE` and a study.yaml know. `autoprog-search config list` shows them in a terminal,
 `autoprog-search config show FIELD` all that there is to know about one. Defaults are the fields' own: a space, a recipe
 or a table that is named brings others. `NAME` stands for a method; within `methods.NAME.growth` and
 `methods.NAME.space` any field of `growth` and of `space` may stand.
 
-Only settings of `growth` may be tuned for growth methods; [evidence.md](evidence.md) has what supports their defaults.
+Only settings of `growth` may be tuned for growth methods; [evidence/defaults.md](evidence/defaults.md) has what supports their defaults.
 
 Written by `make docs-figures` from the classes in `autoprog_search/settings/`, `space.py` and `study/config.py`.
 """

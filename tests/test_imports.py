@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -45,6 +46,13 @@ LAYERS = [
     ["cli"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+
+def test_design_lists_the_layers():
+    """From the top down, a line each, its modules' names before what they are."""
+    page = (PACKAGE.parent / "docs/design.md").read_text()
+    listed = page.partition("<!-- layers: ")[2].partition("```\n")[2].partition("```")[0]
+    assert [re.split(" {2,}", line)[0].split(", ") for line in listed.splitlines()] == LAYERS[::-1]
 
 
 def modules() -> list[Path]:

@@ -1,4 +1,4 @@
-"""A wheel from the tree holds the growth spaces, the recipes and the demo, and works in another folder."""
+"""A wheel from the tree holds the growth spaces, the recipes, the demo and its types, and works in another folder."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def test_wheel_works_without_the_tree(tmp_path):
     ]
     assert "digits" in run("demo", "--help")
     assert '"schedules": 36' in run("table", "list", "--format", "json")
+    assert (site / "autoprog_search/py.typed").exists()
     assert (site / "autoprog_search/study/demo.yaml").exists()
     assert (site / "autoprog_search/methods/nni_node.js").exists()
     tables = sorted(p.name for p in TABLES.glob("*.parquet"))

@@ -1,4 +1,4 @@
-"""The small data sets, `digits` and `fashion_mnist`, as they come: arrays in memory. tensor_data.py trains on them."""
+"""The small data sets, `digits` and `fashion_mnist`, as they come: arrays in memory. tensor.py trains on them."""
 
 from __future__ import annotations
 

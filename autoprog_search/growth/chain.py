@@ -1,4 +1,4 @@
-"""Which blocks run at which depth: nested chains of active sets. Pure arithmetic."""
+"""Which blocks run at which depth: nested chains of active sets. Pure arithmetic (docs/design.md)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from pydantic import Field, field_validator
 
 from autoprog_search.errors import ConfigError, StudyError, shown
-from autoprog_search.fields import MOST_WORKERS, Real, Settings, Text, Whole, read_fields
+from autoprog_search.fields import MOST_WORKERS, Options, Real, Settings, Text, Whole, read_fields
 from autoprog_search.methods.plan import MethodPlan
 from autoprog_search.methods.registry import METHODS, VARIANT, method_named
 from autoprog_search.settings.data import DataConfig

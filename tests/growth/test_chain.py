@@ -1,4 +1,4 @@
-"""Which blocks run: the rule of `even_chain` in exact fractions, computed apart from the code."""
+"""Which blocks run: the rule of docs/design.md in exact fractions, computed apart from the code."""
 
 from __future__ import annotations
 
