@@ -19,8 +19,8 @@ Every field that `--set FIELD=VALUE` and a study.yaml know. `autoprog-search con
 or a table that is named brings others. `NAME` stands for a method; within `methods.NAME.growth` and
 `methods.NAME.space` any field of `growth` and of `space` may stand.
 
-Only settings of `growth` may be tuned for growth methods; [evidence/defaults.md](evidence/defaults.md) has what supports
-their defaults.
+Only settings of `growth` may be tuned for growth methods; [evidence/defaults.md](evidence/defaults.md) has what
+supports their defaults.
 
 Written by `make docs-figures` from the classes in `autoprog_search/settings/`, `space.py` and `study/config.py`.
 """
