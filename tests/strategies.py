@@ -60,3 +60,7 @@ def estimates(draw: DrawFn, min_size: int = 2, max_size: int = 9) -> tuple[Estim
         Estimate(SubNetwork(i + 1, 4), loss / 1000, 0.01, cost * 1e6)
         for i, (loss, cost) in enumerate(zip(losses, costs, strict=True))
     )
+
+
+squares = st.integers(1, 64).map(lambda side: side**2)
+sub_networks = st.builds(SubNetwork, st.integers(1, 48), squares)

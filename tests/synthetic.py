@@ -26,6 +26,10 @@ class SyntheticStudy(LoadedStudy):
         super().__init__(Path("nowhere") / config.name, config)
         self.given = trials
 
+    @property
+    def has_database(self) -> bool:
+        return False
+
     def trials(self) -> dict[Job, Any]:
         """What was given."""
         return self.given

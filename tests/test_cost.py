@@ -20,7 +20,7 @@ from autoprog_search.cost import ModelCost, Polynomial, count_steps
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-from tests.test_schedule import sub_networks
+from tests.strategies import sub_networks
 
 
 @cache

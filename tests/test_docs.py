@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autoprog_search.study.identity import study_hash
-from autoprog_search.study.results import published_tables
+from autoprog_search.study.results import published_frames
 from docs import redraw, settings
 from tests.tiny import cli, cli_here
 
@@ -41,7 +41,7 @@ def test_published_demo_is_todays_configuration():
 
     from autoprog_search.study.resolve import config_from_file
 
-    stored = published_tables(DEMO).config
+    stored = published_frames(DEMO).config
     today = config_from_file(Path(str(files("autoprog_search.study") / "demo.yaml")), "demo")
     assert study_hash(stored) == study_hash(today)
     assert stored.methods == today.methods

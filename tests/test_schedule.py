@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from autoprog_search.errors import ScheduleError
 from autoprog_search.schedule import GrowthSchedule, Stage, SubNetwork, check_square, patches_at
-
-squares = st.integers(1, 64).map(lambda side: side**2)
-sub_networks = st.builds(SubNetwork, st.integers(1, 48), squares)
+from tests.strategies import squares, sub_networks
 
 
 @st.composite

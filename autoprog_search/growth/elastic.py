@@ -71,12 +71,12 @@ class ElasticModel(nn.Module):
         chain: str | None = None,
     ) -> None:
         super().__init__()
-        self._adapter = adapter_of(model)
-        self._adapter.prepare(model)
-        self.full = full_size(self._adapter, model)
+        self.adapter = adapter_of(model)
+        self.adapter.prepare(model)
+        self.full = full_size(self.adapter, model)
         self.patch_size = patch_size_of(model)
         self.operator = operator
-        stacks = stacks_of(self._adapter, model)
+        stacks = stacks_of(self.adapter, model)
         sizes = tuple(map(len, stacks))
         ends = list(accumulate(sizes))
         self._spans = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]  # of each stack's blocks
@@ -88,12 +88,12 @@ class ElasticModel(nn.Module):
         self.chain = build_chain(chain, sizes, levels)
         self._shares = share_depths(sizes, levels)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
-        self.drop_path_rate = drop_path_rate_of(self._adapter, stacks[-1][-1])
+        self.drop_path_rate = drop_path_rate_of(self.adapter, stacks[-1][-1])
         self._drops = self.drop_path_rate > 0  # without, timm's identities stay and cost nothing
-        for stack, blocks in zip(self._adapter.stacks, stacks, strict=True):
+        for stack, blocks in zip(self.adapter.stacks, stacks, strict=True):
             for block in blocks:
                 if self._drops and stack.drops:
-                    make_drop_paths_adjustable(self._adapter, block)
+                    make_drop_paths_adjustable(self.adapter, block)
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
@@ -151,11 +151,11 @@ class ElasticModel(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the entry of its family, which may hold functions that do not pickle; it is looked up again.
-        return {name: value for name, value in self.__dict__.items() if name != "_adapter"}
+        return {name: value for name, value in self.__dict__.items() if name != "adapter"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._adapter = family_of(self.model)
+        self.adapter = family_of(self.model)
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that timm's optimiser factory shall not decay, when it is given this model and not `model`."""
@@ -164,7 +164,7 @@ class ElasticModel(nn.Module):
 
     def check_resolution(self, patches: int) -> None:
         """Raise GrowthError where the family cannot run on so many patches."""
-        if self._adapter.resolution == "fixed" and patches != self.full.patches:
+        if self.adapter.resolution == "fixed" and patches != self.full.patches:
             raise GrowthError(
                 f"patches: {type(self.model).__name__} has relative positions of one size, another would replace "
                 f"parameters; it grows in depth only, on {self.full.patches} patches (got {patches})"
@@ -178,7 +178,7 @@ class ElasticModel(nn.Module):
             GrowthError: the model cannot run.
         """
         try:
-            return measure_cost(self, self._adapter, self._shares)
+            return measure_cost(self, self.adapter, self._shares)
         # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
         except Exception as error:  # noqa: BLE001
             raise GrowthError(f"model: {self._described} cannot run ({why(error)})") from None
@@ -186,7 +186,7 @@ class ElasticModel(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """All L blocks, those of later stacks last."""
-        return [block for stack in stacks_of(self._adapter, self.model) for block in stack]
+        return [block for stack in stacks_of(self.adapter, self.model) for block in stack]
 
     @property
     def active(self) -> ActiveSet:
@@ -204,7 +204,7 @@ class ElasticModel(nn.Module):
         In train mode some models give more: a distilled model whose `distilled_training` is set a pair, VOLO with its
         auxiliary head `DenseLogits`.
         """
-        own = self._adapter.train_forward if self.training else None
+        own = self.adapter.train_forward if self.training else None
         return self._run_on(images, Forward(self.model, own) if own is not None else self.model)
 
     def forward_intermediates(self, images: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -224,7 +224,7 @@ class ElasticModel(nn.Module):
         if images.shape[-1] != self.resolution:
             size = (self.resolution, self.resolution)
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=self.antialias)
-        if self._adapter.resolution == "resampled" and self.sub_network.patches != self.full.patches:
+        if self.adapter.resolution == "resampled" and self.sub_network.patches != self.full.patches:
             name = "pos_embed" if run is self.model else "model.pos_embed"
             position = resampled_position(self.model, self.sub_network.grid)
             return functional_call(run, {name: position}, (images,))
@@ -246,12 +246,12 @@ class ElasticModel(nn.Module):
         if not self._drops:
             return
         rated = self._active_at((rates_of or sub_network).depth)
-        rates = dict(zip(rated, self._adapter.drop_path_rates(self.drop_path_rate, len(rated)), strict=True))
+        rates = dict(zip(rated, self.adapter.drop_path_rates(self.drop_path_rate, len(rated)), strict=True))
         blocks = self.blocks
-        for stack, span in zip(self._adapter.stacks, self._spans, strict=True):
+        for stack, span in zip(self.adapter.stacks, self._spans, strict=True):
             for index in span if stack.drops else ():
                 if index in rates:
-                    set_drop_path_rate(self._adapter, blocks[index], rates[index])
+                    set_drop_path_rate(self.adapter, blocks[index], rates[index])
 
     def fade(self, blocks: Iterable[int], share: float) -> None:
         """Let these blocks, where they run, count for a share m: h <- m * block(h) + (1 - m) * h; all others for 1.
@@ -270,7 +270,7 @@ class ElasticModel(nn.Module):
             container.active = tuple(index - inside.start for index in active if index in inside)
 
     def _containers(self) -> Iterator[tuple[ActiveBlocks, range]]:
-        paths = [path for stack in self._adapter.stacks for path in stack.paths]
+        paths = [path for stack in self.adapter.stacks for path in stack.paths]
         return containers_of(self.model, paths, self.full.depth)
 
     def grow(
@@ -336,13 +336,13 @@ class ElasticModel(nn.Module):
         for span in self._spans:
             before, after = (tuple(span.index(i) for i in a if i in span) for a in (self._active, grown))
             own = blocks[span.start : span.stop]
-            traits = BlockTraits(partial(self._initialise, own), self._adapter.residual_ends)
+            traits = BlockTraits(partial(self._initialise, own), self.adapter.residual_ends)
             written = zeta.grow(own, donors[span.start : span.stop], before, after, traits)
             origin |= {span[new]: donor if donor is None else span[donor] for new, donor in written.items()}
         return origin
 
     def _initialise(self, stack: list[nn.Module], block: nn.Module) -> None:
-        self._adapter.initialise(self.model, block, stack.index(block))
+        self.adapter.initialise(self.model, block, stack.index(block))
 
     def _active_at(self, depth: int) -> ActiveSet:
         if depth not in self.chain:

@@ -166,9 +166,8 @@ def cost_row(
     """What is stored of a run wherever it ended: the stages it began, what it spent, how it went."""
     chosen = [record.chosen for record in state.stages]
     searched = any(record.candidates for record in state.stages)
-    used = (
-        profile if searched and spec.growth.search.score_cost == "seconds" else None
-    )  # then the profile is a cost of search
+    timed = searched and spec.growth.search.score_cost == "seconds"
+    used = profile if timed else None  # then the profile is a cost of search
     search_flops = state.search_flops + (used.flops if used else 0)
     return {
         "depths": [s.depth for s in chosen],

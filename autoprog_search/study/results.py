@@ -129,8 +129,13 @@ class _Snapshot(StoredStudy):
     """A study as it was at one moment."""
 
     def __init__(self, study: StoredStudy) -> None:
-        super().__init__(study.folder, study.config, study.storage if study.has_database else None)
+        self._stored = study.has_database
+        super().__init__(study.folder, study.config, study.storage if self._stored else None)
         self._trials = study.trials()
+
+    @property
+    def has_database(self) -> bool:
+        return self._stored
 
     def trials(self) -> dict[Job, FrozenTrial]:
         return self._trials

@@ -92,7 +92,7 @@ class FamilyCase:
         """What is resampled is a function of the parameter, which goes on training; or other sizes are refused."""
         before = {name: id(parameter) for name, parameter in elastic.model.named_parameters()}
         small = SubNetwork(elastic.full.depth, (elastic.full.grid - 1) ** 2)
-        if elastic._adapter.resolution == "fixed":
+        if elastic.adapter.resolution == "fixed":
             with pytest.raises(GrowthError, match="patches"):
                 elastic.activate(small)
             return
@@ -108,9 +108,9 @@ class FamilyCase:
         """Those of the family's own rule for a network of that depth; full size has timm's."""
         for sub_network in sub_networks(elastic):
             elastic.activate(sub_network)
-            expected = elastic._adapter.drop_path_rates(0.2, sub_network.depth)
+            expected = elastic.adapter.drop_path_rates(0.2, sub_network.depth)
             for place, index in enumerate(elastic.active):
-                module = getattr(elastic.blocks[index], elastic._adapter.drop_paths[0])
+                module = getattr(elastic.blocks[index], elastic.adapter.drop_paths[0])
                 if not isinstance(module, nn.Identity):
                     assert module.drop_prob == pytest.approx(expected[place], abs=1e-6)
 
@@ -212,7 +212,7 @@ class FamilyCase:
         if not hasattr(model, "forward_intermediates"):
             return
         for sub_network in schedule(elastic):
-            dynamic = elastic._adapter.resolution == "dynamic"  # timm's own cannot run at another resolution else
+            dynamic = elastic.adapter.resolution == "dynamic"  # timm's own cannot run at another resolution else
             elastic.activate(sub_network if dynamic else SubNetwork(sub_network.depth, elastic.full.patches))
             plain, x = cut_to(model, elastic), images(elastic, batch=1)
             with torch.inference_mode():
@@ -246,7 +246,7 @@ class FamilyCase:
 def cut_to(model: nn.Module, elastic: ElasticModel) -> nn.Module:
     """A plain model's copy that has, of its blocks, those alone that run in the elastic one."""
     plain, index = deepcopy(model), 0
-    for path in (path for stack in elastic._adapter.stacks for path in stack.paths):
+    for path in (path for stack in elastic.adapter.stacks for path in stack.paths):
         container = plain.get_submodule(path)
         blocks = [b for i, b in enumerate(container.children(), start=index) if i in elastic.active]
         index += len(list(container.children()))
@@ -290,7 +290,7 @@ def sub_networks(elastic: ElasticModel) -> list[SubNetwork]:
     """Every depth that the model knows of four, on every grid that it can run on of three."""
     depths = sorted(elastic.chain)
     chosen = sorted({depths[0], depths[len(depths) // 3], depths[2 * len(depths) // 3], depths[-1]})
-    fixed = elastic._adapter.resolution == "fixed"
+    fixed = elastic.adapter.resolution == "fixed"
     grids = [elastic.full.grid] if fixed else sorted({elastic.full.grid - k for k in range(3)})
     return [SubNetwork(depth, grid**2) for depth in chosen for grid in grids]
 

@@ -101,7 +101,7 @@ class GrowthOperatorCase:
         before, emas_before = _state(source), [_state(run.momentum), _state(run.estimation)]
         origin = run.grow(operator, GROWN)
         shared = set(origin.values()) if operator.rescales_donors else set()
-        ends = tuple(f".{end}" for end in run.elastic._adapter.residual_ends)
+        ends = tuple(f".{end}" for end in run.elastic.adapter.residual_ends)
         kept = [
             name
             for name in before
@@ -296,7 +296,7 @@ def _same(a: nn.Module, b: nn.Module) -> bool:
 
 def _assert_copied(block: nn.Module, donor: nn.Module, elastic: ElasticModel, closed: bool) -> None:
     """Equal, but that the residual branches' last projections may be zero where the function is preserved."""
-    ends = elastic._adapter.residual_ends if closed else ()
+    ends = elastic.adapter.residual_ends if closed else ()
     donor_state = donor.state_dict()
     for name, value in block.state_dict().items():
         if name.rpartition(".")[0] in ends and not value.any():

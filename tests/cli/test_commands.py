@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
-from tests.data.test_fashion_mnist import make_fashion_mnist
-from tests.data.test_loader import make_images
+from tests.data.files import make_fashion_mnist, make_images
 from tests.tiny import TINY, cli, cli_here
 
 

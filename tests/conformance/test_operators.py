@@ -88,7 +88,7 @@ def test_growth_never_drops_a_block():
 def test_split_divides_the_last_projections_by_the_number_of_copies():
     """Block 0 and its two copies take a third each, block 4 and its one a half; block 3 has no copy."""
     elastic = ElasticModel(tiny("deit"), depths=(3, 6))
-    before, ends = deepcopy(elastic.blocks), elastic._adapter.residual_ends
+    before, ends = deepcopy(elastic.blocks), elastic.adapter.residual_ends
     origin = elastic._write(GROWTH_OPERATORS["split"], elastic.blocks, elastic.blocks, tuple(range(6)))
     assert origin == {}  # it runs all: nothing is new
     elastic._run((0, 3, 4))
@@ -107,7 +107,7 @@ def test_split_preserves_constant_branches_exactly_and_others_to_first_order():
     def moved(size: float, constant: bool) -> float:
         elastic = ElasticModel(tiny("vit with a class token"), depths=(2, 6)).eval()
         for block in elastic.blocks:
-            for name in elastic._adapter.residual_ends:
+            for name in elastic.adapter.residual_ends:
                 end = block.get_submodule(name)
                 end.weight.mul_(0 if constant else size)
                 end.bias.mul_(size)
@@ -122,7 +122,7 @@ def test_split_preserves_constant_branches_exactly_and_others_to_first_order():
 
 
 def test_split_divides_each_emas_own_blocks(run_of_split: RunInProgress):
-    ends = run_of_split.elastic._adapter.residual_ends
+    ends = run_of_split.elastic.adapter.residual_ends
     for ema in (run_of_split.momentum, run_of_split.estimation):
         before = deepcopy(ema.blocks)
         twin = deepcopy(run_of_split)

@@ -16,30 +16,10 @@ from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import load_recipe
 from autoprog_search.space import GrowthSpace
+from tests.data.files import make_fashion_mnist, write_idx
 from tests.tiny import CPU
 
 SPACE, RECIPE = GrowthSpace.load("fashion_mnist"), load_recipe("fashion_mnist")
-
-
-def write_idx(path: Path, array: np.ndarray, compressed: bool = True) -> None:
-    """The format's header: two zero bytes, 8 for bytes, the number of dimensions; then each dimension, big-endian."""
-    content = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, dtype=">i4").tobytes() + array.tobytes()
-    if compressed:
-        Path(f"{path}.gz").write_bytes(gzip.compress(content))
-    else:
-        path.write_bytes(content)
-
-
-def make_fashion_mnist(root: Path, train: int = 1500, test: int = 100, compressed: bool = True) -> Path:
-    """Images whose brightness tells their class, with noise."""
-    for prefix, count in (("train", train), ("t10k", test)):
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        noise = np.random.default_rng(count).integers(0, 30, (count, 28, 28))
-        write_idx(
-            root / f"{prefix}-images-idx3-ubyte", (noise + 20 * labels[:, None, None]).astype(np.uint8), compressed
-        )
-        write_idx(root / f"{prefix}-labels-idx1-ubyte", labels, compressed)
-    return root
 
 
 def load(root: Path, **fields: float) -> TensorData:

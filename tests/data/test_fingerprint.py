@@ -28,10 +28,7 @@ from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe, load_recipe
 from autoprog_search.space import GrowthSpace
-from tests.data.test_fashion_mnist import make_fashion_mnist, write_idx
-from tests.data.test_folder import make, small
-from tests.data.test_loader import SPACE
-from tests.data.test_shards import make_shard
+from tests.data.files import SPACE, make, make_fashion_mnist, make_shard, small, write_idx
 from tests.tiny import CPU
 
 
@@ -203,7 +200,7 @@ def test_a_folders_fingerprint_knows_no_loader_processes(tmp_path, workers):
 def test_a_configuration_needs_no_torch(tmp_path):
     small(tmp_path)
     code = (
-        "import sys; from autoprog_search.data.fingerprint import fingerprint_of as f;"
+        "import sys; from autoprog_search.data.identity import fingerprint_of as f;"
         "from autoprog_search.settings.data import DataConfig as D;"
         f"f(D(name={str(tmp_path)!r}), sizes=True); f(D(), sizes=True); print('torch' in sys.modules)"
     )

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 from timm.utils.misc import natural_key as timms_key
 
@@ -14,25 +13,7 @@ from autoprog_search.data.folder import SUFFIXES, natural_key
 from autoprog_search.data.images import Splits, open_splits
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
-
-FORMATS = {".jpe": "JPEG", ".jfif": "JPEG", ".pgm": "PPM"}
-
-
-def make(root: Path, *files: str) -> Path:
-    """Small images under these names; any other suffix gets a line of text."""
-    for name in files:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        suffix = path.suffix.lower()
-        if suffix in SUFFIXES:
-            Image.new("L" if suffix == ".pgm" else "RGB", (8, 8)).save(path, format=FORMATS.get(suffix))
-        else:
-            path.write_text("no image")
-    return root
-
-
-def small(root: Path) -> Path:
-    return make(root, *(f"{split}/{name}/{k}.png" for split in ("train", "val") for name in "ab" for k in range(3)))
+from tests.data.files import make, small
 
 
 def opened(root: Path) -> Splits:

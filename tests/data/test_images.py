@@ -19,8 +19,7 @@ from autoprog_search.data.transforms import Normalisation, Transforms
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe
-from tests.data.test_folder import small
-from tests.data.test_loader import load, make_images
+from tests.data.files import load, make_images, small
 
 RECIPE = Recipe(batch_size=4)
 

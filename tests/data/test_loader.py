@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,34 +17,8 @@ from autoprog_search.data.transforms import Normalisation, Transforms, scaled_po
 from autoprog_search.errors import ConfigError, DataError
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe
-from autoprog_search.space import GrowthSpace
+from tests.data.files import RECIPE, SPACE, at, load, make_images
 from tests.tiny import CPU
-
-SPACE = GrowthSpace.load("deit_tiny").model_copy(update={"resolution": 32, "patch_size": 8})
-RECIPE = Recipe(batch_size=4)
-
-
-def make_images(root: Path, **splits: dict[str, int]) -> Path:
-    """JPEGs whose mean brightness tells their class: {split: {class: count}}."""
-    for split, classes in splits.items():
-        for number, (name, count) in enumerate(sorted(classes.items())):
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for k in range(count):
-                noise = np.random.default_rng(k).integers(0, 40, (40, 40, 3)) + 70 * number
-                Image.fromarray(noise.astype(np.uint8)).save(folder / f"{k}.jpg")
-    return root
-
-
-def at(side: int) -> Callable[[int], int]:
-    """Every step at this side."""
-    return lambda step: side
-
-
-def load(root: Path, recipe: Recipe = RECIPE, workers: int = 0) -> LoaderData:
-    data = load_data(DataConfig(name=str(root), workers=workers), SPACE, recipe, CPU)
-    assert isinstance(data, LoaderData)
-    return data
 
 
 def test_without_a_test_split_a_tenth_of_training_validates(tmp_path):

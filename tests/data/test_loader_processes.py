@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from autoprog_search.errors import DataError
-from tests.data.test_loader import at, load, make_images
+from tests.data.files import at, load, make_images
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 STEPS = 12

@@ -11,7 +11,6 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,23 +20,8 @@ from autoprog_search.data.shards import open_shards
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe
-from tests.data.test_loader import SPACE, at
+from tests.data.files import SPACE, at, make_shard
 from tests.tiny import CPU
-
-
-def make_shard(path: Path, *labels: str | None) -> Path:
-    """A shard of one-colour images, brightness 20 x label; a label of None is left out."""
-    with tarfile.open(path, "w") as tar:
-        for number, label in enumerate(labels):
-            pixels = np.full((20, 20, 3), 20 * int(label[-1]) if label and label.isdigit() else 0, np.uint8)
-            picture = io.BytesIO()
-            Image.fromarray(pixels).save(picture, "PNG")
-            files = {"png": picture.getvalue()} | ({"cls": label.encode()} if label is not None else {})
-            for suffix, content in files.items():
-                item = tarfile.TarInfo(f"{number:05}.{suffix}")
-                item.size = len(content)
-                tar.addfile(item, io.BytesIO(content))
-    return path
 
 
 def test_images_are_read_by_index_and_the_classes_are_the_labels(tmp_path):

@@ -356,7 +356,7 @@ def test_functions_of_a_plug_ins_entry_need_not_pickle(monkeypatch):
     entry = replace(ADAPTERS["vit"], prepare=lambda model: None, refusal=lambda model: "")
     monkeypatch.setitem(ADAPTERS, "vit", entry)
     copy = pickle.loads(pickle.dumps(ElasticModel(tiny("deit"), depths=DEPTHS)))
-    assert copy._adapter is entry
+    assert copy.adapter is entry
 
 
 # ── the active blocks, to whoever counts in them ────────────────────────────────────────────────────────────────────

@@ -98,7 +98,7 @@ def test_schedules_with_lengths_of_their_own_need_a_step_a_stage(schedule):
 
 @pytest.mark.parametrize("schedule", ["replay", "full-short"])
 def test_schedules_that_follow_another_trial_are_a_studys(schedule):
-    with pytest.raises(ConfigError, match=f"schedule: {schedule} follows a trial of autoprog: it runs in a study"):
+    with pytest.raises(ConfigError, match=f"schedule: {schedule} follows a trial of autoprog, so it runs in a study"):
         train(**small(), schedule=schedule)
 
 

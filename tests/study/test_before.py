@@ -16,7 +16,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.settings.retired import LAST_COMMIT
 from autoprog_search.study.creation import complete_study
 from autoprog_search.study.identity import check_unchanged, stored_hashes
-from autoprog_search.study.results import published_tables, trials_frame
+from autoprog_search.study.results import published_frames, trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
 from tests.tiny import cli_here
 
@@ -68,7 +68,7 @@ def test_it_is_shown_compared_exported_reported_and_drawn(before, tmp_path):
     for command in ("show", "compare", "export", "report", "plot"):
         done = cli_here("study", command, "before", cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, ""), command
-    assert published_tables(before.folder).trials["config_hash"].tolist() == (
+    assert published_frames(before.folder).trials["config_hash"].tolist() == (
         pd.read_csv(FOLDER / "results.csv")["config_hash"].tolist()
     )
 

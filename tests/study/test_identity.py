@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -135,10 +136,9 @@ def test_a_study_of_before_settings_were_stored_is_checked_by_the_first_rule(tmp
 def test_the_first_rule_gives_what_published_studies_say():
     """Of those that no field of the settings was added to since."""
     from autoprog_search.study.results import published_frames
-    from tests.test_docs import ROOT
 
     for name in ("digits", "fashion_mnist", "fashion_defaults"):
-        tables = published_frames(ROOT / "studies" / name)
+        tables = published_frames(Path(__file__).parents[2] / "studies" / name)
         assert set(tables.trials["config_hash"]) == {first_hash(tables.config)}
 
 

@@ -8,7 +8,7 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.training.state import RunResult
-from tests.data.test_loader import make_images
+from tests.data.files import make_images
 from tests.growth.volo import volo_tiny_for_tests
 from tests.tiny import interrupted, levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
