@@ -54,6 +54,7 @@ class ElasticModel(nn.Module):
         operator: name of the growth operator that `grow` uses by default.
 
     Attributes:
+        adapter: of its family (`growth/adapters.py`).
         drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
             the next `activate` or `grow` on.
         antialias: whether images that have to be made smaller are filtered first. The released code does not; data that
