@@ -57,7 +57,7 @@ class ElasticModel(nn.Module):
         adapter: of its family (`growth/adapters.py`).
         drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
             the next `activate` or `grow` on.
-        antialias: whether images that are made smaller are filtered first, as a loader's are; the released code's are not.
+        antialias: whether images that are made smaller are filtered first, as a loader's are; the released code's not.
 
     Raises:
         GrowthError: the model cannot be made elastic, or a depth is outside its own.
