@@ -9,6 +9,7 @@ from random import Random
 from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.registry import method_named
 from autoprog_search.space import GrowthSpace
+from autoprog_search.study.scheduling import to_run
 from autoprog_search.study.store import StoredStudy
 from autoprog_search.training.profile import StepProfile
 
@@ -53,7 +54,7 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
         return sum(mean_cost(space, through(space, space.sample(rng)), profile) for _ in range(200)) / 200
 
     parts = []
-    for job, trial in study.trials().items():
+    for job, trial in to_run(study).items():
         if not trial.state.is_finished():
             space = config.space_of(job.method).at_lengths(trial.system_attrs.get("fixed_params", {}))
             program = method_named(job.method).expected(space, trial.system_attrs.get("fixed_params", {}))

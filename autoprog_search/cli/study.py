@@ -147,8 +147,9 @@ def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
     from autoprog_search.cli.progress import showing
     from autoprog_search.engines.local import run_study
     from autoprog_search.study.results import export
+    from autoprog_search.study.scheduling import to_run
 
-    trials = opened.trials()
+    trials = to_run(opened)
     finished = sum(trial.state.is_finished() for trial in trials.values())
     try:
         with showing(len(trials), finished) as display:

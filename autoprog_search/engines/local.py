@@ -18,7 +18,7 @@ from autoprog_search.errors import StudyError
 from autoprog_search.interrupt import signals_ask
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
-from autoprog_search.study.scheduling import check_runs, unfinished
+from autoprog_search.study.scheduling import check_runs, to_run, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 
 
@@ -37,7 +37,7 @@ def run_study(
         KeyboardInterrupt: SIGINT or SIGTERM; workers have written their checkpoints.
     """
     check_unchanged(study)
-    if unfinished(study.trials_to_run()):
+    if unfinished(to_run(study)):
         with in_use(study.folder):
             _run_workers(study, workers, device, on_event)
     trials = study.trials()
@@ -88,7 +88,7 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         raise KeyboardInterrupt
     died = [f"{p.name} died ({_how(p.exitcode)})" for p in processes if p.exitcode != 0]
     what = error or (died[0] if died else None)
-    if left := unfinished(study.trials_to_run()):
+    if left := unfinished(to_run(study)):
         # Asked to stop by a signal of its own, a worker ends as if it were done.
         again = f"{len(left)} trial(s) are not finished; run the study again, it resumes"
         raise StudyError(error or f"{what or 'a worker was stopped'}, and {again}")

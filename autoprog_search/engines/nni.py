@@ -237,11 +237,11 @@ def run_experiment(
     if should_stop():
         raise Interrupted
     stored = study.trials()
-    for job in [job for job in jobs if not stored[job].state.is_finished()]:
-        if not exhausted or PROPOSED in stored[job].user_attrs:
-            raise StudyError(f"{job}: NNI has ended without its result; {again}")
-        fail(study, job, f"NNI's strategy proposed no further schedule; the space has {study.config.space.count()}")
-        tell(end_of(study, job))
+    for left in [each for each in jobs if not stored[each].state.is_finished()]:
+        if not exhausted or PROPOSED in stored[left].user_attrs:
+            raise StudyError(f"{left}: NNI has ended without its result; {again}")
+        fail(study, left, f"NNI's strategy proposed no further schedule; the space has {study.config.space.count()}")
+        tell(end_of(study, left))
 
 
 def _host(

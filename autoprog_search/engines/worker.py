@@ -25,7 +25,7 @@ from autoprog_search.files import file_lock
 from autoprog_search.interrupt import Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.locking import POLL_SECONDS, in_use
-from autoprog_search.study.scheduling import runnable, unfinished
+from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run_trials(
         if index == 0:
             tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))
         while not should_stop():
-            trials = study.trials_to_run()
+            trials = to_run(study)
             claimed = _claim(study, trials)
             if claimed is not None:
                 _run(study, *claimed, place, tell, should_stop)

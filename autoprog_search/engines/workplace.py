@@ -66,6 +66,8 @@ def _check_stages(study: StoredStudy, data: Data) -> None:
     """What cannot be told before the data are open, said before any trial runs."""
     config = study.config
     for name, own in config.methods.items():
+        if name in config.retired:
+            continue
         kind, space, growth = method_named(name), config.space_of(name), config.growth_of(name)
         recipe = config.recipe.model_copy(update={"epochs": min(own.epochs, default=config.recipe.epochs)})
         spec = RunSpec(space, recipe, growth, (), seed=0)

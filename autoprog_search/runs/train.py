@@ -121,14 +121,13 @@ def _program(schedule: str, space: GrowthSpace) -> Program | None:
     """
     if schedule == SEARCHED:
         return None
-    known = {name: program for name, method in METHODS.items() if (program := method.program(space)) is not None}
-    if schedule in known:
-        return known[schedule]
+    if schedule in METHODS and (program := METHODS[schedule].program(space)) is not None:
+        return program
     if schedule in METHODS and (other := METHODS[schedule].follows(0)) is not None:
         raise ConfigError(
             f"schedule: {schedule} follows a trial of {other[0]}, so it runs in a study; see study create"
         )
-    names = there_are(schedule, [*known, SEARCHED])
+    names = there_are(schedule, [*(name for name, kind in METHODS.items() if kind.program(space)), SEARCHED])
     raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
 
 

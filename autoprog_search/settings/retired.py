@@ -49,7 +49,9 @@ def is_retired(name: str, value: Any) -> bool:
 
 def what_became_of(name: str, value: Any = None) -> str | None:
     """What to say of a field of `growth` that is none any more; None of one that never was."""
-    if is_retired(name, value) or (name in RETIRED and name not in MOVED):
+    if name in RETIRED and name not in MOVED and not is_retired(name, value):
+        return "it was taken out, and this is what runs without it; leave it out"
+    if is_retired(name, value):
         return f"{shown(value)} was taken out; the last commit that runs it is {LAST_COMMIT}"
     return f"it is growth.{MOVED[name]} now" if name in MOVED else None
 

@@ -12,10 +12,11 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState
 
-from autoprog_search.errors import StudyError
+from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.files import inside, sweep, write_atomic
 from autoprog_search.methods.registry import method_named
 from autoprog_search.randomness import derive
+from autoprog_search.settings.retired import refusal
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.identity import FOLDER, SETTINGS, check_unchanged, settings_of
 from autoprog_search.study.locking import GATE, at_gate, locked
@@ -35,7 +36,10 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
     Raises:
         StudyError: it exists, its folder cannot be written, or its storage cannot be kept.
         DataError: there are no such data.
+        ConfigError: no code runs its settings any more.
     """
+    if config.retired:
+        raise ConfigError(f"methods: {refusal(config.retired)}")
     folder = root / check_name(config.name)
     config = config.model_copy(update={"storage": checked_url(config.storage)})
     text = dump_yaml(config.model_dump(mode="json"))  # before anything is made: it may be too long

@@ -52,7 +52,7 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
         "epochs": plan.epochs,
     }
     settings |= method_named(method).settings_that_matter(plan.trials, config.nni.cost_lambda)
-    if leader is not None:  # whose schedule or whose cost it takes
+    if leader is not None and leader.method in config.methods:  # whose schedule or whose cost it takes
         followed_settings = settings_of(config, leader.method).items()
         settings["follows"] = {name: value for name, value in followed_settings if name not in (*DRAWS, "version")}
     plain: dict[str, Any] = json.loads(json.dumps(settings))

@@ -63,6 +63,8 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
     Args:
         where: begins the messages on single fields.
     """
+    if "retired" in given:
+        raise ConfigError(f"{where}, retired: unknown field; only stored studies of before have it")
     resolved: dict[str, Any] = {"data": {}, "growth": {}, "nni": {}, **given}
     data_name = resolved["data"].get("name") if isinstance(resolved["data"], dict) else None
     if (

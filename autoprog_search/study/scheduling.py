@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from optuna.trial import FrozenTrial
@@ -33,9 +34,10 @@ def unfinished(trials: Mapping[Job, FrozenTrial]) -> list[Job]:
     Then trials that others follow, then the rest in the study's order.
     """
 
+    counts = Counter((job.method, job.seed) for job in trials)
+
     def chain(job: Job) -> int:
-        count = sum(1 for j in trials if (j.method, j.seed) == (job.method, job.seed))
-        return len(method_named(job.method).learns_from(count))
+        return len(method_named(job.method).learns_from(counts[job.method, job.seed]))
 
     def place(job: Job) -> int:
         return len(method_named(job.method).learns_from(job.trial))
@@ -50,12 +52,35 @@ def runnable(trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:
     return (job for job in unfinished(trials) if is_ready(job, trials))
 
 
+def to_run(study: StoredStudy) -> dict[Job, FrozenTrial]:
+    """The study's trials as they are stored now, without those that are left and cannot be run."""
+    trials = study.trials()
+    left = set(_left_over(study, trials))
+    return {job: trial for job, trial in trials.items() if job not in left}
+
+
 def check_runs(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
-    """Whether no trial is left that no code runs any more.
+    """Whether no trial is left that cannot be run.
 
     Raises:
-        ConfigError: one is; the line names the last commit that could run it.
+        ConfigError: one is: no code runs its settings any more (the line names the last commit that could), or it
+            follows such a one, or one that is not there.
     """
-    left = {job.method: study.config.retired.get(job.method) for job in unfinished(trials)}
-    if needed := {method: fields for method, fields in left.items() if fields}:
-        raise ConfigError(f"methods: {refusal(needed)}. Run them there, or take them out of study.yaml")
+    left = list(_left_over(study, trials))
+    retired = {job.method: study.config.retired[job.method] for job in left if job.method in study.config.retired}
+    if retired:
+        raise ConfigError(f"methods: {refusal(retired)}. Run them there, or take them out of study.yaml")
+    for job in left:
+        raise ConfigError(f"methods: {job.method} follows {followed(job)}, which is not there")
+
+
+def _left_over(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:
+    """Unfinished trials that need what is retired, and those that follow one of them, or one that is not there."""
+
+    def is_left(job: Job) -> bool:
+        return job not in trials or (job.method in study.config.retired and not trials[job].state.is_finished())
+
+    for job, trial in trials.items():
+        other = followed(job)
+        if not trial.state.is_finished() and (is_left(job) or (other is not None and is_left(other))):
+            yield job

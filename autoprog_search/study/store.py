@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -29,9 +28,6 @@ from autoprog_search.study.storage import (
     open_sqlite,
     open_storage,
 )
-
-if TYPE_CHECKING:
-    pass
 
 ENDED_WELL = ("COMPLETE", "PRUNED")
 """States of trials that ended as their method wanted: trained to the end, or given up for others."""
@@ -160,10 +156,6 @@ class StoredStudy:
                 waiting = [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials) if on_table else 0)
                 stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
         return stored
-
-    def trials_to_run(self) -> dict[Job, FrozenTrial]:
-        """The trials, without those whose settings no code runs any more."""
-        return {job: trial for job, trial in self.trials().items() if job.method not in self.config.retired}
 
     def w_scale(self, method: str, trial: int) -> float:
         """The multiple of the exponent w in a trial: a sweep of lengths keeps to the rule's own."""

@@ -27,7 +27,7 @@ class StageRecord:
         decreases: of the losses, where the score asks for them.
         w, margin: of the score's choice.
         searched_steps: supernet steps.
-        supernet_flops, search_flops: of these steps, and of estimating (what else the search trained included).
+        supernet_flops, search_flops: of these steps, and of estimating.
     """
 
     chosen: SubNetwork

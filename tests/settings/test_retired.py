@@ -82,7 +82,7 @@ def test_a_file_of_before_makes_a_study(tmp_path):
         ("growth={search_share: 0.2}", "growth.search_share: it is growth.search.share now"),
         ("methods.full.growth.score=slope", "methods, full, growth, score: it is growth.search.score now"),
         ("growth.path=random", f"--set: growth.path: 'random' was taken out; the last commit .* {LAST_COMMIT}$"),
-        ("growth.loss_errors=own", "growth.loss_errors: 'own' was taken out"),
+        ("growth.loss_errors=own", "growth.loss_errors: it was taken out, and this is what runs"),
         ("methods.full.growth.optimizer_state=rewarm", f"optimizer_state: 'rewarm' was taken out; .* {LAST_COMMIT}$"),
         ("growth.search.path=random", "unknown field 'path'"),
         ("retired={full: {path: random}}", "unknown field 'retired'"),
