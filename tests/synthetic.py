@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from optuna.trial import TrialState
 
+from autoprog_search.runs.row import COLUMNS
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import make_config
@@ -135,3 +138,23 @@ def synthetic_study(seeds: int = 3, methods: tuple[str, ...] = (), **overrides: 
         trials[Job("tpe", 1, 4)] = waiting
         trials[Job("tpe", 0, 4)] = SimpleNamespace(state=TrialState.FAIL, user_attrs={"error": "loss: not finite"})
     return SyntheticStudy(config, trials)
+
+
+def frame_of(trials: Sequence[tuple[str, str, float, float]]) -> pd.DataFrame:
+    """A trials table of (method, state, cost, top1); the trial's number is its place."""
+    rows = [
+        {
+            **dict.fromkeys(c.name for c in COLUMNS),
+            "method": method,
+            "seed": 0,
+            "trial": i,
+            "state": state,
+            "total_flops": cost,
+            "train_seconds": cost / 2,
+            "search_seconds": cost / 2,
+            "top1": top1,
+            "val_top1": top1,
+        }
+        for i, (method, state, cost, top1) in enumerate(trials)
+    ]
+    return pd.DataFrame(rows, columns=[c.name for c in COLUMNS])

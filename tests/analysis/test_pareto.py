@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autoprog_search.analysis.pareto import pareto_front, schedule_text
-from autoprog_search.runs.row import COLUMNS
 from autoprog_search.study.results import trials_frame
+from tests.synthetic import frame_of
 
 NUMBER = st.sampled_from([1.0, 2.0, 3.0, 4.0, float("nan")])  # few values, so that ties are common
 
@@ -18,26 +17,6 @@ TRIALS = st.lists(
     st.tuples(st.sampled_from(["full", "autoprog", "tpe"]), st.sampled_from(["COMPLETE", "FAIL"]), NUMBER, NUMBER),
     max_size=12,
 )
-
-
-def frame_of(trials: list[tuple[str, str, float, float]]) -> pd.DataFrame:
-    """A trials table; the trial's number is its place."""
-    rows = [
-        {
-            **dict.fromkeys(c.name for c in COLUMNS),
-            "method": method,
-            "seed": 0,
-            "trial": i,
-            "state": state,
-            "total_flops": cost,
-            "train_seconds": cost / 2,
-            "search_seconds": cost / 2,
-            "top1": top1,
-            "val_top1": top1,
-        }
-        for i, (method, state, cost, top1) in enumerate(trials)
-    ]
-    return pd.DataFrame(rows, columns=[c.name for c in COLUMNS])
 
 
 def brute_force(points: list[tuple[int, float, float]]) -> set[int]:

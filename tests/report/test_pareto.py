@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from autoprog_search.analysis.pareto import pareto_front
 from autoprog_search.report.pareto import draw_pareto_front
-from autoprog_search.runs.row import COLUMNS
 from autoprog_search.study.results import trials_frame
-
-
-def frame_of(trials: list[tuple[str, str, float, float]]) -> pd.DataFrame:
-    """A trials table; the trial's number is its place."""
-    rows = [
-        {
-            **dict.fromkeys(c.name for c in COLUMNS),
-            "method": method,
-            "seed": 0,
-            "trial": i,
-            "state": state,
-            "total_flops": cost,
-            "train_seconds": cost / 2,
-            "search_seconds": cost / 2,
-            "top1": top1,
-            "val_top1": top1,
-        }
-        for i, (method, state, cost, top1) in enumerate(trials)
-    ]
-    return pd.DataFrame(rows, columns=[c.name for c in COLUMNS])
+from tests.synthetic import frame_of
 
 
 def test_drawing_shows_every_trial_with_its_schedule(study):
