@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
@@ -19,6 +19,8 @@ import torch
 from autoprog_search.choosing import Method
 from autoprog_search.cli.main import main
 from autoprog_search.data.load import Data, load_data
+from autoprog_search.engines.events import Event
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import FixedMethod
@@ -84,6 +86,13 @@ def without_measuring(study: StoredStudy) -> StoredStudy:
     profile = StepProfile("cpu, 1 thread(s)", seconds, flops=0, profile_seconds=0.0)
     write_atomic(study.folder / "profile.json", json.dumps({"cpu, 1 thread(s)": profile.to_dict()}).encode())
     return study
+
+
+def run_here(study: StoredStudy, should_stop: Callable[[], bool] = lambda: False) -> list[Event]:
+    """Run its trials as a worker does, but in this process, which has imported torch; and what the worker told."""
+    events: list[Event] = []
+    run_trials(study, "cpu", 0, events.append, should_stop)
+    return events
 
 
 def levels(config: StudyConfig, *pairs: tuple[int, int]) -> FixedMethod:

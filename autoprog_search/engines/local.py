@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
@@ -20,6 +21,9 @@ from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import check_runs, to_run, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext  # the former is not on Windows
 
 
 def run_study(
@@ -56,11 +60,11 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = _context(trains=study.config.data.table is None)
     events: multiprocessing.Queue[Event] = context.Queue()
-    which, parent = (study.folder.parent, study.folder.name), os.getpid()
+    which = (study.folder.parent, study.folder.name)
     processes = [
-        context.Process(target=run_worker, args=(*which, device, index, events, parent), name=f"worker-{index}")
+        context.Process(target=run_worker, args=(*which, device, index, events), name=f"worker-{index}")
         for index in range(workers)
     ]
     error: str | None = None
@@ -94,6 +98,18 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callab
         raise StudyError(error or f"{what or 'a worker was stopped'}, and {again}")
     if what is not None:
         on_event(Event("warning", message=f"{what}; the others finished its trials"))
+
+
+def _context(trains: bool) -> SpawnContext | ForkServerContext:
+    """How workers are started: forked from a server that has imported torch and timm once for all of them.
+
+    It never initialises CUDA, nor runs a thread. Elsewhere than on Linux, the system's own libraries do not stand it.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    if trains:
+        multiprocessing.set_forkserver_preload(["autoprog_search.engines.workplace", "autoprog_search.engines.trial"])
+    return multiprocessing.get_context("forkserver")
 
 
 def _how(exit_code: int | None) -> str:

@@ -7,7 +7,7 @@ dies. So any number of workers, also of several `study run`, share a study and r
 from __future__ import annotations
 
 import logging
-import os
+import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -35,8 +35,10 @@ STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that ask a study to stop."""
 
 
-def run_worker(root: Path, name: str, device: str, index: int, events: Any, parent: int) -> None:
+def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> None:
     """A worker process: run trials until none is left."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is a child process"
     for number in STOPS:
         # What holds again at the end: killed while it still tells, its half message would hold the parent.
         signal.signal(number, lambda *_: None)
@@ -48,7 +50,7 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any, pare
             study = open_study(root, name)
             with in_use(study.folder):
                 # A parent that was killed cannot end its workers: they look for themselves.
-                run_trials(study, device, index, events.put, lambda: asked_to_stop() or os.getppid() != parent)
+                run_trials(study, device, index, events.put, lambda: asked_to_stop() or not parent.is_alive())
         except Exception as error:
             known = known_error(error)
             if known is None:
