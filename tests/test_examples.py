@@ -98,14 +98,12 @@ def test_nni_experiment(tmp_path, monkeypatch):
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
-    options = ("--strategy", "grid", "--trials", "2", "--epochs", "4", "--port", str(free_port()))
+    options = ("--strategy", "grid", "--trials", "1", "--epochs", "4", "--port", str(free_port()))
     (found,) = [line for line in run_example("nni_experiment.py", *options, cwd=tmp_path) if line.startswith("best")]
     frame = trials_frame(open_study(tmp_path / "studies", "nni_grid"))
-    assert frame["state"].tolist() == ["COMPLETE"] * 2
-    best = frame.loc[frame["metric"].idxmax()]
-    ran = zip(best["depths"], best["patches"], strict=True)
+    assert frame["state"].tolist() == ["COMPLETE"]
+    ran = zip(frame["depths"][0], frame["patches"][0], strict=True)
     assert found == "best schedule: " + ", then ".join(str(SubNetwork(*pair)) for pair in ran)
-    assert frame["metric"].nunique() == 2
 
 
 def free_port() -> int:

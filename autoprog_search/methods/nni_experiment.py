@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NODE_MODULE = Path(__file__).parent / "nni_node.js"
 POLL_SECONDS = 0.2
+START_SECONDS = 60  # that NNI's node manager may take to start: it is asked once a second
 STOP_SECONDS = 30.0  # that NNI may take to stop, before it is interrupted once more
 
 Engine = Literal["local", "sequential"]
@@ -98,12 +100,19 @@ def free_port() -> int:
 
 @contextmanager
 def node_on_loopback() -> Iterator[None]:
-    """Inside, NNI's node manager listens on loopback only, and ends when this process dies (`nni_node.js`)."""
-    before = os.environ.get("NODE_OPTIONS")
+    """Inside, NNI's node manager listens on loopback only, and ends when this process dies (`nni_node.js`).
+
+    It is waited for as long as a busy machine needs to start it; NNI itself gives up after three seconds.
+    """
+    from nni.experiment import launcher
+
+    before, check = os.environ.get("NODE_OPTIONS"), launcher._check_rest_server
     os.environ["NODE_OPTIONS"] = f'{before or ""} --require "{NODE_MODULE}"'.strip()
+    launcher._check_rest_server = partial(check, retry=START_SECONDS)
     try:
         yield
     finally:
+        launcher._check_rest_server = check
         if before is None:
             del os.environ["NODE_OPTIONS"]
         else:

@@ -9,14 +9,13 @@ from autoprog_search.analysis.compare import compare
 from autoprog_search.analysis.findings import findings
 from autoprog_search.analysis.headline import headline
 from autoprog_search.engines.local import run_study
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.methods.asha import stops
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page import report_page
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import curves_frame, stored_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy
-from tests.tiny import cli_here, tiny_config, without_measuring
+from tests.tiny import cli_here, run_here, tiny_config, without_measuring
 
 TRIALS, EPOCHS = 3, 3
 
@@ -28,10 +27,9 @@ def create(folder) -> StoredStudy:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    folder, events = tmp_path_factory.mktemp("asha"), []
+    folder = tmp_path_factory.mktemp("asha")
     study = create(folder)
-    run_trials(study, "cpu", 0, events.append, lambda: False)
-    return folder, study, events
+    return folder, study, run_here(study)
 
 
 def comparable(study: StoredStudy) -> pd.DataFrame:
@@ -90,5 +88,5 @@ def test_whoever_reads_a_study_understands_it(undisturbed):
 def test_interrupted_after_every_few_steps_it_decides_the_same(undisturbed, tmp_path):
     study, asked = create(tmp_path), iter(range(10**6))
     while any(not trial.state.is_finished() for trial in study.trials().values()):
-        run_trials(study, "cpu", 0, lambda event: None, lambda: next(asked) % 20 == 19)
+        run_here(study, lambda: next(asked) % 35 == 34)
     pd.testing.assert_frame_equal(comparable(study), comparable(undisturbed[1]))

@@ -20,7 +20,7 @@ import pytest
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
-from tests.tiny import command, environment, tiny_config, without_measuring
+from tests.tiny import cli_here, command, environment, run_here, tiny_config, without_measuring
 
 KILLS = int(os.environ.get("AUTOPROG_FAULTS", "1"))
 DISKS = max(1, KILLS // 8)
@@ -63,12 +63,19 @@ def start(root: Path, workers: int = 1 + MANY) -> subprocess.Popen[str]:
     )
 
 
-def finish(root: Path) -> str:
-    process = start(root)
-    _, errors = process.communicate(timeout=280)
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors
-    return errors
+def finish(root: Path) -> None:
+    run_here(open_study(root, "tiny"))
+    done = cli_here("--root", root, "study", "run", "tiny", cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def wait_until_it_runs(root: Path, process: subprocess.Popen[str]) -> None:
+    """Until its workers, as long as it takes them to import torch, hold the study."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None and len(list((root / "tiny/.running").glob("*.lock"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def table(root: Path) -> pd.DataFrame:
@@ -123,7 +130,8 @@ def test_killed_and_then_damaged(kind, undisturbed, tmp_path):
     study = KINDS[kind](tmp_path)
     for _ in range(DAMAGES):
         process = start(tmp_path)
-        time.sleep(rng.uniform(0.6, 1.0) * undisturbed[1])
+        wait_until_it_runs(tmp_path, process)
+        time.sleep(rng.uniform(0.3, 1.0) * undisturbed[1])
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=120)
         for path in [*study.folder.glob("trials/*/checkpoint.pt"), study.folder / "profile.json"]:

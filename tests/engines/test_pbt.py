@@ -11,13 +11,12 @@ import pytest
 
 from autoprog_search.analysis.headline import headline
 from autoprog_search.engines.population import trained, turns
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import ConfigError
 from autoprog_search.methods.pbt import exploit
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import curves_frame, trials_frame
 from autoprog_search.study.store import Job, StoredStudy
-from tests.tiny import environment, levels, tiny_config, tiny_trainer, without_measuring
+from tests.tiny import environment, levels, run_here, tiny_config, tiny_trainer, without_measuring
 
 MEMBERS = 3
 CONFIG = tiny_config("recipe.epochs=3", f"methods={{pbt: {{trials: {MEMBERS}, seeds: 1}}}}")
@@ -46,9 +45,8 @@ def comparable(study: StoredStudy) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    study, events = create(tmp_path_factory.mktemp("pbt")), []
-    run_trials(study, "cpu", 0, events.append, lambda: False)
-    return study, events
+    study = create(tmp_path_factory.mktemp("pbt"))
+    return study, run_here(study)
 
 
 def stood(study: StoredStudy, stage: int) -> list:
@@ -120,7 +118,7 @@ def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
     assert all(done is not None for done in stood(study, 1))
     assert not any(trial.state.is_finished() for trial in study.trials().values())
     while any(not trial.state.is_finished() for trial in study.trials().values()):
-        run_trials(study, "cpu", 0, lambda event: None, lambda: next(asked) % 25 == 24)
+        run_here(study, lambda: next(asked) % 45 == 44)
     pd.testing.assert_frame_equal(comparable(study), comparable(undisturbed[0]))
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import AutoProgError
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from tests.tiny import tiny_config, without_measuring
+from tests.tiny import run_here, tiny_config, without_measuring
 
 METHODS = """{
   full: {seeds: 1, epochs: [6, 3]},
@@ -23,9 +22,9 @@ METHODS = """{
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
-    config = check_config(tiny_config(f"methods={METHODS}", "first_seed=7"))
+    config = check_config(tiny_config(f"methods={METHODS}", "first_seed=7", "recipe.batch_size=100"))
     study = without_measuring(create_study(tmp_path_factory.mktemp("plans"), config))
-    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
+    run_here(study)
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}
     assert set(frame["seed"]) == {7}

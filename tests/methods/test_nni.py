@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from random import Random
 
 import numpy as np
@@ -48,7 +49,7 @@ from autoprog_search.methods.nni import (
     growth_model_space,
     hpo_search_space,
 )
-from autoprog_search.methods.nni_experiment import NODE_MODULE, interrupted_when
+from autoprog_search.methods.nni_experiment import NODE_MODULE, interrupted_when, node_on_loopback
 
 SPACE = GrowthSpace.load("digits")
 SMALL_SPACE = GrowthSpace.model_validate(SMALL)
@@ -306,3 +307,36 @@ def test_nnis_node_listens_on_loopback_only_and_ends_with_its_parent(options, re
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+class _Busy(BaseHTTPRequestHandler):
+    """A node manager that says nothing of use the first five times that it is asked."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        _Busy.asked += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"status": "RUNNING"}' if _Busy.asked > 5 else b"<html>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_node_manager_that_starts_slowly_is_waited_for(monkeypatch):
+    """NNI asks it four times."""
+    from nni.experiment import launcher
+
+    monkeypatch.setattr(launcher.time, "sleep", lambda seconds: None)
+    _Busy.asked = 0
+    with HTTPServer(("127.0.0.1", 0), _Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(OSError, match="Expecting value"):
+            launcher._check_rest_server(server.server_port)
+        assert _Busy.asked == 4
+        _Busy.asked = 0
+        with node_on_loopback():
+            launcher._check_rest_server(server.server_port)
+        assert _Busy.asked == 6
+        server.shutdown()
