@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
+from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
-from tests.tiny import TINY, cli, cli_here
+from tests.tiny import TINY, cli, cli_here, without_measuring
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +216,7 @@ def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path):
     plan = ("--methods", "full,linear", "--seeds", "1")
     done = cli_here("study", "create", "f", "--space", "fashion_mnist", *data, *plan, *settings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    without_measuring(open_study(tmp_path / "studies", "f"))
     done = cli_here("study", "run", "f", "--workers", "1", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads(cli_here("study", "compare", "f", "-f", "json", cwd=tmp_path).stdout)

@@ -160,7 +160,7 @@ def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(
 
 
 def test_a_run_that_fails_leaves_the_table_of_what_it_has(tmp_path):
-    study = create_study(tmp_path, tiny_config(FULL))
+    study = without_measuring(create_study(tmp_path, tiny_config(FULL)))
     (study.folder / "trials/full-s0-t0/.lock").mkdir(parents=True)  # so that the system refuses, not we
     done = cli_here("--root", tmp_path, "study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 2
