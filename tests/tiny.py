@@ -18,7 +18,8 @@ import torch
 
 from autoprog_search.choosing import Method
 from autoprog_search.cli.main import main
-from autoprog_search.data.load import Data, load_data
+from autoprog_search.data.data_set import Data
+from autoprog_search.data.load import load_data
 from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import FixedMethod

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from autoprog_search.data.arrays import ARRAYS
 from autoprog_search.data.fingerprint import Fingerprint, SetFingerprint
 from autoprog_search.data.folder import open_folder
 from autoprog_search.data.named import NAMED, open_named
@@ -81,6 +82,8 @@ def open_splits(config: DataConfig) -> Splits:
         DataError: nothing there, or not what it should be.
     """
     name = config.name
+    if config.table is not None:
+        raise DataError(f"data: {name} holds results, no images to train on; studies run on it")
     opened, classes = _open_sets(name, config.root)
     for split, images in opened.items():
         if images is not None and len(images) == 0:
@@ -105,6 +108,22 @@ def open_splits(config: DataConfig) -> Splits:
     rest = order[held_out:]
     chosen = rest[: max(1, round(config.train_share * len(rest)))]
     return Splits((train, chosen), val_part, (test, range(len(test))), num_classes, sets, classes)
+
+
+def fingerprint_of(config: DataConfig, *, sizes: bool) -> Fingerprint:
+    """Of the data that a configuration means; no model is needed, and torch only for `torch/` and `hfds/`.
+
+    A data set of torchvision's that is not there yet is downloaded.
+
+    Args:
+        sizes: whether the sizes of all files are looked at too.
+
+    Raises:
+        DataError: the data cannot be found or read; or they are a table, see `table_fingerprint`.
+    """
+    if config.name in ARRAYS:
+        return ARRAYS[config.name](config.root).fingerprint()
+    return open_splits(config).fingerprint(sizes=sizes)
 
 
 def load_image(images: ImageSet, index: int) -> tuple[Image.Image, int]:

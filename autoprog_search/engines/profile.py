@@ -20,7 +20,7 @@ from autoprog_search.study.store import StoredStudy
 if TYPE_CHECKING:
     import torch
 
-    from autoprog_search.data.load import Data
+    from autoprog_search.data.data_set import Data
     from autoprog_search.training.profile import StepProfile
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprog_search.choosing import Method
-from autoprog_search.data.load import Data, load_data
+from autoprog_search.data.data_set import Data
+from autoprog_search.data.load import load_data
 from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
 from autoprog_search.methods.fixed import FixedMethod, Program
 from autoprog_search.methods.oneshot import OneShotMethod

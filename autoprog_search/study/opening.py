@@ -14,7 +14,7 @@ from autoprog_search.tables.loading import table_files
 if TYPE_CHECKING:
     import torch
 
-    from autoprog_search.data.load import Data
+    from autoprog_search.data.data_set import Data
 
 
 def open_data(study: StoredStudy, device: torch.device) -> Data:
@@ -40,7 +40,7 @@ def inputs_of(study: StoredStudy) -> dict[str, Any]:
     Raises:
         DataError: something is not there, or cannot be read.
     """
-    from autoprog_search.data.identity import fingerprint_of
+    from autoprog_search.data.images import fingerprint_of
 
     data = study.config.data
     found = table_fingerprint(table_files(data.table)) if data.table is not None else fingerprint_of(data, sizes=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autoprog_search.data.data_set import Data
 from autoprog_search.data.fingerprint import Fingerprint, difference, weights_fingerprints
-from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError
 from autoprog_search.training.spec import RunSpec
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from autoprog_search.data.load import Data
+from autoprog_search.data.data_set import Data
 from autoprog_search.data.strength import FULL, Strength, strength_at
 from autoprog_search.errors import ConfigError
 from autoprog_search.faults import environment_error

@@ -10,7 +10,7 @@ import torch
 
 from autoprog_search.choosing import Method
 from autoprog_search.cost import ModelCost
-from autoprog_search.data.load import Data
+from autoprog_search.data.data_set import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot

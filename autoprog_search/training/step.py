@@ -7,7 +7,7 @@ import torch
 from timm.data import Mixup
 from timm.utils import dispatch_clip_grad
 
-from autoprog_search.data.tensor import ChannelStatistics
+from autoprog_search.data.data_set import ChannelStatistics
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.device import seed_everywhere

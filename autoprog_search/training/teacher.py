@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoprog_search.data.tensor import ChannelStatistics
+from autoprog_search.data.data_set import ChannelStatistics
 from autoprog_search.data.transforms import channel_values, data_config_of
 from autoprog_search.errors import ConfigError, why
 from autoprog_search.growth.create import nearest_models

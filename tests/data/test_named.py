@@ -14,8 +14,7 @@ from PIL import Image
 
 from autoprog_search.data import images as image_sets
 from autoprog_search.data.fingerprint import Fingerprint, difference
-from autoprog_search.data.identity import fingerprint_of
-from autoprog_search.data.images import Splits, load_image, open_splits
+from autoprog_search.data.images import Splits, fingerprint_of, load_image, open_splits
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
 
