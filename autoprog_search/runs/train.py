@@ -24,7 +24,7 @@ from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import Recipe, load_recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import cpu_threads, pick_device
-from autoprog_search.training.profile import StepProfile, profile_steps
+from autoprog_search.training.profile import profile_steps
 from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stages
 from autoprog_search.training.state import Progress
@@ -158,10 +158,8 @@ def _run(
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    searches = method.needs_estimates(1)
-    profile = (
-        _profile(spec, data, device, should_stop) if searches and spec.growth.search.score_cost == "seconds" else None
-    )
+    timed = method.needs_estimates(1) and spec.growth.search.score_cost == "seconds"
+    profile = profile_steps(spec.space, spec.recipe, data, device, should_stop=should_stop) if timed else None
     with alone_in(out) if out is not None else nullcontext():
         run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None)
         result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()
@@ -171,18 +169,6 @@ def _run(
             ran = GrowthSchedule.of(row["stage_epochs"], [record.chosen for record in result.state.stages])
             leave(out, result.weights, ran, found)
     return found
-
-
-def _profile(spec: RunSpec, data: Data, device: torch.device, should_stop: Callable[[], bool]) -> StepProfile:
-    """What a score of seconds takes costs from."""
-    return profile_steps(
-        spec.space,
-        spec.recipe,
-        num_classes=data.num_classes,
-        in_chans=data.in_chans,
-        device=device,
-        should_stop=should_stop,
-    )
 
 
 def _create_model(space: GrowthSpace, data: Data) -> dict[str, Any]:

@@ -201,13 +201,6 @@ def _fresh(spec: RunSpec, data: Data, device: torch.device) -> tuple[Networks, T
         checkpoint=recipe.init_checkpoint,
     ).to(device)
     elastic.antialias = data.antialias
-    step = TrainingStep(
-        recipe,
-        elastic,
-        data.normalisation,
-        steps=sum(spec.stage_steps),
-        num_classes=data.num_classes,
-        in_chans=data.in_chans,
-        device=device,
-    )
+    steps = sum(spec.stage_steps)
+    step = TrainingStep(recipe, elastic, data.normalisation, steps=steps, num_classes=data.num_classes, device=device)
     return Networks(elastic, growth, spec.stage_steps), step

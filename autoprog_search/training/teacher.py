@@ -33,10 +33,9 @@ class Teacher(nn.Module):
         ConfigError: timm does not know it, or its weights cannot be had or do not fit the classes.
     """
 
-    def __init__(
-        self, name: str, checkpoint: str, normalisation: ChannelStatistics, num_classes: int, in_chans: int
-    ) -> None:
+    def __init__(self, name: str, checkpoint: str, normalisation: ChannelStatistics, num_classes: int) -> None:
         super().__init__()
+        in_chans = len(normalisation[0])
         if not timm.is_model(name):
             raise ConfigError(f"recipe, teacher: timm has no {name!r}; {nearest_models(name)}")
         cfg = timm.get_pretrained_cfg(name)
@@ -65,7 +64,7 @@ class Teacher(nn.Module):
 
 
 def build_teacher(
-    recipe: Recipe, model: nn.Module, normalisation: ChannelStatistics, *, num_classes: int, in_chans: int
+    recipe: Recipe, model: nn.Module, normalisation: ChannelStatistics, num_classes: int
 ) -> Teacher | None:
     """The recipe's teacher, if it has one; the model then answers with both of its tokens in train mode.
 
@@ -77,7 +76,7 @@ def build_teacher(
     if not hasattr(model, "set_distilled_training"):
         raise ConfigError(f"recipe, teacher: {type(model).__name__} has no distillation token; take a distilled model")
     model.set_distilled_training(True)  # type: ignore[operator]
-    return Teacher(recipe.teacher, recipe.teacher_checkpoint, normalisation, num_classes, in_chans)
+    return Teacher(recipe.teacher, recipe.teacher_checkpoint, normalisation, num_classes)
 
 
 def _network(name: str, checkpoint: str, num_classes: int, in_chans: int) -> nn.Module:
