@@ -46,15 +46,12 @@ class FolderImages:
         return len(self.names)
 
     def load(self, index: int) -> tuple[Image.Image, int]:
-        """See `ImageSet.load`."""
         return Image.open(open_file(self.name(index))), self.labels[index]
 
     def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
         return f"{self.folder}/{self.names[index]}"
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
-        """See `ImageSet.fingerprint`."""
         named = hash_of(part for image in zip(self.names, self.labels, strict=True) for part in image)
         if not sizes:
             return SetFingerprint(len(self), named)

@@ -1,8 +1,4 @@
-"""Image sets on disk: opening what a name or a folder means, and which images train, validate and test.
-
-Split rule: `test` is the test split if there is one, else the validation split; `val` is the validation split if both
-exist, else `val_share` of the training images, the same for every method and seed. A split without labels is none.
-"""
+"""Image sets on disk: opening what a name or a folder means; which images train, validate and test (docs/data.md)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ class NamedImages:
         return len(self.images)
 
     def load(self, index: int) -> tuple[Image.Image, int]:
-        """See `ImageSet.load`."""
         if hasattr(self.images, "reader"):
             file, label = self.images.reader[index]
             image = Image.open(file)
@@ -45,13 +44,12 @@ class NamedImages:
         return image, int(label)
 
     def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
         if hasattr(self.images, "reader"):
             return str(self.images.reader.filename(index, absolute=True) or f"image {index}")
         return f"image {index}"
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
-        """See `ImageSet.fingerprint`: Hugging Face's own, or torchvision's array or list of files."""
+        """Hugging Face's own, or torchvision's array or list of files."""
         files = self._files()
         names = hash_of(chain(self._names_of(files), self.labels or ()))
         table, pixels = getattr(getattr(self.images, "reader", None), "dataset", None), _array(self.images)
@@ -127,11 +125,13 @@ def _first_split(
     name: str, root: str, aliases: Sequence[str], create: Callable[..., Any], *, download: bool
 ) -> NamedImages | None:
     """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
+    from torch.utils.data import IterableDataset
+
     for alias in aliases:
         where = f"data: {escaped(name)}, split {alias}"
         try:
             images = create(name, root=root or None, split=alias, download=download)
-            if _is_stream(images):
+            if isinstance(images, IterableDataset):
                 raise DataError(
                     f"data: {escaped(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
                 )
@@ -144,12 +144,6 @@ def _first_split(
                 continue
             raise DataError(f"{where}: {reason}") from None
     return None
-
-
-def _is_stream(images: object) -> bool:
-    from torch.utils.data import IterableDataset
-
-    return isinstance(images, IterableDataset)
 
 
 def _labels(images: Any) -> list[int] | None:

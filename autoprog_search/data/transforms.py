@@ -68,7 +68,9 @@ class Transforms:
             Exception: any that PIL raises for a file that is no image, or is cut off; `load_image` guards.
         """
         if self.train or resolution < self.full_resolution:
-            decode_smaller(image, resolution)
+            # libjpeg computes no more than is enough, at 1/2, 1/4 or 1/8; other formats are decoded whole.
+            side = round(DECODED_OVER_WANTED * resolution)
+            image.draft(None, (side, side))
         if image.mode.startswith("I") or image.mode == "F":
             image = eight_bits(image)
         if not self.train:
@@ -187,12 +189,3 @@ def _keep_a_bit(transform: Any) -> None:
 
 def _at_least_one_bit(level_fn: Callable[..., tuple[int]], level: float, hparams: dict[str, Any]) -> tuple[int]:
     return (max(1, *level_fn(level, hparams)),)
-
-
-def decode_smaller(image: Image.Image, resolution: int) -> None:
-    """Tell a JPEG, opened and not read yet, to decode at 1/2, 1/4 or 1/8 where that is enough.
-
-    libjpeg leaves out what it need not compute. Other formats are decoded whole.
-    """
-    side = round(DECODED_OVER_WANTED * resolution)
-    image.draft(None, (side, side))
