@@ -13,8 +13,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprog_search.data.reading import escaped, open_file
+from autoprog_search.data.reading import escaped
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 if TYPE_CHECKING:
     from autoprog_search.settings.recipe import Recipe

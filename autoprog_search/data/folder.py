@@ -17,8 +17,9 @@ from pathlib import Path
 from PIL import Image
 
 from autoprog_search.data.fingerprint import SetFingerprint, hash_of
-from autoprog_search.data.reading import escaped, file_sizes, open_file
+from autoprog_search.data.reading import escaped, file_sizes
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 # What file servers, zip programs and file systems leave behind, in lower case.

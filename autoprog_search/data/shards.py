@@ -23,8 +23,9 @@ from PIL import Image
 
 from autoprog_search.data.fingerprint import SetFingerprint, hash_of
 from autoprog_search.data.folder import ALIASES, SUFFIXES, is_data
-from autoprog_search.data.reading import escaped, existing_folder, open_file
+from autoprog_search.data.reading import escaped, existing_folder
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)  # of several images in a sample, the first in this order is taken
 LABEL = "cls"
