@@ -216,9 +216,9 @@ class OneShot(Kind):
             raise ConfigError(f"methods: {needs}; {data} has neither")
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler | None:
-        from autoprog_search.methods.optuna import autoprog_sampler
+        from autoprog_search.methods.optuna import AutoProgSampler
 
-        return autoprog_sampler(info.growth, info.seed, info.w_scale)
+        return AutoProgSampler(seed=info.seed, rule=info.growth.rule(info.w_scale))
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         from autoprog_search.methods.optuna import OptunaMethod
