@@ -131,9 +131,6 @@ def _bounded(memory: int | None) -> Iterator[None]:
 
     Args:
         memory: bytes that it may fill; None: it needs none.
-
-    Raises:
-        GrowthError: the model is too large.
     """
     numbers = tensors = 0
 

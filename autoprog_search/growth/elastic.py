@@ -43,6 +43,7 @@ class ElasticModel(nn.Module):
         operator: name of the growth operator that `grow` uses by default.
 
     Attributes:
+        active: indices of the blocks that run, ascending.
         adapter: of its family (`growth/adapters.py`).
         drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
             the next `activate` or `grow` on.
@@ -89,7 +90,7 @@ class ElasticModel(nn.Module):
         self._described = type(model).__name__
         self.model = model
         self.sub_network = self.full
-        self._active: ActiveSet = self.chain[self.full.depth]
+        self.active: ActiveSet = self.chain[self.full.depth]
 
     @classmethod
     def from_space(
@@ -178,11 +179,6 @@ class ElasticModel(nn.Module):
         return [block for stack in self.adapter.stacks_of(self.model) for block in stack]
 
     @property
-    def active(self) -> ActiveSet:
-        """Indices of the blocks that run, ascending."""
-        return self._active
-
-    @property
     def resolution(self) -> int:
         """Side in pixels of the images that run now."""
         return self.sub_network.resolution(self.patch_size)
@@ -254,7 +250,7 @@ class ElasticModel(nn.Module):
             container.faded = {index - inside.start: share for index in inside if index in fading}
 
     def _run(self, active: ActiveSet) -> None:
-        self._active = active
+        self.active = active
         for container, inside in self._containers():
             container.active = tuple(index - inside.start for index in active if index in inside)
 
@@ -323,7 +319,7 @@ class ElasticModel(nn.Module):
         """Apply a growth operator stack by stack: an outlooker is no donor for a transformer block."""
         origin: Origin = {}
         for span in self._spans:
-            before, after = (tuple(span.index(i) for i in a if i in span) for a in (self._active, grown))
+            before, after = (tuple(span.index(i) for i in a if i in span) for a in (self.active, grown))
             own = blocks[span.start : span.stop]
             traits = BlockTraits(partial(self._initialise, own), self.adapter.residual_ends)
             written = zeta.grow(own, donors[span.start : span.stop], before, after, traits)
