@@ -30,7 +30,6 @@ class ImageSet(Protocol):
     @property
     def labels(self) -> Sequence[int] | None:
         """The label of every image, known without opening one; None where only the images themselves tell."""
-        ...
 
     def load(self, index: int) -> tuple[Image.Image, int]:
         """The image, opened and not decoded yet where its format allows, and its label.
@@ -38,15 +37,12 @@ class ImageSet(Protocol):
         Raises:
             Exception: whatever PIL or a library raises; `load_image` makes one line of it.
         """
-        ...
 
     def name(self, index: int) -> str:
         """What to call the image in an error."""
-        ...
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
         """What tells whether these are the same images: see fingerprint.py."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -104,11 +104,7 @@ def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[s
 
 @contextmanager
 def _alone_in(root: str) -> Iterator[None]:
-    """Keep a study's other workers from downloading into the same folder at the same time.
-
-    Raises:
-        DataError: the folder cannot be made, or not be locked.
-    """
+    """Keep a study's other workers from downloading into the same folder at the same time."""
     try:
         lock = file_lock(Path(root).expanduser() / ".download.lock")
         lock.acquire()

@@ -18,11 +18,9 @@ class FixedMethod:
         self.sub_networks = tuple(sub_networks)
 
     def needs_estimates(self, stage: int) -> bool:
-        """Never."""
         return False
 
     def choose(self, context: StageContext) -> Choice:
-        """The stage's entry in the list."""
         return Choice(self.sub_networks[context.stage - 1])
 
 

@@ -86,11 +86,7 @@ def train(
 
 
 def _check(schedule: GrowthSchedule | str, spec: RunSpec) -> None:
-    """What can be told before the data are open.
-
-    Raises:
-        AutoProgError: there is no such seed or schedule, it does not fit the space, or the epochs are too few for it.
-    """
+    """What can be told before the data are open."""
     if not 0 <= spec.seed < SEEDS:
         raise ConfigError(f"seed: {shown(spec.seed)} is below 0 or above {SEEDS - 1:,}")
     space, epochs = spec.space, spec.recipe.epochs
@@ -115,11 +111,7 @@ def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> None:
 
 
 def _program(schedule: str, space: GrowthSpace) -> Program | None:
-    """The fixed schedule of that name; None for the search.
-
-    Raises:
-        ConfigError: there is none, or it is another trial's.
-    """
+    """The fixed schedule of that name; None for the search."""
     if schedule == SEARCHED:
         return None
     if schedule in METHODS and (program := METHODS[schedule].program(space)) is not None:

@@ -159,11 +159,7 @@ class Run:
         self.session.saved(began)
 
     def _restore(self, checkpoint: Path) -> None:
-        """Go on from the newest checkpoint that is whole, if there is one.
-
-        Raises:
-            ConfigError: it is of another run.
-        """
+        """Go on from the newest checkpoint that is whole, if there is one."""
         for path, saved in readable_checkpoints(checkpoint, self.device):
             try:
                 check_identity(path, saved, self._identity)
