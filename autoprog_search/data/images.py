@@ -35,7 +35,7 @@ class ImageSet(Protocol):
         """The image, opened and not decoded yet where its format allows, and its label.
 
         Raises:
-            Exception: whatever PIL or a library raises; `load_image` makes one line of it.
+            Exception: whatever PIL or a library raises; `unreadable` makes one line of it.
         """
 
     def name(self, index: int) -> str:
@@ -116,18 +116,6 @@ def fingerprint_of(config: DataConfig, *, sizes: bool) -> Fingerprint:
     if config.name in ARRAYS:
         return ARRAYS[config.name](config.root).fingerprint()
     return open_splits(config).fingerprint(sizes=sizes)
-
-
-def load_image(images: ImageSet, index: int) -> tuple[Image.Image, int]:
-    """An image and its label.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return images.load(index)
-    except Exception as error:  # noqa: BLE001 - see `unreadable`
-        raise unreadable(images, index, error) from None
 
 
 def unreadable(images: ImageSet, index: int, error: Exception) -> DataError:

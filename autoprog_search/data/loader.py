@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from autoprog_search.data.data_set import Batch, Data, Side
 from autoprog_search.data.fingerprint import Fingerprint
-from autoprog_search.data.images import ImageSet, Splits, load_image, open_splits, unreadable
+from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
 from autoprog_search.data.order import steps_in_order
 from autoprog_search.data.reading import escaped
 from autoprog_search.data.strength import FULL, Strength
@@ -60,13 +60,10 @@ class TransformedImages(Dataset[Sample | DataError]):
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         try:
-            image, label = load_image(self.images, index)
-        except DataError as error:
-            return error
-        if not 0 <= label < self.num_classes:
-            where = escaped(self.images.name(index))
-            return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
-        try:
+            image, label = self.images.load(index)
+            if not 0 <= label < self.num_classes:
+                where = escaped(self.images.name(index))
+                return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
             return self.transforms(self.transforms.decode(image, resolution), resolution), label
         except Exception as error:  # noqa: BLE001 - see `unreadable`
             return unreadable(self.images, index, error)

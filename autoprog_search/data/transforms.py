@@ -65,7 +65,7 @@ class Transforms:
         """The image that was opened, read from its file in the model's channels.
 
         Raises:
-            Exception: any that PIL raises for a file that is no image, or is cut off; `load_image` guards.
+            Exception: any that PIL raises for a file that is no image, or is cut off; see `unreadable`.
         """
         if self.train or resolution < self.full_resolution:
             # libjpeg computes no more than is enough, at 1/2, 1/4 or 1/8; other formats are decoded whole.
