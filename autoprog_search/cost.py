@@ -78,7 +78,3 @@ class ModelCost:
     def step_flops(self, sub_network: SubNetwork, batch_size: int) -> int:
         """FLOPs of one training step."""
         return TRAIN_OVER_FORWARD * batch_size * self.forward_flops(sub_network)
-
-    def steps_flops(self, steps: Mapping[SubNetwork, int], batch_size: int) -> int:
-        """FLOPs of so many training steps of each sub-network: of a schedule, or of what a run really did."""
-        return sum(count * self.step_flops(s, batch_size) for s, count in steps.items())

@@ -115,9 +115,3 @@ def test_what_is_not_quadratic_is_no_models_cost():
 def test_a_larger_sub_network_costs_more(a, b):
     if a != b and a.depth <= b.depth and a.patches <= b.patches:
         assert COST.forward_flops(a) < COST.forward_flops(b)
-
-
-@given(steps=st.dictionaries(sub_networks, st.integers(0, 50), max_size=8), batch=st.integers(1, 64))
-def test_a_runs_cost_is_the_sum_over_its_steps(steps, batch):
-    one_by_one = sum(COST.step_flops(s, batch) for s, count in steps.items() for _ in range(count))
-    assert COST.steps_flops(steps, batch) == one_by_one

@@ -79,7 +79,7 @@ def train(
         _check(schedule, spec)
         opened = load_data(data, space, recipe, torch_device)
         spec, method = _decided(schedule, spec, opened)
-        return _run(spec, method, opened, torch_device, out, on_progress, should_stop)
+        return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop))
 
 
 # ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,19 +142,13 @@ def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple
 
 
 def _run(
-    spec: RunSpec,
-    method: Method,
-    data: Data,
-    device: torch.device,
-    out: Path | None,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
+    spec: RunSpec, method: Method, data: Data, device: torch.device, out: Path | None, hooks: Hooks
 ) -> dict[str, Any]:
     timed = method.needs_estimates(1) and spec.growth.search.score_cost == "seconds"
-    profile = profile_steps(spec.space, spec.recipe, data, device, should_stop=should_stop) if timed else None
+    profile = profile_steps(spec.space, spec.recipe, data, device, should_stop=hooks.should_stop) if timed else None
     with alone_in(out) if out is not None else nullcontext():
         run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None)
-        result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()
+        result = Trainer(run, method, profile=profile, hooks=hooks).train()
         row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
         found = {**row, "create_model": _create_model(spec.space, data)}
         if out is not None:

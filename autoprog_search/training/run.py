@@ -117,9 +117,7 @@ class Run:
 
     def train_flops(self) -> int:
         """FLOPs of the training steps taken so far, the teacher's included."""
-        batch_size = self.spec.recipe.batch_size
-        teacher = self.state.step * batch_size * self.step.teacher_flops
-        return self.cost.steps_flops(self.state.steps, batch_size) + teacher
+        return sum(count * self.step_flops(s) for s, count in self.state.steps.items())
 
     def step_flops(self, sub_network: SubNetwork) -> int:
         """FLOPs of a training step, the teacher's included."""
@@ -132,15 +130,8 @@ class Run:
         val, test = self.evaluate("val"), self.evaluate("test")
         test_ema = test if network is ema else self.evaluate("test", ema)
         self.state.wall_seconds = self.session.wall_seconds
-        return RunResult(
-            self.state,
-            val,
-            test,
-            test_ema,
-            self.train_flops(),
-            self.step_flops(self.elastic.full),
-            network.model.state_dict(),
-        )
+        flops, of_a_step = self.train_flops(), self.step_flops(self.elastic.full)
+        return RunResult(self.state, val, test, test_ema, flops, of_a_step, network.model.state_dict())
 
     # ── checkpoint ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -52,7 +52,7 @@ def test_a_run_with_a_teacher_trains_both_tokens_and_counts_its_cost(checkpoint)
     assert all(not torch.equal(result.weights[name], value) for name, value in before.items())
     batch = config.recipe.batch_size
     cost, full = trainer.run.cost, trainer.run.elastic.full
-    students = cost.steps_flops(result.state.steps, batch)
+    students = sum(count * cost.step_flops(s, batch) for s, count in result.state.steps.items())
     per_image = trainer.run.step.teacher_flops
     assert per_image > 0
     assert result.train_flops == students + result.state.step * batch * per_image
