@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.strength import FULL, Strength
+from autoprog_search.randomness import derive
 
 ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]
 """(mean, standard deviation) per channel."""
@@ -20,6 +21,8 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 Side = Callable[[int], int]
 """Image side in pixels that a step trains at."""
+
+Order = TypeVar("Order")
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,25 @@ class Data(ABC):
         Args:
             sizes: whether the sizes of all files are looked at too, which takes a while.
         """
+
+
+def steps_in_order(
+    seed: int, start: int, stop: int, size: int, batch_size: int, permuted: Callable[[int], Order]
+) -> Iterator[tuple[int, Order, range]]:
+    """The optimiser steps `start` to `stop`, each with its epoch's order and the places in it that the step takes.
+
+    Every epoch has an order of its own, a pure function of (seed, epoch); images beyond its last whole batch are left
+    out of it.
+
+    Args:
+        size: training images.
+        permuted: an order of them all, from a seed.
+    """
+    per_epoch = size // batch_size
+    epoch = -1
+    for step in range(start, stop):
+        if step // per_epoch != epoch:
+            epoch = step // per_epoch
+            order = permuted(derive(seed, "order", epoch))
+        first = step % per_epoch * batch_size
+        yield step, order, range(first, first + batch_size)

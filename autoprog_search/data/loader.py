@@ -24,10 +24,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from autoprog_search.data.data_set import Batch, Data, Side
+from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
-from autoprog_search.data.order import steps_in_order
 from autoprog_search.data.reading import escaped
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.data.transforms import Normalisation, Transforms

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from autoprog_search.data.arrays import ARRAYS
-from autoprog_search.data.data_set import Batch, Data, Side
+from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
-from autoprog_search.data.order import steps_in_order
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.errors import DataError, why
 from autoprog_search.randomness import SPLIT_SEED, derive

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -38,9 +38,9 @@ class Normalisation:
 
     @classmethod
     def of(cls, model: str, in_chans: int) -> Normalisation:
-        """Of a timm model name; a model for grey images takes the mean of the channels' values."""
-        config = data_config_of(model)
-        mean, std = (channel_values(config[kind], in_chans) for kind in ("mean", "std"))
+        """Of a timm model name."""
+        config = data_config_of(model, in_chans)
+        mean, std = (tuple(config[kind]) for kind in ("mean", "std"))
         return cls(mean, std, config["interpolation"], config["crop_pct"], config["crop_mode"])
 
 
@@ -155,15 +155,12 @@ def _bits(image: Image.Image) -> int:
     return 16 if image.mode.startswith("I;16") or image.format in ("PNG", "PPM") else 32
 
 
-def channel_values(values: Sequence[float], in_chans: int) -> tuple[float, ...]:
-    """Of a model's three channels, or their mean for grey images."""
-    return (sum(values) / len(values),) if in_chans == 1 else tuple(values)
-
-
-def data_config_of(model: str) -> dict[str, Any]:
-    """timm's mean, std, size, interpolation and crop of a model name."""
+def data_config_of(model: str, in_chans: int) -> dict[str, Any]:
+    """timm's mean, std, size, interpolation and crop of a model name; grey images take the mean of the channels'."""
     own = timm.get_pretrained_cfg(model)
     config: dict[str, Any] = resolve_data_config({}, pretrained_cfg=own.to_dict() if own is not None else {})
+    if in_chans == 1:
+        config |= {kind: (sum(config[kind]) / len(config[kind]),) for kind in ("mean", "std")}
     return config
 
 

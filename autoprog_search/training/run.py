@@ -21,9 +21,14 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.training.checkpoint import readable_checkpoints, save_checkpoint, set_aside
+from autoprog_search.training.checkpoint import (
+    check_identity,
+    identity_of,
+    readable_checkpoints,
+    save_checkpoint,
+    set_aside,
+)
 from autoprog_search.training.evaluate import Metrics, evaluate
-from autoprog_search.training.identity import check_identity, identity_of
 from autoprog_search.training.networks import Networks
 from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec

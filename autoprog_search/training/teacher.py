@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoprog_search.data.data_set import ChannelStatistics
-from autoprog_search.data.transforms import channel_values, data_config_of
+from autoprog_search.data.transforms import data_config_of
 from autoprog_search.errors import ConfigError, why
 from autoprog_search.growth.create import nearest_models
 from autoprog_search.growth.flops import forward_flops
@@ -46,10 +46,10 @@ class Teacher(nn.Module):
             )
         network = _network(name, checkpoint, num_classes, in_chans)
         self.network = network.eval().requires_grad_(False)
-        own = data_config_of(name)
+        own = data_config_of(name, in_chans)
         self.side: int = own["input_size"][-1]
         # x * std + mean is the plain image; both steps in one: x * scale + shift is what the teacher expects.
-        mean, std = (torch.tensor(channel_values(own[kind], in_chans)) for kind in ("mean", "std"))
+        mean, std = (torch.tensor(own[kind]) for kind in ("mean", "std"))
         its_mean, its_std = (torch.tensor(values) for values in normalisation)
         self.scale = nn.Buffer((its_std / std).view(1, -1, 1, 1), persistent=False)
         self.shift = nn.Buffer(((its_mean - mean) / std).view(1, -1, 1, 1), persistent=False)
