@@ -22,7 +22,7 @@ from autoprog_search.data.data_set import Data
 from autoprog_search.data.load import load_data
 from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import Interrupted
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import config_from_file
@@ -87,8 +87,8 @@ def without_measuring(study: StoredStudy) -> StoredStudy:
     return study
 
 
-def levels(config: StudyConfig, *pairs: tuple[int, int]) -> FixedMethod:
-    return FixedMethod([config.space.at(*pair) for pair in pairs])
+def levels(config: StudyConfig, *pairs: tuple[int, int]) -> Program:
+    return through(config.space, pairs)
 
 
 def cli(*arguments: str | Path, cwd: Path, check: bool = False, **options) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.errors import ConfigError, MissingExtraError
 from autoprog_search.methods.draws import Draw, check_order, count
-from autoprog_search.methods.fixed import FixedMethod, Program, through
+from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.kind import STEERED, Kind
 from autoprog_search.methods.plan import Course, TrialInfo
 from autoprog_search.schedule import SubNetwork
@@ -54,7 +54,7 @@ class Fixed(Kind):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         program = self.schedule(info.space)
-        return Course(FixedMethod(program.sub_networks), info.space, program)
+        return Course(program, info.space, program)
 
     def paid_for(self, best: Any, trials: list[Any]) -> list[Any]:
         return [best]  # the others are repetitions
@@ -85,7 +85,7 @@ class Following(Kind):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         pairs = zip(followed["depths"], followed["patches"], strict=True)
         program = Program(tuple(SubNetwork(*pair) for pair in pairs))
-        return Course(FixedMethod(program.sub_networks), info.space, program)
+        return Course(program, info.space, program)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Matched(Following):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         affordable = round(followed["total_flops"] / followed["step_flops_full"])
         program = Program((info.space.full,), steps=max(1, affordable))
-        return Course(FixedMethod(program.sub_networks), info.space, program)
+        return Course(program, info.space, program)
 
 
 @dataclass(frozen=True)

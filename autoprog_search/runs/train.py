@@ -12,7 +12,7 @@ from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
 from autoprog_search.data.load import load_data
 from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
-from autoprog_search.methods.fixed import FixedMethod, Program
+from autoprog_search.methods.fixed import Program
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
@@ -127,13 +127,13 @@ def _program(schedule: str, space: GrowthSpace) -> Program | None:
 def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
     """The run with its stages in steps, and who chooses."""
     if isinstance(schedule, GrowthSchedule):
-        sub_networks = [stage.sub_network for stage in schedule.stages]
+        sub_networks = tuple(stage.sub_network for stage in schedule.stages)
         epoch_steps = data.train_size // spec.recipe.batch_size
         stage_steps = steps_of_stages(tuple(stage.epochs for stage in schedule.stages), epoch_steps)
         depths = tuple(s.depth for s in sub_networks)
-        return replace(spec, stage_steps=stage_steps, extra_depths=depths), FixedMethod(sub_networks)
+        return replace(spec, stage_steps=stage_steps, extra_depths=depths), Program(sub_networks)
     if (program := _program(schedule, spec.space)) is not None:
-        return spec_under(program, spec, data), FixedMethod(program.sub_networks)
+        return spec_under(program, spec, data), program
     stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
     return replace(spec, stage_steps=stage_steps), OneShotMethod(spec.growth.rule())
 
