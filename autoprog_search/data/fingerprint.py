@@ -2,7 +2,7 @@
 
 A run that is taken up again, and the trials of a study, must train and validate on the same images: which images
 validate follows the list of them. Names, labels and classes are compared whenever data are opened; sizes take a look at
-every file, so once a run. A file that was changed and kept its size goes unnoticed (docs/data.md).
+every file, so once a run (docs/data.md).
 """
 
 from __future__ import annotations

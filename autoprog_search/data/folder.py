@@ -1,8 +1,4 @@
-"""Image folders: `train/CLASS/IMAGE`, and `val/` or `test/` likewise. docs/data.md has the rules.
-
-What is an image is told by its suffix, from a list of our own: what is left out is counted and said. The order of files
-and the numbers of classes follow their names alone, never the file system.
-"""
+"""Image folders: `train/CLASS/IMAGE`, and `val/` or `test/` likewise. docs/data.md has the rules."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Data sets by name.
-
-Whatever the source, the splits are the same for every method and seed. Training data drive training and the one-shot
-estimates, validation data every choice between trials, test data only the report.
-"""
+"""Data sets by name; how they are split, and what each split is for, is in docs/data.md."""
 
 from __future__ import annotations
 
