@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -181,8 +180,4 @@ def _keep_a_bit(transform: Any) -> None:
     for policy in transform.transforms:
         for op in getattr(policy, "ops", []) or [op for pair in getattr(policy, "policy", []) for op in pair]:
             if op.name.startswith("Posterize"):
-                op.level_fn = partial(_at_least_one_bit, op.level_fn)
-
-
-def _at_least_one_bit(level_fn: Callable[..., tuple[int]], level: float, hparams: dict[str, Any]) -> tuple[int]:
-    return (max(1, *level_fn(level, hparams)),)
+                op.level_fn = lambda level, hparams, timms=op.level_fn: (max(1, *timms(level, hparams)),)

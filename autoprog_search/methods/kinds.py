@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import resolve_name
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,11 +35,6 @@ NNI_NEEDS = ("nni_node", "pytorch_lightning")  # a folder `nni` stays where NNI 
 INSTALL_NNI = (
     "nni: NNI 3 and pytorch_lightning are not installed; install them with: pip install 'autoprog-search[nni]'"
 )
-
-
-def _named(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,7 @@ class Drawn(Kind):
         return Course(method, space, self.expected(space, stored.system_attrs["fixed_params"]))
 
     def stops(self, curve: Curve, earlier: Callable[[], Iterable[Curve]], full_flops: float) -> bool:
-        return self.stop is not None and bool(_named(self.stop)(curve, earlier(), full_flops))
+        return self.stop is not None and bool(resolve_name(self.stop)(curve, earlier(), full_flops))
 
 
 @dataclass(frozen=True)
@@ -185,7 +180,7 @@ class Sampled(Kind):
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler:
         seed = info.random_seed(info.number, parameter)
-        sampler: BaseSampler = _named(self.sampler)(seed=seed, **self.arguments(info.trials))
+        sampler: BaseSampler = resolve_name(self.sampler)(seed=seed, **self.arguments(info.trials))
         return sampler
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
@@ -240,7 +235,7 @@ class Led(OneShot):
 
     def paths_of(self, space: GrowthSpace, growth: GrowthSettings) -> Sequence[tuple[SubNetwork, ...]]:
         """Where its trials are led."""
-        found: Sequence[tuple[SubNetwork, ...]] = _named(self.paths)(space, growth.force_growth)
+        found: Sequence[tuple[SubNetwork, ...]] = resolve_name(self.paths)(space, growth.force_growth)
         return found
 
     def check(self, planned: Planned) -> None:
@@ -277,7 +272,7 @@ class Hosted(Kind):
         Raises:
             MissingExtraError: NNI is not installed.
         """
-        strategy: Strategy = _named(self.strategy)(**self._decided(info), **self.arguments(info.trials))
+        strategy: Strategy = resolve_name(self.strategy)(**self._decided(info), **self.arguments(info.trials))
         return strategy
 
     def _decided(self, info: TrialInfo) -> dict[str, Any]:

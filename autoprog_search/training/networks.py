@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from timm.utils import ModelEmaV3
 
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import operator_named
@@ -32,12 +31,12 @@ class Networks:
     @property
     def momentum(self) -> ElasticModel:
         """MoGrow's EMA, which is also the one that is reported."""
-        return _module(self._momentum)
+        return cast(ElasticModel, self._momentum.module)
 
     @property
     def estimation(self) -> ElasticModel:
         """The EMA of shorter horizon, for one-shot estimates."""
-        return _module(self._estimation)
+        return cast(ElasticModel, self._estimation.module)
 
     @property
     def judged(self) -> ElasticModel:
@@ -114,9 +113,3 @@ def eased_in(stage_steps: Sequence[int], share: float, stage: int, step: int) ->
     """
     takes = min(max(1, round(share * sum(stage_steps))), stage_steps[stage - 1])
     return min(1.0, (step - sum(stage_steps[: stage - 1])) / takes)
-
-
-def _module(ema: ModelEmaV3) -> ElasticModel:
-    network = ema.module
-    assert isinstance(network, ElasticModel)
-    return network
