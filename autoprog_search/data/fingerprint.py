@@ -126,6 +126,14 @@ def difference(then: Fingerprint, now: Fingerprint) -> str | None:
     return None
 
 
+def stored_difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """As `difference`, of what `to_dict` gave; or why one of them is no fingerprint."""
+    try:
+        return difference(Fingerprint.from_dict(then), Fingerprint.from_dict(now))
+    except ValueError as error:
+        return str(error)
+
+
 def table_fingerprint(files: Mapping[str, Path]) -> Fingerprint:
     """Of a table's files (`runs`, `estimates`), by content.
 

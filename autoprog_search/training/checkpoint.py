@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from autoprog_search.data.data_set import Data
-from autoprog_search.data.fingerprint import Fingerprint, difference, weights_fingerprints
+from autoprog_search.data.fingerprint import stored_difference, weights_fingerprints
 from autoprog_search.errors import ConfigError
 from autoprog_search.faults import environment_error
 from autoprog_search.files import sweep, write_atomic
@@ -106,12 +106,7 @@ def check_identity(path: Path, saved: Mapping[str, Any], ours: Mapping[str, Any]
     """
     if saved.get("run", ours["run"]) != ours["run"]:
         raise ConfigError(f"{path} is of a run with other settings; delete it, or choose another folder")
-    changed = None
-    if saved.get("data", ours["data"]) != ours["data"]:
-        try:
-            changed = difference(Fingerprint.from_dict(saved["data"]), Fingerprint.from_dict(ours["data"]))
-        except ValueError as error:
-            changed = str(error)
+    changed = stored_difference(saved.get("data", ours["data"]), ours["data"])
     if changed is not None:
         raise ConfigError(
             f"data: changed since the run began: {changed}. Images that have trained would validate; put the data back "
