@@ -168,7 +168,7 @@ class ElasticModel(nn.Module):
             GrowthError: the model cannot run.
         """
         try:
-            return measure_cost(self, self.adapter, self._shares)
+            return measure_cost(self, self._shares)
         # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
         except Exception as error:  # noqa: BLE001
             raise GrowthError(f"model: {self._described} cannot run ({why(error)})") from None

@@ -17,7 +17,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprog_search.cost import ModelCost, Polynomial
-from autoprog_search.growth.adapters import FamilyAdapter
 from autoprog_search.schedule import SubNetwork
 
 GRIDS = (2, 3, 4)
@@ -26,9 +25,9 @@ Elastic = Any
 """An `ElasticModel`: its module imports this one."""
 
 
-def measure_cost(elastic: Elastic, adapter: FamilyAdapter, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
+def measure_cost(elastic: Elastic, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
     """The cost of an elastic model's sub-networks, at all sizes and at the depths of `shares`."""
-    depth = min(shares)
+    adapter, depth = elastic.adapter, min(shares)
     patches = [elastic.full.patches] if adapter.resolution == "fixed" else [grid**2 for grid in GRIDS]
     was_running, was_training = elastic.sub_network, elastic.training
     elastic.train(False)
