@@ -106,15 +106,12 @@ def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[s
 def _alone_in(root: str) -> Iterator[None]:
     """Keep a study's other workers from downloading into the same folder at the same time."""
     try:
-        lock = file_lock(Path(root).expanduser() / ".download.lock")
-        lock.acquire()
+        held = file_lock(Path(root).expanduser() / ".download.lock").acquire()
     # RuntimeError: ~nosuchuser; ValueError: a NUL in it
     except (StudyError, OSError, RuntimeError, ValueError) as error:
         raise DataError(f"data: {escaped(root)} cannot be written: {why(error)}") from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def _first_split(
