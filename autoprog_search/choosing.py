@@ -71,8 +71,6 @@ class Method(Protocol):
 
     def needs_estimates(self, stage: int) -> bool:
         """Whether the stage opens with a one-shot search."""
-        ...
 
     def choose(self, context: StageContext) -> Choice:
         """The sub-network that trains the stage, one of the context's candidates."""
-        ...

@@ -7,7 +7,7 @@ optimiser and evaluation left out; a training step is three forward passes. So a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,15 +78,3 @@ class ModelCost:
     def step_flops(self, sub_network: SubNetwork, batch_size: int) -> int:
         """FLOPs of one training step."""
         return TRAIN_OVER_FORWARD * batch_size * self.forward_flops(sub_network)
-
-    def steps_flops(self, steps: Mapping[SubNetwork, int], batch_size: int) -> int:
-        """FLOPs of so many training steps of each sub-network: of a schedule, or of what a run really did."""
-        return sum(count * self.step_flops(s, batch_size) for s, count in steps.items())
-
-
-def count_steps(parts: Iterable[tuple[SubNetwork, int]]) -> dict[SubNetwork, int]:
-    """Training steps per sub-network, of parts that may repeat one."""
-    steps: dict[SubNetwork, int] = {}
-    for sub_network, count in parts:
-        steps[sub_network] = steps.get(sub_network, 0) + count
-    return steps

@@ -56,12 +56,7 @@ def check_text(value: str) -> str:
     return value
 
 
-def _check_options(value: dict[str, Any]) -> dict[str, Any]:
-    _check_option(value, 0)
-    return value
-
-
-def _check_option(value: Any, depth: int) -> None:
+def _check_options(value: Any, *, depth: int = 0) -> Any:
     if depth > OPTION_DEPTH:
         raise ValueError(f"more than {OPTION_DEPTH} brackets within brackets")
     if isinstance(value, Mapping):
@@ -69,14 +64,15 @@ def _check_option(value: Any, depth: int) -> None:
             if not isinstance(name, str):
                 raise ValueError(f"the key {shown(name)} is no text")
             check_text(name)
-            _check_option(part, depth + 1)
+            _check_options(part, depth=depth + 1)
     elif isinstance(value, list | tuple):
         for part in value:
-            _check_option(part, depth + 1)
+            _check_options(part, depth=depth + 1)
     elif isinstance(value, str):
         check_text(value)
     elif isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:  # so that NaN is refused
         raise ValueError(f"{shown(value)} is not finite, or beyond {LARGEST:.0e}")
+    return value
 
 
 Whole = Annotated[int, BeforeValidator(_no_truth)]

@@ -7,7 +7,7 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from autoprog_search.errors import AutoProgError, StudyError
 from autoprog_search.values import TEXT_LIMIT, dump_yaml, parse_yaml
@@ -93,6 +93,19 @@ def write_yaml(path: Path, data: Any) -> None:
     write_atomic(path, dump_yaml(data).encode())
 
 
+def open_file(path: str | Path) -> BinaryIO:
+    """A regular file, to be read.
+
+    Raises:
+        OSError: it cannot be opened, or is none: opening a FIFO would wait for somebody to write.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is no regular file")
+    return os.fdopen(handle, "rb")
+
+
 def read_yaml(path: Path, error: type[AutoProgError], what: str = "") -> Any:
     """What a YAML file holds (`values.parse_yaml`).
 
@@ -102,10 +115,7 @@ def read_yaml(path: Path, error: type[AutoProgError], what: str = "") -> Any:
     """
     most = 4 * TEXT_LIMIT  # UTF-8 takes up to 4 bytes a character
     try:
-        # Not blocking: opening a named pipe waits for somebody to write to it.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("it is no file")
+        with open_file(path) as file:
             data = file.read(most + 1)
         if len(data) > most:
             raise ValueError(f"it has more than {most:,} bytes")

@@ -1,7 +1,6 @@
 """Growth spaces (Omega): all monotone growth schedules over the levels of depth and of patches.
 
-A space is one YAML file under `search_spaces/`. It names the timm model and its full size, gives the levels of each
-axis as an absolute list or as fractions of full size, and the stages. The last stage always trains the full network.
+A space is one YAML file under `search_spaces/`. The last stage always trains the full network.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from timm.utils import dispatch_clip_grad
 
 from autoprog_search.data.load import load_data
 from autoprog_search.growth.create import create_timm_model
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import Program
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import load_recipe
@@ -59,7 +59,7 @@ def main() -> None:
 
     spec = RunSpec(space, recipe, GrowthSettings(), (total,), seed=0)
     run = Run(spec, data, device=device)
-    trainer = Trainer(run, FixedMethod([space.full]))
+    trainer = Trainer(run, Program((space.full,)))
     ours: list[float] = []
     theirs: list[float] = []
 

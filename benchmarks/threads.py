@@ -62,7 +62,7 @@ def one_step(space: GrowthSpace, recipe_name: str, batch: int):
     elastic = ElasticModel.from_space(space, num_classes=10, in_chans=channels).train()
     plain = ((0.0,) * channels, (1.0,) * channels)
     cpu = torch.device("cpu")
-    take = TrainingStep(recipe, elastic, plain, steps=1000, num_classes=10, in_chans=channels, device=cpu)
+    take = TrainingStep(recipe, elastic, plain, steps=1000, num_classes=10, device=cpu)
     images = torch.randn(batch, channels, space.resolution, space.resolution)
     labels = torch.zeros(batch, dtype=torch.long)
     elastic.activate(space.full)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from autoprog_search.cost import ModelCost, Polynomial, count_steps
+from autoprog_search.cost import ModelCost, Polynomial
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
@@ -115,9 +115,3 @@ def test_what_is_not_quadratic_is_no_models_cost():
 def test_a_larger_sub_network_costs_more(a, b):
     if a != b and a.depth <= b.depth and a.patches <= b.patches:
         assert COST.forward_flops(a) < COST.forward_flops(b)
-
-
-@given(parts=st.lists(st.tuples(sub_networks, st.integers(0, 50)), max_size=8), batch=st.integers(1, 64))
-def test_a_runs_cost_is_the_sum_over_its_steps(parts, batch):
-    one_by_one = sum(COST.step_flops(s, batch) for s, steps in parts for _ in range(steps))
-    assert COST.steps_flops(count_steps(parts), batch) == one_by_one

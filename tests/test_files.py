@@ -59,7 +59,7 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path):
         assert "cannot be read: " in str(caught.value)
         assert str(caught.value).isprintable()
     if os.path.exists("/dev/zero"):
-        with pytest.raises(SpaceError, match="/dev/zero cannot be read: it is no file"):
+        with pytest.raises(SpaceError, match="/dev/zero cannot be read: it is no regular file"):
             read_yaml(type(tmp_path)("/dev/zero"), SpaceError)
     assert time.monotonic() - began < 5
 

@@ -18,12 +18,13 @@ import torch
 
 from autoprog_search.choosing import Method
 from autoprog_search.cli.main import main
-from autoprog_search.data.load import Data, load_data
+from autoprog_search.data.data_set import Data
+from autoprog_search.data.load import load_data
 from autoprog_search.engines.events import Event
 from autoprog_search.engines.worker import run_trials
 from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import Interrupted
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import config_from_file
@@ -95,8 +96,8 @@ def run_here(study: StoredStudy, should_stop: Callable[[], bool] = lambda: False
     return events
 
 
-def levels(config: StudyConfig, *pairs: tuple[int, int]) -> FixedMethod:
-    return FixedMethod([config.space.at(*pair) for pair in pairs])
+def levels(config: StudyConfig, *pairs: tuple[int, int]) -> Program:
+    return through(config.space, pairs)
 
 
 def cli(*arguments: str | Path, cwd: Path, check: bool = False, **options) -> subprocess.CompletedProcess[str]:

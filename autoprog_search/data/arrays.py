@@ -22,9 +22,10 @@ CLASSES = 10  # of both
 
 @dataclass(frozen=True)
 class ArraySets:
-    """Sets of images (count, side, side) and labels (count,), by name."""
+    """Sets of images (count, side, side), values 0 to `white`, and labels (count,), by name."""
 
     sets: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    white: int
 
     def fingerprint(self) -> Fingerprint:
         """Of the images' and labels' values."""
@@ -36,7 +37,7 @@ class ArraySets:
 
 
 def digits_arrays(root: str = "") -> ArraySets:
-    """scikit-learn's 1,797 digits, 8x8, values 0 to 16, in the fixed split.
+    """scikit-learn's 1,797 digits, 8x8: 1,000 to train, 297 to validate, 500 to test.
 
     Its file and scikit-learn's are read as they are: importing scikit-learn takes longer than everything else here, in
     every worker.
@@ -47,11 +48,11 @@ def digits_arrays(root: str = "") -> ArraySets:
     table = np.loadtxt(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",")
     images, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
     parts: dict[str, list[int]] = json.loads(DIGITS_SPLIT.read_text())
-    return ArraySets({name: (images[i], labels[i]) for name, i in parts.items()})
+    return ArraySets({name: (images[i], labels[i]) for name, i in parts.items()}, white=16)
 
 
 def fashion_mnist_arrays(root: str = "") -> ArraySets:
-    """Fashion-MNIST's IDX files: 60,000 images to train (and validate) and 10,000 to test, 28 px, bytes.
+    """Fashion-MNIST's IDX files: 60,000 images to train (and validate) and 10,000 to test, 28 px.
 
     Args:
         root: folder that they lie in; else they are looked for where Debian's package puts them.
@@ -74,7 +75,7 @@ def fashion_mnist_arrays(root: str = "") -> ArraySets:
                 f"{CLASSES - 1}"
             )
         sets[name] = images, labels
-    return ArraySets(sets)
+    return ArraySets(sets, white=255)
 
 
 ARRAYS: dict[str, Callable[[str], ArraySets]] = {"digits": digits_arrays, "fashion_mnist": fashion_mnist_arrays}

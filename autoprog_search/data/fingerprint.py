@@ -2,7 +2,7 @@
 
 A run that is taken up again, and the trials of a study, must train and validate on the same images: which images
 validate follows the list of them. Names, labels and classes are compared whenever data are opened; sizes take a look at
-every file, so once a run. A file that was changed and kept its size goes unnoticed (docs/data.md).
+every file, so once a run (docs/data.md).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprog_search.data.reading import escaped, open_file
+from autoprog_search.data.reading import escaped
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 if TYPE_CHECKING:
     from autoprog_search.settings.recipe import Recipe
@@ -123,6 +124,14 @@ def difference(then: Fingerprint, now: Fingerprint) -> str | None:
         if None not in (old.sizes, new.sizes) and old.sizes != new.sizes:
             return f"sizes of {split} images are others ({new.bytes} bytes in all, {old.bytes} before)"
     return None
+
+
+def stored_difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """As `difference`, of what `to_dict` gave; or why one of them is no fingerprint."""
+    try:
+        return difference(Fingerprint.from_dict(then), Fingerprint.from_dict(now))
+    except ValueError as error:
+        return str(error)
 
 
 def table_fingerprint(files: Mapping[str, Path]) -> Fingerprint:

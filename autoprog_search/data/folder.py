@@ -1,8 +1,4 @@
-"""Image folders: `train/CLASS/IMAGE`, and `val/` or `test/` likewise. docs/data.md has the rules.
-
-What is an image is told by its suffix, from a list of our own: what is left out is counted and said. The order of files
-and the numbers of classes follow their names alone, never the file system.
-"""
+"""Image folders: `train/CLASS/IMAGE`, and `val/` or `test/` likewise. docs/data.md has the rules."""
 
 from __future__ import annotations
 
@@ -17,8 +13,9 @@ from pathlib import Path
 from PIL import Image
 
 from autoprog_search.data.fingerprint import SetFingerprint, hash_of
-from autoprog_search.data.reading import escaped, file_sizes, open_file
+from autoprog_search.data.reading import escaped, file_sizes
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 # What file servers, zip programs and file systems leave behind, in lower case.
@@ -46,15 +43,12 @@ class FolderImages:
         return len(self.names)
 
     def load(self, index: int) -> tuple[Image.Image, int]:
-        """See `ImageSet.load`."""
         return Image.open(open_file(self.name(index))), self.labels[index]
 
     def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
         return f"{self.folder}/{self.names[index]}"
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
-        """See `ImageSet.fingerprint`."""
         named = hash_of(part for image in zip(self.names, self.labels, strict=True) for part in image)
         if not sizes:
             return SetFingerprint(len(self), named)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autoprog_search.data.reading import escaped, open_file
+from autoprog_search.data.reading import escaped
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 MOST_BYTES = 1 << 31  # of an array: these sets live in memory, as floats
 

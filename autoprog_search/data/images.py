@@ -1,8 +1,4 @@
-"""Image sets on disk: opening what a name or a folder means, and which images train, validate and test.
-
-Split rule: `test` is the test split if there is one, else the validation split; `val` is the validation split if both
-exist, else `val_share` of the training images, the same for every method and seed. A split without labels is none.
-"""
+"""Image sets on disk: opening what a name or a folder means; which images train, validate and test (docs/data.md)."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from autoprog_search.data.arrays import ARRAYS
 from autoprog_search.data.fingerprint import Fingerprint, SetFingerprint
 from autoprog_search.data.folder import open_folder
 from autoprog_search.data.named import NAMED, open_named
@@ -33,23 +30,19 @@ class ImageSet(Protocol):
     @property
     def labels(self) -> Sequence[int] | None:
         """The label of every image, known without opening one; None where only the images themselves tell."""
-        ...
 
     def load(self, index: int) -> tuple[Image.Image, int]:
         """The image, opened and not decoded yet where its format allows, and its label.
 
         Raises:
-            Exception: whatever PIL or a library raises; `load_image` makes one line of it.
+            Exception: whatever PIL or a library raises; `unreadable` makes one line of it.
         """
-        ...
 
     def name(self, index: int) -> str:
         """What to call the image in an error."""
-        ...
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
         """What tells whether these are the same images: see fingerprint.py."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -81,6 +74,8 @@ def open_splits(config: DataConfig) -> Splits:
         DataError: nothing there, or not what it should be.
     """
     name = config.name
+    if config.table is not None:
+        raise DataError(f"data: {name} holds results, no images to train on; studies run on it")
     opened, classes = _open_sets(name, config.root)
     for split, images in opened.items():
         if images is not None and len(images) == 0:
@@ -107,16 +102,20 @@ def open_splits(config: DataConfig) -> Splits:
     return Splits((train, chosen), val_part, (test, range(len(test))), num_classes, sets, classes)
 
 
-def load_image(images: ImageSet, index: int) -> tuple[Image.Image, int]:
-    """An image and its label.
+def fingerprint_of(config: DataConfig, *, sizes: bool) -> Fingerprint:
+    """Of the data that a configuration means; no model is needed, and torch only for `torch/` and `hfds/`.
+
+    A data set of torchvision's that is not there yet is downloaded.
+
+    Args:
+        sizes: whether the sizes of all files are looked at too.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the data cannot be found or read; or they are a table, see `table_fingerprint`.
     """
-    try:
-        return images.load(index)
-    except Exception as error:  # noqa: BLE001 - see `unreadable`
-        raise unreadable(images, index, error) from None
+    if config.name in ARRAYS:
+        return ARRAYS[config.name](config.root).fingerprint()
+    return open_splits(config).fingerprint(sizes=sizes)
 
 
 def unreadable(images: ImageSet, index: int, error: Exception) -> DataError:

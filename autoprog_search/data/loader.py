@@ -13,7 +13,7 @@ import re
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -24,12 +24,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
-from autoprog_search.data.images import ImageSet, Splits, load_image, open_splits, unreadable
-from autoprog_search.data.order import steps_in_order
+from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
 from autoprog_search.data.reading import escaped
 from autoprog_search.data.strength import FULL, Strength
-from autoprog_search.data.tensor import ChannelStatistics
 from autoprog_search.data.transforms import Normalisation, Transforms
 from autoprog_search.errors import DataError, why
 from autoprog_search.randomness import derive
@@ -60,29 +59,26 @@ class TransformedImages(Dataset[Sample | DataError]):
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         try:
-            image, label = load_image(self.images, index)
-        except DataError as error:
-            return error
-        if not 0 <= label < self.num_classes:
-            where = escaped(self.images.name(index))
-            return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
-        try:
+            image, label = self.images.load(index)
+            if not 0 <= label < self.num_classes:
+                where = escaped(self.images.name(index))
+                return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
             return self.transforms(self.transforms.decode(image, resolution), resolution), label
         except Exception as error:  # noqa: BLE001 - see `unreadable`
             return unreadable(self.images, index, error)
 
 
 @dataclass(frozen=True)
-class LoaderData:
-    """Images on disk; see `Data` for the methods."""
+class LoaderData(Data):
+    """Images on disk."""
 
     splits: Splits
     train_transforms: Transforms
     eval_transforms: Transforms
     workers: int
     device: torch.device
-    repeats: int = 1
-    antialias: bool = True
+    repeats: int
+    antialias = True
 
     @classmethod
     def open(cls, config: DataConfig, space: GrowthSpace, recipe: Recipe, device: torch.device) -> LoaderData:
@@ -96,56 +92,27 @@ class LoaderData:
         normalisation = Normalisation.of(space.model, space.in_chans or 3)
         train, evaluation = (Transforms(recipe, normalisation, train, space.resolution) for train in (True, False))
         train.check()
-        return cls(splits, train, evaluation, config.workers, device, recipe.repeats)
-
-    @property
-    def num_classes(self) -> int:
-        """Classes."""
-        return self.splits.num_classes
-
-    @property
-    def in_chans(self) -> int:
-        """Image channels."""
-        return len(self.train_transforms.normalisation.mean)
-
-    @property
-    def normalisation(self) -> ChannelStatistics:
-        """See `Data.normalisation`."""
-        return self.train_transforms.normalisation.mean, self.train_transforms.normalisation.std
-
-    @property
-    def train_size(self) -> int:
-        """Training images."""
-        return len(self.splits.train[1])
+        facts = splits.num_classes, len(splits.train[1]), (normalisation.mean, normalisation.std)
+        return cls(*facts, splits, train, evaluation, config.workers, device, recipe.repeats)
 
     def train_batches(
-        self,
-        seed: int,
-        start: int,
-        stop: int,
-        batch_size: int,
-        resolution: Callable[[int], int],
-        strength: Strength = FULL,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.train_batches`."""
+        self, seed: int, start: int, stop: int, batch_size: int, resolution: Side, strength: Strength = FULL
+    ) -> Iterator[Batch]:
         images, indices = self.splits.train
         tickets = self._tickets(seed, start, stop, batch_size, indices, resolution)
         return self._load(images, replace(self.train_transforms, strength=strength), tickets)
 
-    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.train_subset`."""
+    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[Batch]:
         images, indices = self.splits.train
         chosen = np.random.default_rng(derive(seed, "subset")).permutation(len(indices))[:count]
         side = self.eval_transforms.full_resolution
         return self._load(images, self.eval_transforms, _batches([indices[i] for i in chosen], batch_size, side))
 
-    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.eval_batches`."""
+    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[Batch]:
         images, indices = {"val": self.splits.val, "test": self.splits.test}[split]
         return self._load(images, self.eval_transforms, _batches(indices, batch_size, resolution))
 
     def fingerprint(self, *, sizes: bool) -> Fingerprint:
-        """See `Data.fingerprint`."""
         return self._with_sizes if sizes else self.splits.fingerprint(sizes=False)
 
     @cached_property
@@ -154,13 +121,7 @@ class LoaderData:
         return self.splits.fingerprint(sizes=True)
 
     def _tickets(
-        self,
-        seed: int,
-        start: int,
-        stop: int,
-        batch_size: int,
-        indices: Sequence[int],
-        resolution: Callable[[int], int],
+        self, seed: int, start: int, stop: int, batch_size: int, indices: Sequence[int], resolution: Side
     ) -> Iterator[list[Ticket]]:
         """Each step's images. With repeated augmentation (Hoffer et al., CVPR 2020; as DeiT's) an image stands
         `repeats` times in a row, and an epoch shows so many times fewer of them.
@@ -174,9 +135,7 @@ class LoaderData:
             side = resolution(step)
             yield [(derive(seed, "augment", step, n), index, side) for n, index in enumerate(chosen)]
 
-    def _load(
-        self, images: ImageSet, transforms: Transforms, tickets: Iterator[list[Ticket]]
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _load(self, images: ImageSet, transforms: Transforms, tickets: Iterator[list[Ticket]]) -> Iterator[Batch]:
         """The batches of these tickets, from loader processes; from this one once somebody has ended those.
 
         A signal that is to stop a run may reach its whole process group, or all of a job's processes. Then the loader
@@ -198,9 +157,7 @@ class LoaderData:
             logger.warning("data: the loader processes were ended by a signal; images are loaded without them")
             yield from self._loaded(dataset, chain(list(asked), tickets), 0)
 
-    def _loaded(
-        self, dataset: TransformedImages, tickets: Iterator[list[Ticket]], workers: int
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _loaded(self, dataset: TransformedImages, tickets: Iterator[list[Ticket]], workers: int) -> Iterator[Batch]:
         loader = DataLoader(
             dataset,
             batch_sampler=tickets,

@@ -34,7 +34,6 @@ class NamedImages:
         return len(self.images)
 
     def load(self, index: int) -> tuple[Image.Image, int]:
-        """See `ImageSet.load`."""
         if hasattr(self.images, "reader"):
             file, label = self.images.reader[index]
             image = Image.open(file)
@@ -45,13 +44,12 @@ class NamedImages:
         return image, int(label)
 
     def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
         if hasattr(self.images, "reader"):
             return str(self.images.reader.filename(index, absolute=True) or f"image {index}")
         return f"image {index}"
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
-        """See `ImageSet.fingerprint`: Hugging Face's own, or torchvision's array or list of files."""
+        """Hugging Face's own, or torchvision's array or list of files."""
         files = self._files()
         names = hash_of(chain(self._names_of(files), self.labels or ()))
         table, pixels = getattr(getattr(self.images, "reader", None), "dataset", None), _array(self.images)
@@ -106,32 +104,27 @@ def open_named(name: str, root: str, create: Callable[..., Any]) -> tuple[dict[s
 
 @contextmanager
 def _alone_in(root: str) -> Iterator[None]:
-    """Keep a study's other workers from downloading into the same folder at the same time.
-
-    Raises:
-        DataError: the folder cannot be made, or not be locked.
-    """
+    """Keep a study's other workers from downloading into the same folder at the same time."""
     try:
-        lock = file_lock(Path(root).expanduser() / ".download.lock")
-        lock.acquire()
+        held = file_lock(Path(root).expanduser() / ".download.lock").acquire()
     # RuntimeError: ~nosuchuser; ValueError: a NUL in it
     except (StudyError, OSError, RuntimeError, ValueError) as error:
         raise DataError(f"data: {escaped(root)} cannot be written: {why(error)}") from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def _first_split(
     name: str, root: str, aliases: Sequence[str], create: Callable[..., Any], *, download: bool
 ) -> NamedImages | None:
     """The first split of these names that a named data set has, or None; whatever else goes wrong is an error."""
+    from torch.utils.data import IterableDataset
+
     for alias in aliases:
         where = f"data: {escaped(name)}, split {alias}"
         try:
             images = create(name, root=root or None, split=alias, download=download)
-            if _is_stream(images):
+            if isinstance(images, IterableDataset):
                 raise DataError(
                     f"data: {escaped(name)} is a stream; a run that can be resumed needs images by index, as hfds/ has"
                 )
@@ -144,12 +137,6 @@ def _first_split(
                 continue
             raise DataError(f"{where}: {reason}") from None
     return None
-
-
-def _is_stream(images: object) -> bool:
-    from torch.utils.data import IterableDataset
-
-    return isinstance(images, IterableDataset)
 
 
 def _labels(images: Any) -> list[int] | None:

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 from autoprog_search.errors import DataError, why
 
@@ -21,19 +20,6 @@ def escaped(name: str | Path) -> str:
     """A name as a message shows it: line breaks, control characters and bytes that are no UTF-8 are escaped."""
     text = str(name)
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def open_file(path: str | Path) -> BinaryIO:
-    """A regular file, to be read.
-
-    Raises:
-        OSError: it cannot be opened, or is none: opening a FIFO would wait for somebody to write.
-    """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError("it is no regular file")
-    return os.fdopen(handle, "rb")
 
 
 def file_sizes(name: Callable[[int], str], count: int) -> list[int]:

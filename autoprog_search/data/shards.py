@@ -3,8 +3,7 @@
 timm streams them, in an order that no interrupted run can take up again. Here the members' offsets are read once, from
 the tar headers alone, and every image is then a seek and a read. Shards must be files, not pipes or URLs.
 
-A sample's files stand side by side and share their key: folder and name up to the first dot. The rest of the name, in
-lower case, is the suffix. That is WebDataset's definition: `cat.1.jpg` has the key `cat` and the suffix `1.jpg`.
+What a sample is, its key and its suffixes, is WebDataset's definition (docs/data.md).
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -24,8 +23,9 @@ from PIL import Image
 
 from autoprog_search.data.fingerprint import SetFingerprint, hash_of
 from autoprog_search.data.folder import ALIASES, SUFFIXES, is_data
-from autoprog_search.data.reading import escaped, existing_folder, open_file
+from autoprog_search.data.reading import escaped, existing_folder
 from autoprog_search.errors import DataError, why
+from autoprog_search.files import open_file
 
 IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)  # of several images in a sample, the first in this order is taken
 LABEL = "cls"
@@ -65,11 +65,9 @@ class ShardImages:
 
     @property
     def labels(self) -> list[int]:
-        """See `ImageSet.labels`."""
         return [member.label for member in self.members]
 
     def load(self, index: int) -> tuple[Image.Image, int]:
-        """See `ImageSet.load`."""
         member = self.members[index]
         with open_file(member.shard) as file:
             file.seek(member.offset)
@@ -77,7 +75,6 @@ class ShardImages:
         return Image.open(io.BytesIO(content)), member.label
 
     def name(self, index: int) -> str:
-        """See `ImageSet.name`."""
         return f"{self.members[index].shard}, {self.members[index].key}"
 
     def fingerprint(self, *, sizes: bool) -> SetFingerprint:
@@ -92,18 +89,14 @@ def open_shards(name: str | Path) -> dict[str, ShardImages | None]:
     """The shards of each split in a folder; None where it has none.
 
     Raises:
-        DataError: the folder is missing, a shard is none, or an image has no label.
+        DataError: the folder is missing; a shard is none, belongs to two splits, is listed twice, or is not there; or
+            an image has no label.
     """
     root = existing_folder(name, "is no folder: wds/ needs a folder of .tar files")
-    return {split: read_shards(root, shards) for split, shards in list_shards(root).items()}
+    return {split: _read(root, shards) for split, shards in _listed(root).items()}
 
 
-def read_shards(root: Path, shards: Sequence[Path]) -> ShardImages | None:
-    """The images of these shards, or None where there are no shards.
-
-    Raises:
-        DataError: a shard is none, or an image has no label.
-    """
+def _read(root: Path, shards: Sequence[Path]) -> ShardImages | None:
     members: list[Member] = []
     without: Counter[str] = Counter()
     for shard in shards:
@@ -120,13 +113,10 @@ def read_shards(root: Path, shards: Sequence[Path]) -> ShardImages | None:
 # ── which shards belong to a split ──────────────────────────────────────────────────────────────────────────────────
 
 
-def list_shards(root: Path) -> dict[str, list[Path]]:
+def _listed(root: Path) -> dict[str, list[Path]]:
     """Each split's shards: those that the folder's `_info.json` (timm's) lists, else those with its name in theirs.
 
     Those of no split are left out, which is said.
-
-    Raises:
-        DataError: a shard belongs to two splits, is listed twice, or is not there.
     """
     try:
         present = sorted(path for path in root.iterdir() if is_data(path.name))
@@ -206,21 +196,13 @@ def _listed_shard(info: Path, file: str) -> Path:
 # ── what is in a shard ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass
-class _Sample:
-    """A key's files, by suffix."""
-
-    key: str
-    parts: dict[str, tarfile.TarInfo] = field(default_factory=dict)
-
-
 def _members(shard: Path, without: Counter[str]) -> list[Member]:
     """The images of a shard; what belongs to none is counted by its suffix."""
     try:
         with open_file(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            samples = list(_samples(shard, tar, without))
+            samples = _samples(shard, tar, without)
             _check_end(shard, file, tar)
-            found = [_member(shard, tar, sample, without) for sample in samples]
+            found = [_member(shard, tar, key, parts, without) for key, parts in samples.items()]
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged header makes tarfile raise anything, not only its own errors
@@ -228,9 +210,10 @@ def _members(shard: Path, without: Counter[str]) -> list[Member]:
     return [member for member in found if member is not None]
 
 
-def _samples(shard: Path, tar: tarfile.TarFile, without: Counter[str]) -> Iterator[_Sample]:
-    sample: _Sample | None = None
-    seen: set[str] = set()
+def _samples(shard: Path, tar: tarfile.TarFile, without: Counter[str]) -> dict[str, dict[str, tarfile.TarInfo]]:
+    """Each key's files, by suffix."""
+    samples: dict[str, dict[str, tarfile.TarInfo]] = {}
+    last: str | None = None
     reached = -1
     for item in tar:
         if item.offset_data <= reached or item.size < 0:  # tarfile would go round in circles
@@ -244,24 +227,19 @@ def _samples(shard: Path, tar: tarfile.TarFile, without: Counter[str]) -> Iterat
             without["no suffix"] += 1
             continue
         key, suffix = f"{folder}/{stem}" if folder else stem, suffix.lower()
-        if sample is None or key != sample.key:
-            if sample is not None:
-                yield sample
-            if key in seen:
-                raise DataError(
-                    f"data: {escaped(shard)}, {escaped(key)}: this key stands in two places; a sample's files stand "
-                    "side by side and share their name up to the first dot"
-                )
-            seen.add(key)
-            sample = _Sample(key)
-        if suffix in sample.parts:
+        if key != last and key in samples:
+            raise DataError(
+                f"data: {escaped(shard)}, {escaped(key)}: this key stands in two places; a sample's files stand "
+                "side by side and share their name up to the first dot"
+            )
+        last, parts = key, samples.setdefault(key, {})
+        if suffix in parts:
             raise DataError(
                 f"data: {escaped(shard)}, {escaped(key)}: two files .{escaped(suffix)} under this key, which is the "
                 "name up to the first dot"
             )
-        sample.parts[suffix] = item
-    if sample is not None:
-        yield sample
+        parts[suffix] = item
+    return samples
 
 
 def _check_end(shard: Path, file: BinaryIO, tar: tarfile.TarFile) -> None:
@@ -284,9 +262,11 @@ def _check_end(shard: Path, file: BinaryIO, tar: tarfile.TarFile) -> None:
             )
 
 
-def _member(shard: Path, tar: tarfile.TarFile, sample: _Sample, without: Counter[str]) -> Member | None:
+def _member(
+    shard: Path, tar: tarfile.TarFile, key: str, parts: Mapping[str, tarfile.TarInfo], without: Counter[str]
+) -> Member | None:
     """A sample's image, or None where it has none."""
-    where, parts = f"data: {escaped(shard)}, {escaped(sample.key)}", sample.parts
+    where = f"data: {escaped(shard)}, {escaped(key)}"
     suffix = next((suffix for suffix in IMAGES if suffix in parts), None)
     others = [other for other in parts if other != suffix and other.rpartition(".")[2] in IMAGES]
     if suffix is None:
@@ -303,9 +283,7 @@ def _member(shard: Path, tar: tarfile.TarFile, sample: _Sample, without: Counter
     for needed in (suffix, LABEL):
         if not parts[needed].isfile() or parts[needed].issparse():
             raise DataError(f"{where}.{needed} is a link or a sparse file; a shard holds plain files")
-    return Member(
-        shard, parts[suffix].offset_data, parts[suffix].size, sample.key, suffix, _label(where, tar, parts[LABEL])
-    )
+    return Member(shard, parts[suffix].offset_data, parts[suffix].size, key, suffix, _label(where, tar, parts[LABEL]))
 
 
 def _label(where: str, tar: tarfile.TarFile, item: tarfile.TarInfo) -> int:

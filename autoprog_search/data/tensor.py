@@ -2,65 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from autoprog_search.data.arrays import digits_arrays, fashion_mnist_arrays
+from autoprog_search.data.arrays import ARRAYS
+from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
-from autoprog_search.data.order import steps_in_order
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.errors import DataError, why
 from autoprog_search.randomness import SPLIT_SEED, derive
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe
 
-ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""(mean, standard deviation) per channel."""
-
 
 @dataclass(frozen=True)
-class TensorData:
+class TensorData(Data):
     """Images (count, channels, side, side), float32 and normalised, and labels (count,), per split.
 
+    All batches are at full resolution.
+
     Attributes:
-        normalisation: see `Data.normalisation`.
-        origin: fingerprint of the images and labels that these were made of.
+        origin: fingerprint of the images and labels that these were made of: of their content, whatever is asked for.
         augment: strength of the affine augmentation, 0 to 1.
         hflip: probability of a mirrored image.
     """
 
-    splits: dict[str, tuple[torch.Tensor, torch.Tensor]]
-    num_classes: int
-    normalisation: ChannelStatistics
+    splits: Mapping[str, Batch]
     origin: Fingerprint
     augment: float
-    hflip: float = 0.0
-    antialias: bool = False  # the released code's bilinear resizing, for all images alike
-
-    @property
-    def in_chans(self) -> int:
-        """Image channels."""
-        return self.splits["train"][0].shape[1]
-
-    @property
-    def train_size(self) -> int:
-        """Training images."""
-        return len(self.splits["train"][1])
+    hflip: float
+    antialias = False  # the released code's bilinear resizing, for all images alike
 
     def train_batches(
-        self,
-        seed: int,
-        start: int,
-        stop: int,
-        batch_size: int,
-        resolution: Callable[[int], int],
-        strength: Strength = FULL,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.train_batches`; all at full resolution."""
+        self, seed: int, start: int, stop: int, batch_size: int, resolution: Side, strength: Strength = FULL
+    ) -> Iterator[Batch]:
         images, labels = self.splits["train"]
         for step, order, places in steps_in_order(seed, start, stop, self.train_size, batch_size, self._permuted):
             index = order[places.start : places.stop].to(images.device)
@@ -71,20 +50,17 @@ class TensorData:
     def _permuted(self, seed: int) -> torch.Tensor:
         return torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
 
-    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.train_subset`."""
+    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[Batch]:
         images, labels = self.splits["train"]
         chosen = self._permuted(derive(seed, "subset"))[:count].to(images.device)
         for index in chosen.split(batch_size):
             yield images[index], labels[index]
 
-    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Data.eval_batches`; at full resolution."""
+    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[Batch]:
         images, labels = self.splits[split]
         yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
 
     def fingerprint(self, *, sizes: bool) -> Fingerprint:
-        """See `Data.fingerprint`; of the content itself, which tells more than sizes."""
         return self.origin
 
 
@@ -114,73 +90,50 @@ def random_mirror(images: torch.Tensor, probability: float, generator: torch.Gen
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 
-def load_digits(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
-    """scikit-learn's 1,797 digits, 8x8, up-sampled to `resolution`: 1,000 to train, 297 to validate, 500 to test.
+def load_tensors(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
+    """A data set of `ARRAYS`, resized, and normalised by the training images' mean and deviation.
 
-    The split is fixed: `val_share` has no say.
-    """
-    arrays = digits_arrays()
-    sets = {
-        name: (torch.tensor(images, dtype=torch.float32)[:, None] / 16, torch.tensor(labels, dtype=torch.long))
-        for name, (images, labels) in arrays.sets.items()
-    }
-    images, labels = sets["train"]
-    trained = _share(range(len(labels)), config.train_share)
-    sets["train"] = images[trained], labels[trained]
-    return _on_device(sets, arrays.fingerprint(), resolution, device, recipe)
-
-
-def load_fashion_mnist(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
-    """Fashion-MNIST: 60,000 images, of which `val_share` validate, and 10,000 to test; 28 px, 10 classes.
+    One without images to validate is split by `val_share`.
 
     Raises:
         DataError: a file is missing or damaged, or there are too few images to split.
     """
-    from sklearn.model_selection import train_test_split
-
-    arrays = fashion_mnist_arrays(config.root)
+    arrays = ARRAYS[config.name](config.root)
     sets = {
-        name: (torch.tensor(images, dtype=torch.float32)[:, None] / 255, torch.tensor(labels, dtype=torch.long))
-        for name, (images, labels) in arrays.sets.items()
+        name: (torch.tensor(grey, dtype=torch.float32)[:, None] / arrays.white, torch.tensor(labels, dtype=torch.long))
+        for name, (grey, labels) in arrays.sets.items()
     }
     images, labels = sets["train"]
-    targets = labels.numpy()
+    trained: Sequence[int] = range(len(labels))
+    if "val" not in sets:
+        trained, val = _split(labels.numpy(), config.val_share)
+        sets["val"] = images[val], labels[val]
+    trained = trained[: max(1, round(config.train_share * len(trained)))]  # they are in random order already
+    sets["train"] = images[trained], labels[trained]
+    resized = {name: _resized(images, resolution) for name, (images, _) in sets.items()}
+    mean, deviation = resized["train"].mean(), resized["train"].std()
+    splits = {
+        name: (((images - mean) / deviation).to(device), sets[name][1].to(device)) for name, images in resized.items()
+    }
+    origin, statistics = arrays.fingerprint(), ((mean.item(),), (deviation.item(),))
+    return TensorData(origin.classes, len(trained), statistics, splits, origin, recipe.augment, recipe.hflip)
+
+
+def _resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def _split(labels: np.ndarray, val_share: float) -> tuple[Sequence[int], Sequence[int]]:
+    """Which images train and which validate, as many of each class."""
+    from sklearn.model_selection import train_test_split
+
+    places = np.arange(len(labels))
     try:
-        train, val = train_test_split(
-            np.arange(len(targets)), test_size=config.val_share, stratify=targets, random_state=SPLIT_SEED
-        )
+        train, val = train_test_split(places, test_size=val_share, stratify=labels, random_state=SPLIT_SEED)
     except ValueError as error:  # a class with one image; fewer images to validate than classes
         raise DataError(
-            f"data: {len(targets)} training images cannot be split by data.val_share {config.val_share:g}: {why(error)}"
+            f"data: {len(labels)} training images cannot be split by data.val_share {val_share:g}: {why(error)}"
         ) from None
-    parts = {"train": _share(train, config.train_share), "val": val}
-    splits = {name: (images[i], labels[i]) for name, i in parts.items()} | {"test": sets["test"]}
-    return _on_device(splits, arrays.fingerprint(), resolution, device, recipe)
-
-
-def _share(indices: Sequence[int], share: float) -> Sequence[int]:
-    """The first of them: they are in random order already."""
-    return indices[: max(1, round(share * len(indices)))]
-
-
-def _on_device(
-    splits: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
-    origin: Fingerprint,
-    resolution: int,
-    device: torch.device,
-    recipe: Recipe,
-) -> TensorData:
-    """Resized, normalised by the training images' mean and deviation."""
-    size = (resolution, resolution)
-    resized = {
-        name: F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        if images.shape[-1] != resolution
-        else images
-        for name, (images, _) in splits.items()
-    }
-    mean, deviation = resized["train"].mean(), resized["train"].std()
-    ready = {
-        name: (((images - mean) / deviation).to(device), splits[name][1].to(device)) for name, images in resized.items()
-    }
-    statistics = ((mean.item(),), (deviation.item(),))
-    return TensorData(ready, origin.classes, statistics, origin, augment=recipe.augment, hflip=recipe.hflip)
+    return train, val

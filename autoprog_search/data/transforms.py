@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,9 +37,9 @@ class Normalisation:
 
     @classmethod
     def of(cls, model: str, in_chans: int) -> Normalisation:
-        """Of a timm model name; a model for grey images takes the mean of the channels' values."""
-        config = data_config_of(model)
-        mean, std = (channel_values(config[kind], in_chans) for kind in ("mean", "std"))
+        """Of a timm model name."""
+        config = data_config_of(model, in_chans)
+        mean, std = (tuple(config[kind]) for kind in ("mean", "std"))
         return cls(mean, std, config["interpolation"], config["crop_pct"], config["crop_mode"])
 
 
@@ -65,10 +64,12 @@ class Transforms:
         """The image that was opened, read from its file in the model's channels.
 
         Raises:
-            Exception: any that PIL raises for a file that is no image, or is cut off; `load_image` guards.
+            Exception: any that PIL raises for a file that is no image, or is cut off; see `unreadable`.
         """
         if self.train or resolution < self.full_resolution:
-            decode_smaller(image, resolution)
+            # libjpeg computes no more than is enough, at 1/2, 1/4 or 1/8; other formats are decoded whole.
+            side = round(DECODED_OVER_WANTED * resolution)
+            image.draft(None, (side, side))
         if image.mode.startswith("I") or image.mode == "F":
             image = eight_bits(image)
         if not self.train:
@@ -153,15 +154,12 @@ def _bits(image: Image.Image) -> int:
     return 16 if image.mode.startswith("I;16") or image.format in ("PNG", "PPM") else 32
 
 
-def channel_values(values: Sequence[float], in_chans: int) -> tuple[float, ...]:
-    """Of a model's three channels, or their mean for grey images."""
-    return (sum(values) / len(values),) if in_chans == 1 else tuple(values)
-
-
-def data_config_of(model: str) -> dict[str, Any]:
-    """timm's mean, std, size, interpolation and crop of a model name."""
+def data_config_of(model: str, in_chans: int) -> dict[str, Any]:
+    """timm's mean, std, size, interpolation and crop of a model name; grey images take the mean of the channels'."""
     own = timm.get_pretrained_cfg(model)
     config: dict[str, Any] = resolve_data_config({}, pretrained_cfg=own.to_dict() if own is not None else {})
+    if in_chans == 1:
+        config |= {kind: (sum(config[kind]) / len(config[kind]),) for kind in ("mean", "std")}
     return config
 
 
@@ -182,17 +180,4 @@ def _keep_a_bit(transform: Any) -> None:
     for policy in transform.transforms:
         for op in getattr(policy, "ops", []) or [op for pair in getattr(policy, "policy", []) for op in pair]:
             if op.name.startswith("Posterize"):
-                op.level_fn = partial(_at_least_one_bit, op.level_fn)
-
-
-def _at_least_one_bit(level_fn: Callable[..., tuple[int]], level: float, hparams: dict[str, Any]) -> tuple[int]:
-    return (max(1, *level_fn(level, hparams)),)
-
-
-def decode_smaller(image: Image.Image, resolution: int) -> None:
-    """Tell a JPEG, opened and not read yet, to decode at 1/2, 1/4 or 1/8 where that is enough.
-
-    libjpeg leaves out what it need not compute. Other formats are decoded whole.
-    """
-    side = round(DECODED_OVER_WANTED * resolution)
-    image.draft(None, (side, side))
+                op.level_fn = lambda level, hparams, timms=op.level_fn: (max(1, *timms(level, hparams)),)

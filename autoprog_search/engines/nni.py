@@ -25,7 +25,7 @@ from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
 from autoprog_search.files import inside, write_atomic
 from autoprog_search.interrupt import Interrupted, signals_ask
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import through
 from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.registry import method_named
 from autoprog_search.methods.runs import FinishedRun
@@ -96,7 +96,7 @@ class StudyRuns:
             stored.storage.set_trial_user_attr(found._trial_id, PROPOSED, proposal)
         if not found.state.is_finished():
             record_parameters(stored, found, to_parameters(levels))
-        return self._run(stored, found.number, FixedMethod([stored.config.space.at(*pair) for pair in levels]))
+        return self._run(stored, found.number, through(stored.config.space, levels))
 
     def of_method(self, trial: int, method: Method) -> FinishedRun:
         """That trial, steered by the method.

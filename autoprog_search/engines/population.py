@@ -20,7 +20,7 @@ from autoprog_search.engines.opening import open_trial
 from autoprog_search.engines.trial import finish, plan
 from autoprog_search.errors import RunFailedError
 from autoprog_search.files import write_atomic
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import through
 from autoprog_search.methods.pbt import exploit, explore
 from autoprog_search.randomness import derive
 from autoprog_search.space import Levels, to_parameters
@@ -140,7 +140,7 @@ def _train(
     if stage > 1 and not begun and stood.exists():  # without it the stages before are trained again
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
-    schedule = FixedMethod([space.at(*pair) for pair in turn.levels])
+    schedule = through(space, turn.levels)
     spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
     run = place.run(spec, checkpoint)
     Trainer(run, method, profile=place.profile, hooks=Hooks(on_progress, should_stop)).train_stages(stage)

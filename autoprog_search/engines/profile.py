@@ -20,7 +20,7 @@ from autoprog_search.study.store import StoredStudy
 if TYPE_CHECKING:
     import torch
 
-    from autoprog_search.data.load import Data
+    from autoprog_search.data.data_set import Data
     from autoprog_search.training.profile import StepProfile
 
 
@@ -45,16 +45,9 @@ def shared_profile(
         name, stored, wanted = device_name(device), _stored(path), sub_networks(study.config)
         if name not in stored or not set(wanted) <= set(stored[name].seconds):
             on_measuring(name)
-            measured = profile_steps(
-                _union(study.config),
-                study.config.recipe,
-                num_classes=data.num_classes,
-                in_chans=data.in_chans,
-                device=device,
-                sub_networks=wanted,
-                should_stop=should_stop,
+            stored[name] = profile_steps(
+                _union(study.config), study.config.recipe, data, device, sub_networks=wanted, should_stop=should_stop
             )
-            stored[name] = measured
             write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
     return stored[name]
 

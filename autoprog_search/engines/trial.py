@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import Trial, TrialState
 
 from autoprog_search.choosing import Method
-from autoprog_search.data.load import Data
+from autoprog_search.data.data_set import Data
 from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.engines.workplace import Workplace
 from autoprog_search.errors import RunFailedError

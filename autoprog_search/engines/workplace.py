@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoprog_search.data.load import Data
+from autoprog_search.data.data_set import Data
 from autoprog_search.engines.profile import shared_profile
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under

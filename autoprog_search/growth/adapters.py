@@ -62,14 +62,6 @@ class Stack:
     drops: bool = True
 
 
-def _as_it_is(model: nn.Module) -> None:
-    pass
-
-
-def _nothing_against(model: nn.Module) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class FamilyAdapter:
     """One timm family.
@@ -97,15 +89,41 @@ class FamilyAdapter:
     residual_ends: tuple[str, ...] = RESIDUAL_ENDS
     drop_paths: tuple[str, ...] = ("drop_path1", "drop_path2")
     drop_rule: Literal["linear", "constant"] = "linear"
-    prepare: Callable[[nn.Module], None] = _as_it_is
-    refusal: Callable[[nn.Module], str] = _nothing_against
+    prepare: Callable[[nn.Module], None] = lambda model: None
+    refusal: Callable[[nn.Module], str] = lambda model: ""
     train_forward: Callable[[nn.Module, torch.Tensor], TrainOutput] | None = None
+
+    def stacks_of(self, model: nn.Module) -> list[list[nn.Module]]:
+        """All blocks of a model, stack by stack."""
+        return [
+            [block for path in stack.paths for block in model.get_submodule(path).children()] for stack in self.stacks
+        ]
+
+    def full_size(self, model: nn.Module) -> SubNetwork:
+        """The sub-network that is the whole model at its own image size."""
+        depth = sum(map(len, self.stacks_of(model)))
+        position = getattr(model, "pos_embed", None)
+        if isinstance(position, torch.Tensor) and position.dim() == 4:  # VOLO's is a grid
+            return SubNetwork(depth, position.shape[1] * position.shape[2])
+        patches: int = model.patch_embed.num_patches  # type: ignore[union-attr, assignment]
+        return SubNetwork(depth, patches)
 
     def drop_path_rates(self, rate: float, depth: int) -> list[float]:
         """Stochastic depth rates of the blocks of a network of this depth, those of all stacks counted."""
         if self.drop_rule == "constant":
             return [rate] * depth
         return [float(r) for r in calculate_drop_path_rates(rate, depth)]  # type: ignore[arg-type]
+
+    def drop_path_rate_of(self, block: nn.Module) -> float:
+        """A block's current stochastic depth rate."""
+        return float(getattr(getattr(block, self.drop_paths[0]), "drop_prob", 0.0))
+
+    def set_drop_path_rate(self, block: nn.Module, rate: float) -> None:
+        """Set a block's stochastic depth rate; timm's identities, which it builds for a rate of 0, make room for it."""
+        for name in self.drop_paths:
+            if isinstance(getattr(block, name), nn.Identity):
+                setattr(block, name, DropPath(0.0))
+            getattr(block, name).drop_prob = rate
 
 
 # ── what the families do differently ────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +269,7 @@ def adapter_of(model: nn.Module) -> FamilyAdapter:
             break.
     """
     name, adapter = type(model).__name__, family_of(model)
-    for stack, blocks in zip(adapter.stacks, stacks_of(adapter, model), strict=True):
+    for stack, blocks in zip(adapter.stacks, adapter.stacks_of(model), strict=True):
         other = next((b for b in blocks if type(b) is not stack.block), None)
         if other is not None:
             raise GrowthError(
@@ -277,23 +295,6 @@ def family_of(model: nn.Module) -> FamilyAdapter:
     return adapter
 
 
-def stacks_of(adapter: FamilyAdapter, model: nn.Module) -> list[list[nn.Module]]:
-    """All blocks of a model, stack by stack."""
-    return [
-        [block for path in stack.paths for block in model.get_submodule(path).children()] for stack in adapter.stacks
-    ]
-
-
-def full_size(adapter: FamilyAdapter, model: nn.Module) -> SubNetwork:
-    """The sub-network that is the whole model at its own image size."""
-    depth = sum(map(len, stacks_of(adapter, model)))
-    position = getattr(model, "pos_embed", None)
-    if isinstance(position, torch.Tensor) and position.dim() == 4:  # VOLO's is a grid
-        return SubNetwork(depth, position.shape[1] * position.shape[2])
-    patches: int = model.patch_embed.num_patches  # type: ignore[union-attr, assignment]
-    return SubNetwork(depth, patches)
-
-
 def patch_size_of(model: nn.Module) -> int:
     """Pixels along the side of a patch, as the last blocks see it."""
     reduction: int = model.feature_info[-1]["reduction"]  # type: ignore[index, assignment]
@@ -306,24 +307,3 @@ def resampled_position(model: nn.Module, grid: int) -> torch.Tensor:
     if position.dim() == 4:
         return resample_abs_pos_embed_nhwc(position, [grid, grid])
     return resample_abs_pos_embed(position, [grid, grid], num_prefix_tokens=0)
-
-
-# ── stochastic depth ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def make_drop_paths_adjustable(adapter: FamilyAdapter, block: nn.Module) -> None:
-    """Replace the identities that timm builds for a rate of 0, on which a rate cannot be set later."""
-    for name in adapter.drop_paths:
-        if isinstance(getattr(block, name), nn.Identity):
-            setattr(block, name, DropPath(0.0))
-
-
-def drop_path_rate_of(adapter: FamilyAdapter, block: nn.Module) -> float:
-    """A block's current stochastic depth rate."""
-    return float(getattr(getattr(block, adapter.drop_paths[0]), "drop_prob", 0.0))
-
-
-def set_drop_path_rate(adapter: FamilyAdapter, block: nn.Module, rate: float) -> None:
-    """Set a block's stochastic depth rate."""
-    for name in adapter.drop_paths:
-        getattr(block, name).drop_prob = rate

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 ActiveSet = tuple[int, ...]
 """Indices of the blocks that run, ascending."""
-
-Chain = Mapping[int, ActiveSet]
-"""The active set of each depth; every depth's set holds the shallower ones'."""
 
 
 def even_chain(blocks: int, depths: Sequence[int]) -> dict[int, ActiveSet]:
@@ -57,20 +54,15 @@ def share_depths(sizes: Sequence[int], depths: Sequence[int]) -> dict[int, tuple
     """
     if len(sizes) == 1:
         return {depth: (depth,) for depth in depths}
-    first, second = sizes
+    (first, second), total = sizes, sum(sizes)
     shares: dict[int, tuple[int, ...]] = {}
     least = (1, 1)
     for depth in depths:
-        even = 2 * round_half_up(depth * first, 2 * (first + second))
+        even = 2 * ((depth * first + total) // (2 * total))  # halves go up
         count = min(max(even, least[0], depth - second), first, depth - least[1])
         least = (count, depth - count)
         shares[depth] = least
     return shares
-
-
-def round_half_up(numerator: int, denominator: int) -> int:
-    """The nearest whole number of a fraction; of two, the upper."""
-    return (2 * numerator + denominator) // (2 * denominator)
 
 
 def build_chain(kind: str, sizes: Sequence[int], depths: Sequence[int]) -> dict[int, ActiveSet]:

@@ -24,9 +24,7 @@ from autoprog_search.growth.adapters import adapter_of
 from autoprog_search.growth.weights import check_readable, create_with_weights
 from autoprog_search.space import GrowthSpace
 
-MOST_TENSORS = (
-    3_000  # in a model, some 200 blocks, which take seconds to build; timm's deepest have 48, and 800 tensors
-)
+MOST_TENSORS = 3_000  # in a model: some 200 blocks, which take seconds to build; timm's deepest has 48, and 800 tensors
 MOST_PARAMETERS = 10**11  # where only the cost is wanted; timm's largest model has 6e9
 LARGEST_ARGUMENT = 10**6  # of the model's numbers; timm makes lists as long as the depth before any parameter
 COPIES = 3  # of the weights in memory: the network's and its two EMAs'
@@ -133,9 +131,6 @@ def _bounded(memory: int | None) -> Iterator[None]:
 
     Args:
         memory: bytes that it may fill; None: it needs none.
-
-    Raises:
-        GrowthError: the model is too large.
     """
     numbers = tensors = 0
 

@@ -19,18 +19,7 @@ from torch.func import functional_call
 from autoprog_search.cost import ModelCost
 from autoprog_search.errors import GrowthError, why
 from autoprog_search.growth.active_blocks import ActiveBlocks, Forward, containers_of
-from autoprog_search.growth.adapters import (
-    TrainOutput,
-    adapter_of,
-    drop_path_rate_of,
-    family_of,
-    full_size,
-    make_drop_paths_adjustable,
-    patch_size_of,
-    resampled_position,
-    set_drop_path_rate,
-    stacks_of,
-)
+from autoprog_search.growth.adapters import TrainOutput, adapter_of, family_of, patch_size_of, resampled_position
 from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, share_depths
 from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
@@ -54,6 +43,7 @@ class ElasticModel(nn.Module):
         operator: name of the growth operator that `grow` uses by default.
 
     Attributes:
+        active: indices of the blocks that run, ascending.
         adapter: of its family (`growth/adapters.py`).
         drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
             the next `activate` or `grow` on.
@@ -73,10 +63,10 @@ class ElasticModel(nn.Module):
         super().__init__()
         self.adapter = adapter_of(model)
         self.adapter.prepare(model)
-        self.full = full_size(self.adapter, model)
+        self.full = self.adapter.full_size(model)
         self.patch_size = patch_size_of(model)
         self.operator = operator
-        stacks = stacks_of(self.adapter, model)
+        stacks = self.adapter.stacks_of(model)
         sizes = tuple(map(len, stacks))
         ends = list(accumulate(sizes))
         self._spans = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]  # of each stack's blocks
@@ -88,19 +78,19 @@ class ElasticModel(nn.Module):
         self.chain = build_chain(chain, sizes, levels)
         self._shares = share_depths(sizes, levels)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
-        self.drop_path_rate = drop_path_rate_of(self.adapter, stacks[-1][-1])
+        self.drop_path_rate = self.adapter.drop_path_rate_of(stacks[-1][-1])
         self._drops = self.drop_path_rate > 0  # without, timm's identities stay and cost nothing
         for stack, blocks in zip(self.adapter.stacks, stacks, strict=True):
             for block in blocks:
                 if self._drops and stack.drops:
-                    make_drop_paths_adjustable(self.adapter, block)
+                    self.adapter.set_drop_path_rate(block, self.adapter.drop_path_rate_of(block))
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
         self._described = type(model).__name__
         self.model = model
         self.sub_network = self.full
-        self._active: ActiveSet = self.chain[self.full.depth]
+        self.active: ActiveSet = self.chain[self.full.depth]
 
     @classmethod
     def from_space(
@@ -126,7 +116,7 @@ class ElasticModel(nn.Module):
         model = create_timm_model(
             space, num_classes=num_classes, in_chans=in_chans, drop_path_rate=drop_path_rate, checkpoint=checkpoint
         )
-        blocks = full_size(adapter_of(model), model).depth
+        blocks = adapter_of(model).full_size(model).depth
         if blocks != space.depth:
             side = "above" if space.depth > blocks else "below"
             raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
@@ -178,7 +168,7 @@ class ElasticModel(nn.Module):
             GrowthError: the model cannot run.
         """
         try:
-            return measure_cost(self, self.adapter, self._shares)
+            return measure_cost(self, self._shares)
         # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
         except Exception as error:  # noqa: BLE001
             raise GrowthError(f"model: {self._described} cannot run ({why(error)})") from None
@@ -186,12 +176,7 @@ class ElasticModel(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """All L blocks, those of later stacks last."""
-        return [block for stack in stacks_of(self.adapter, self.model) for block in stack]
-
-    @property
-    def active(self) -> ActiveSet:
-        """Indices of the blocks that run, ascending."""
-        return self._active
+        return [block for stack in self.adapter.stacks_of(self.model) for block in stack]
 
     @property
     def resolution(self) -> int:
@@ -251,7 +236,7 @@ class ElasticModel(nn.Module):
         for stack, span in zip(self.adapter.stacks, self._spans, strict=True):
             for index in span if stack.drops else ():
                 if index in rates:
-                    set_drop_path_rate(self.adapter, blocks[index], rates[index])
+                    self.adapter.set_drop_path_rate(blocks[index], rates[index])
 
     def fade(self, blocks: Iterable[int], share: float) -> None:
         """Let these blocks, where they run, count for a share m: h <- m * block(h) + (1 - m) * h; all others for 1.
@@ -265,7 +250,7 @@ class ElasticModel(nn.Module):
             container.faded = {index - inside.start: share for index in inside if index in fading}
 
     def _run(self, active: ActiveSet) -> None:
-        self._active = active
+        self.active = active
         for container, inside in self._containers():
             container.active = tuple(index - inside.start for index in active if index in inside)
 
@@ -334,7 +319,7 @@ class ElasticModel(nn.Module):
         """Apply a growth operator stack by stack: an outlooker is no donor for a transformer block."""
         origin: Origin = {}
         for span in self._spans:
-            before, after = (tuple(span.index(i) for i in a if i in span) for a in (self._active, grown))
+            before, after = (tuple(span.index(i) for i in a if i in span) for a in (self.active, grown))
             own = blocks[span.start : span.stop]
             traits = BlockTraits(partial(self._initialise, own), self.adapter.residual_ends)
             written = zeta.grow(own, donors[span.start : span.stop], before, after, traits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,31 +17,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprog_search.cost import ModelCost, Polynomial
-from autoprog_search.growth.adapters import FamilyAdapter
 from autoprog_search.schedule import SubNetwork
 
 GRIDS = (2, 3, 4)
 
-
-class Elastic(Protocol):
-    """What is measured here of an elastic model: an `nn.Module` that runs as any of its sub-networks."""
-
-    model: nn.Module
-    training: bool
-
-    @property
-    def full(self) -> SubNetwork: ...
-    @property
-    def sub_network(self) -> SubNetwork: ...
-    @property
-    def resolution(self) -> int: ...
-    def activate(self, sub_network: SubNetwork) -> None: ...
-    def train(self, mode: bool = True) -> object: ...
+Elastic = Any
+"""An `ElasticModel`: its module imports this one."""
 
 
-def measure_cost(elastic: Elastic, adapter: FamilyAdapter, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
+def measure_cost(elastic: Elastic, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
     """The cost of an elastic model's sub-networks, at all sizes and at the depths of `shares`."""
-    depth = min(shares)
+    adapter, depth = elastic.adapter, min(shares)
     patches = [elastic.full.patches] if adapter.resolution == "fixed" else [grid**2 for grid in GRIDS]
     was_running, was_training = elastic.sub_network, elastic.training
     elastic.train(False)
@@ -82,7 +68,6 @@ def _count(elastic: Elastic, parts: Sequence[str]) -> tuple[int, ...]:
     tensors = [*model.named_parameters(), *model.named_buffers()]
     state = {f"model.{name}": torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     image = torch.empty(1, getattr(model, "in_chans", 3), elastic.resolution, elastic.resolution, device="meta")
-    assert isinstance(elastic, nn.Module)
     with _counting() as counter:
         functional_call(elastic, state, (image,))
     by_module = counter.get_flop_counts()

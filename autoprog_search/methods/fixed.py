@@ -11,24 +11,9 @@ from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 
 
-class FixedMethod:
-    """Answers from a list, one sub-network a stage."""
-
-    def __init__(self, sub_networks: Sequence[SubNetwork]) -> None:
-        self.sub_networks = tuple(sub_networks)
-
-    def needs_estimates(self, stage: int) -> bool:
-        """Never."""
-        return False
-
-    def choose(self, context: StageContext) -> Choice:
-        """The stage's entry in the list."""
-        return Choice(self.sub_networks[context.stage - 1])
-
-
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A fixed schedule, as far as it departs from the space and the recipe.
+    """A fixed schedule, as far as it departs from the space and the recipe; a `Method` that answers from its list.
 
     Attributes:
         sub_networks: one a stage, the full network last.
@@ -48,6 +33,12 @@ class Program:
     def constant(self) -> bool:
         """Whether all its stages are the same: then it is no matter how many there are."""
         return len(set(self.sub_networks)) == 1 and len(set(self.augment)) <= 1
+
+    def needs_estimates(self, stage: int) -> bool:
+        return False
+
+    def choose(self, context: StageContext) -> Choice:
+        return Choice(self.sub_networks[context.stage - 1])
 
     def check_epochs(self, space: GrowthSpace, epochs: int) -> None:
         """Whether so many epochs are enough for the space's stages, where it goes by them and they differ.

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import resolve_name
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.errors import ConfigError, MissingExtraError
 from autoprog_search.methods.draws import Draw, check_order, count
-from autoprog_search.methods.fixed import FixedMethod, Program, through
+from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.kind import STEERED, Kind
 from autoprog_search.methods.plan import Course, TrialInfo
 from autoprog_search.schedule import SubNetwork
@@ -37,11 +37,6 @@ INSTALL_NNI = (
 )
 
 
-def _named(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
-
-
 @dataclass(frozen=True)
 class Fixed(Kind):
     """A schedule that anybody can write down, the same in every trial."""
@@ -54,7 +49,7 @@ class Fixed(Kind):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         program = self.schedule(info.space)
-        return Course(FixedMethod(program.sub_networks), info.space, program)
+        return Course(program, info.space, program)
 
     def paid_for(self, best: Any, trials: list[Any]) -> list[Any]:
         return [best]  # the others are repetitions
@@ -85,7 +80,7 @@ class Following(Kind):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         pairs = zip(followed["depths"], followed["patches"], strict=True)
         program = Program(tuple(SubNetwork(*pair) for pair in pairs))
-        return Course(FixedMethod(program.sub_networks), info.space, program)
+        return Course(program, info.space, program)
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ class Matched(Following):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         affordable = round(followed["total_flops"] / followed["step_flops_full"])
         program = Program((info.space.full,), steps=max(1, affordable))
-        return Course(FixedMethod(program.sub_networks), info.space, program)
+        return Course(program, info.space, program)
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,7 @@ class Drawn(Kind):
         return Course(method, space, self.expected(space, stored.system_attrs["fixed_params"]))
 
     def stops(self, curve: Curve, earlier: Callable[[], Iterable[Curve]], full_flops: float) -> bool:
-        return self.stop is not None and bool(_named(self.stop)(curve, earlier(), full_flops))
+        return self.stop is not None and bool(resolve_name(self.stop)(curve, earlier(), full_flops))
 
 
 @dataclass(frozen=True)
@@ -185,7 +180,7 @@ class Sampled(Kind):
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler:
         seed = info.random_seed(info.number, parameter)
-        sampler: BaseSampler = _named(self.sampler)(seed=seed, **self.arguments(info.trials))
+        sampler: BaseSampler = resolve_name(self.sampler)(seed=seed, **self.arguments(info.trials))
         return sampler
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
@@ -216,9 +211,9 @@ class OneShot(Kind):
             raise ConfigError(f"methods: {needs}; {data} has neither")
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler | None:
-        from autoprog_search.methods.optuna import autoprog_sampler
+        from autoprog_search.methods.optuna import AutoProgSampler
 
-        return autoprog_sampler(info.growth, info.seed, info.w_scale)
+        return AutoProgSampler(seed=info.seed, rule=info.growth.rule(info.w_scale))
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         from autoprog_search.methods.optuna import OptunaMethod
@@ -240,7 +235,7 @@ class Led(OneShot):
 
     def paths_of(self, space: GrowthSpace, growth: GrowthSettings) -> Sequence[tuple[SubNetwork, ...]]:
         """Where its trials are led."""
-        found: Sequence[tuple[SubNetwork, ...]] = _named(self.paths)(space, growth.force_growth)
+        found: Sequence[tuple[SubNetwork, ...]] = resolve_name(self.paths)(space, growth.force_growth)
         return found
 
     def check(self, planned: Planned) -> None:
@@ -277,7 +272,7 @@ class Hosted(Kind):
         Raises:
             MissingExtraError: NNI is not installed.
         """
-        strategy: Strategy = _named(self.strategy)(**self._decided(info), **self.arguments(info.trials))
+        strategy: Strategy = resolve_name(self.strategy)(**self._decided(info), **self.arguments(info.trials))
         return strategy
 
     def _decided(self, info: TrialInfo) -> dict[str, Any]:

@@ -164,7 +164,6 @@ class GrowthEvaluator(Evaluator):
             raise KeyboardInterrupt from None
 
     def extra_repr(self) -> str:
-        """Shown by NNI."""
         return repr(self.runs)
 
     def _dump(self) -> dict[str, Any]:
@@ -261,5 +260,4 @@ class AutoProgStrategy(Strategy):
         self.finished = {fields["trial"]: FinishedRun(**fields) for fields in state_dict["finished"]}
 
     def extra_repr(self) -> str:
-        """Shown by NNI."""
         return f"seed={self.seed}, trials={len(self.rules)}"

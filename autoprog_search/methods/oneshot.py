@@ -24,7 +24,6 @@ class OneShotMethod:
     path: tuple[SubNetwork, ...] = ()
 
     def needs_estimates(self, stage: int) -> bool:
-        """At every stage."""
         return True
 
     def choose(self, context: StageContext) -> Choice:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, IntDistribution
@@ -21,8 +20,7 @@ from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.errors import EstimateError
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.space import LENGTHS, GrowthSpace, parameter_name
+from autoprog_search.space import AXES, LENGTHS, GrowthSpace, parameter_name
 
 PARAMETER = re.compile(r"stage(\d+)_(depth|patches)_level")
 
@@ -30,18 +28,10 @@ Ranges = Literal["dynamic", "static"]
 """Whether a stage's range begins at the previous stage's level, or at 0 with a running maximum taken afterwards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of ours: which stage, which axis."""
-
-    stage: int
-    axis: str
-
-
-def parse_parameter(name: str) -> Parameter | None:
+def parse_parameter(name: str) -> tuple[int, str] | None:
     """The stage and axis that a parameter's name speaks of, None if it is not one of ours."""
     match = PARAMETER.fullmatch(name)
-    return Parameter(int(match[1]), match[2]) if match else None
+    return (int(match[1]), match[2]) if match else None
 
 
 class AutoProgSampler(BaseSampler):
@@ -100,13 +90,14 @@ class AutoProgSampler(BaseSampler):
         """
         ours = parse_parameter(param_name)
         with self._lock:
-            context = self._offered.get((trial.number, ours.stage)) if ours else None
+            context = self._offered.get((trial.number, ours[0])) if ours else None
         if ours is None or context is None:
             return self._base.sample_independent(study, trial, param_name, param_distribution)
         choice = self.decide(context).sub_network
-        own, levels = (choice.depth, context.depths) if ours.axis == "depth" else (choice.patches, context.patches)
+        _, axis = ours
+        own, levels = (choice.depth, context.depths) if axis == "depth" else (choice.patches, context.patches)
         if own not in levels:
-            raise EstimateError(f"candidate {choice}: {own} is none of the context's {ours.axis} levels {levels}")
+            raise EstimateError(f"candidate {choice}: {own} is none of the context's {axis} levels {levels}")
         return checked(param_name, levels.index(own), param_distribution)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -117,11 +108,9 @@ class AutoProgSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The base sampler's answer."""
         return self._base.sample_relative(study, trial, search_space)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Passed on to the base sampler."""
         self._base.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
@@ -131,13 +120,7 @@ class AutoProgSampler(BaseSampler):
         self._base.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:
-        """Passed on to the base sampler; our own choices draw nothing."""
         self._base.reseed_rng()
-
-
-def autoprog_sampler(growth: GrowthSettings, seed: int, w_scale: float = 1.0) -> AutoProgSampler:
-    """AutoProg's sampler under these growth settings."""
-    return AutoProgSampler(seed=seed, rule=growth.rule(w_scale))
 
 
 def checked(name: str, level: int, distribution: BaseDistribution) -> int:
@@ -186,12 +169,9 @@ class OptunaMethod:
             sampler.offer(self._trial.number, context)
             explained = sampler.decide(context)
         levels = []
-        for axis, count, low in (
-            ("depth", len(context.depths), lows[0]),
-            ("patches", len(context.patches), lows[1]),
-        ):
+        for axis, values, low in zip(AXES, (context.depths, context.patches), lows, strict=True):
             lowest = low if self._ranges == "dynamic" else 0
-            levels.append(max(self._suggest(parameter_name(context.stage, axis), lowest, count - 1), low))
+            levels.append(max(self._suggest(parameter_name(context.stage, axis), lowest, len(values) - 1), low))
         chosen = SubNetwork(context.depths[levels[0]], context.patches[levels[1]])
         return explained if explained is not None and explained.sub_network == chosen else Choice(chosen)
 

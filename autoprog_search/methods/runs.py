@@ -43,12 +43,9 @@ class Runs(Protocol):
 
     def of_schedule(self, levels: Levels) -> FinishedRun:
         """Train under that schedule, or look up the run that did."""
-        ...
 
     def of_method(self, trial: int, method: Method) -> FinishedRun:
         """Train as that trial, asking the method at each stage boundary; or look it up."""
-        ...
 
     def of_trial(self, trial: int) -> FinishedRun:
         """Look up a run that has ended."""
-        ...

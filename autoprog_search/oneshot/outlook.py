@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates
@@ -30,30 +30,24 @@ class Outlook:
     estimate_cost: Callable[[int, tuple[SubNetwork, ...]], float]
     search_share: float
     force_growth: ForceGrowth
+    _rest: dict[tuple[int, SubNetwork | None], frozenset[int]] = field(default_factory=dict, init=False, compare=False)
 
     @cached_property
     def full_cost(self) -> float:
         """Of training the full network as long."""
         return sum(self.stage_steps) * self.step_cost(self.space.full)
 
-    @cached_property
-    def _rest(self) -> dict[tuple[int, SubNetwork | None], frozenset[int]]:
-        return {}
-
     def from_stage(self, stage: int, previous: SubNetwork | None) -> frozenset[int]:
         """What stage k and those after it may cost, in thousandths of the full run."""
         key = (stage, previous)
         if key not in self._rest:
-            if stage == len(self.stage_steps):
-                last = self.space.full
-                self._rest[key] = frozenset([self._grains(self._stage_cost(stage, last, (last,)))])
-            else:
-                allowed = candidates(self.space, stage, previous, self.force_growth)
-                self._rest[key] = frozenset(
-                    self._grains(self._stage_cost(stage, chosen, allowed)) + rest
-                    for chosen in allowed
-                    for rest in self.from_stage(stage + 1, chosen)
-                )
+            last = stage == len(self.stage_steps)
+            allowed = (self.space.full,) if last else candidates(self.space, stage, previous, self.force_growth)
+            self._rest[key] = frozenset(
+                self._grains(self._stage_cost(stage, chosen, allowed)) + rest
+                for chosen in allowed
+                for rest in ((0,) if last else self.from_stage(stage + 1, chosen))
+            )
         return self._rest[key]
 
     def ends(self, spent: float, stage: int, steps_left: int, chosen: SubNetwork) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autoprog_search.data.load import Data
+from autoprog_search.data.data_set import Data
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.fields import read_fields
 from autoprog_search.methods.fixed import Program

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprog_search.choosing import Method
-from autoprog_search.data.load import Data, load_data
+from autoprog_search.data.data_set import Data
+from autoprog_search.data.load import load_data
 from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
-from autoprog_search.methods.fixed import FixedMethod, Program
+from autoprog_search.methods.fixed import Program
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
@@ -23,7 +24,7 @@ from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.settings.recipe import Recipe, load_recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import cpu_threads, pick_device
-from autoprog_search.training.profile import StepProfile, profile_steps
+from autoprog_search.training.profile import profile_steps
 from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stages
 from autoprog_search.training.state import Progress
@@ -78,18 +79,14 @@ def train(
         _check(schedule, spec)
         opened = load_data(data, space, recipe, torch_device)
         spec, method = _decided(schedule, spec, opened)
-        return _run(spec, method, opened, torch_device, out, on_progress, should_stop)
+        return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop))
 
 
 # ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _check(schedule: GrowthSchedule | str, spec: RunSpec) -> None:
-    """What can be told before the data are open.
-
-    Raises:
-        AutoProgError: there is no such seed or schedule, it does not fit the space, or the epochs are too few for it.
-    """
+    """What can be told before the data are open."""
     if not 0 <= spec.seed < SEEDS:
         raise ConfigError(f"seed: {shown(spec.seed)} is below 0 or above {SEEDS - 1:,}")
     space, epochs = spec.space, spec.recipe.epochs
@@ -114,11 +111,7 @@ def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> None:
 
 
 def _program(schedule: str, space: GrowthSpace) -> Program | None:
-    """The fixed schedule of that name; None for the search.
-
-    Raises:
-        ConfigError: there is none, or it is another trial's.
-    """
+    """The fixed schedule of that name; None for the search."""
     if schedule == SEARCHED:
         return None
     if schedule in METHODS and (program := METHODS[schedule].program(space)) is not None:
@@ -134,13 +127,13 @@ def _program(schedule: str, space: GrowthSpace) -> Program | None:
 def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
     """The run with its stages in steps, and who chooses."""
     if isinstance(schedule, GrowthSchedule):
-        sub_networks = [stage.sub_network for stage in schedule.stages]
+        sub_networks = tuple(stage.sub_network for stage in schedule.stages)
         epoch_steps = data.train_size // spec.recipe.batch_size
         stage_steps = steps_of_stages(tuple(stage.epochs for stage in schedule.stages), epoch_steps)
         depths = tuple(s.depth for s in sub_networks)
-        return replace(spec, stage_steps=stage_steps, extra_depths=depths), FixedMethod(sub_networks)
+        return replace(spec, stage_steps=stage_steps, extra_depths=depths), Program(sub_networks)
     if (program := _program(schedule, spec.space)) is not None:
-        return spec_under(program, spec, data), FixedMethod(program.sub_networks)
+        return spec_under(program, spec, data), program
     stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
     return replace(spec, stage_steps=stage_steps), OneShotMethod(spec.growth.rule())
 
@@ -149,39 +142,19 @@ def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple
 
 
 def _run(
-    spec: RunSpec,
-    method: Method,
-    data: Data,
-    device: torch.device,
-    out: Path | None,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
+    spec: RunSpec, method: Method, data: Data, device: torch.device, out: Path | None, hooks: Hooks
 ) -> dict[str, Any]:
-    searches = method.needs_estimates(1)
-    profile = (
-        _profile(spec, data, device, should_stop) if searches and spec.growth.search.score_cost == "seconds" else None
-    )
+    timed = method.needs_estimates(1) and spec.growth.search.score_cost == "seconds"
+    profile = profile_steps(spec.space, spec.recipe, data, device, should_stop=hooks.should_stop) if timed else None
     with alone_in(out) if out is not None else nullcontext():
         run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None)
-        result = Trainer(run, method, profile=profile, hooks=Hooks(on_progress, should_stop)).train()
+        result = Trainer(run, method, profile=profile, hooks=hooks).train()
         row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
         found = {**row, "create_model": _create_model(spec.space, data)}
         if out is not None:
             ran = GrowthSchedule.of(row["stage_epochs"], [record.chosen for record in result.state.stages])
             leave(out, result.weights, ran, found)
     return found
-
-
-def _profile(spec: RunSpec, data: Data, device: torch.device, should_stop: Callable[[], bool]) -> StepProfile:
-    """What a score of seconds takes costs from."""
-    return profile_steps(
-        spec.space,
-        spec.recipe,
-        num_classes=data.num_classes,
-        in_chans=data.in_chans,
-        device=device,
-        should_stop=should_stop,
-    )
 
 
 def _create_model(space: GrowthSpace, data: Data) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autoprog_search.data.fingerprint import Fingerprint, difference, table_fingerprint, weights_fingerprints
+from autoprog_search.data.fingerprint import stored_difference, table_fingerprint, weights_fingerprints
 from autoprog_search.errors import StudyError
 from autoprog_search.study.identity import FILES, FINGERPRINT, stored_inputs
 from autoprog_search.study.store import StoredStudy
@@ -14,7 +14,7 @@ from autoprog_search.tables.loading import table_files
 if TYPE_CHECKING:
     import torch
 
-    from autoprog_search.data.load import Data
+    from autoprog_search.data.data_set import Data
 
 
 def open_data(study: StoredStudy, device: torch.device) -> Data:
@@ -40,7 +40,7 @@ def inputs_of(study: StoredStudy) -> dict[str, Any]:
     Raises:
         DataError: something is not there, or cannot be read.
     """
-    from autoprog_search.data.identity import fingerprint_of
+    from autoprog_search.data.images import fingerprint_of
 
     data = study.config.data
     found = table_fingerprint(table_files(data.table)) if data.table is not None else fingerprint_of(data, sizes=True)
@@ -57,12 +57,7 @@ def check_inputs(study: StoredStudy, now: Mapping[str, Any]) -> None:
         StudyError: they are not: other images would train, and validate, than in the trials that have run.
     """
     for stored in stored_inputs(study):
-        changed = None
-        if FINGERPRINT in stored:
-            try:
-                changed = difference(*(Fingerprint.from_dict(of[FINGERPRINT]) for of in (stored, now)))
-            except ValueError as error:
-                changed = str(error)
+        changed = stored_difference(stored.get(FINGERPRINT, now[FINGERPRINT]), now[FINGERPRINT])
         what = f"data: {study.config.data.name}"
         if changed is None and (files := stored.get(FILES, now[FILES])) != now[FILES]:
             field = min(name for name in {*files, *now[FILES]} if files.get(name) != now[FILES].get(name))

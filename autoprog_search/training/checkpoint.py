@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from errno import EINVAL
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from typing import Any
 import torch
 from safetensors.torch import save as to_safetensors
 
+from autoprog_search.data.data_set import Data
+from autoprog_search.data.fingerprint import stored_difference, weights_fingerprints
 from autoprog_search.errors import ConfigError
 from autoprog_search.faults import environment_error
 from autoprog_search.files import sweep, write_atomic
+from autoprog_search.training.spec import RunSpec
 
 FORMAT = 3  # of what a checkpoint holds; 1 had no number
 
@@ -77,6 +80,41 @@ def readable_checkpoints(path: Path, device: torch.device) -> Iterator[tuple[Pat
             continue
         if state is not None:
             yield candidate, state
+
+
+def identity_of(spec: RunSpec, data: Data) -> dict[str, Any]:
+    """Which run a checkpoint is of, as plain values.
+
+    Returns:
+        `run`, the settings; `data`, their fingerprint; `files`, a hash of each file's content.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    return {
+        "run": spec.identity(),
+        "data": data.fingerprint(sizes=True).to_dict(),
+        "files": weights_fingerprints(spec.recipe),
+    }
+
+
+def check_identity(path: Path, saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Whether a checkpoint is of this run. What is missing in it is no matter here: it cannot be loaded.
+
+    Raises:
+        ConfigError: it is of another one, in a line that says what has changed.
+    """
+    if saved.get("run", ours["run"]) != ours["run"]:
+        raise ConfigError(f"{path} is of a run with other settings; delete it, or choose another folder")
+    changed = stored_difference(saved.get("data", ours["data"]), ours["data"])
+    if changed is not None:
+        raise ConfigError(
+            f"data: changed since the run began: {changed}. Images that have trained would validate; put the data back "
+            f"as they were, or delete {path} to begin again"
+        )
+    for field, digest in ours["files"].items():
+        if saved.get("files", ours["files"]).get(field) != digest:
+            raise ConfigError(f"recipe, {field}: the file's content has changed since the run began; delete {path}")
 
 
 def set_aside(path: Path, reason: str) -> None:

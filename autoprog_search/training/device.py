@@ -51,11 +51,7 @@ def use_threads(count: int) -> None:
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """`use_threads` for what is inside; afterwards torch computes on as many threads as before.
-
-    Raises:
-        ConfigError: the count is out of range.
-    """
+    """`use_threads` for what is inside; afterwards torch computes on as many threads as before."""
     before = torch.get_num_threads()
     use_threads(count)
     try:

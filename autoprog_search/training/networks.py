@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from timm.utils import ModelEmaV3
 
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import operator_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.training.ease_in import EaseIn
 from autoprog_search.training.optim import build_ema
 
 
@@ -25,8 +23,7 @@ class Networks:
     """
 
     def __init__(self, online: ElasticModel, growth: GrowthSettings, stage_steps: Sequence[int]) -> None:
-        self.online, self._growth = online, growth
-        self._ease_in = EaseIn(stage_steps, growth.blocks.ease_in_share)
+        self.online, self._growth, self._stage_steps = online, growth, stage_steps
         steps = sum(stage_steps)
         self._momentum = build_ema(online, growth.blocks.momentum_ema, steps)
         self._estimation = build_ema(online, growth.search.estimation_ema, steps)
@@ -34,12 +31,12 @@ class Networks:
     @property
     def momentum(self) -> ElasticModel:
         """MoGrow's EMA, which is also the one that is reported."""
-        return _module(self._momentum)
+        return cast(ElasticModel, self._momentum.module)
 
     @property
     def estimation(self) -> ElasticModel:
         """The EMA of shorter horizon, for one-shot estimates."""
-        return _module(self._estimation)
+        return cast(ElasticModel, self._estimation.module)
 
     @property
     def judged(self) -> ElasticModel:
@@ -74,8 +71,9 @@ class Networks:
             return
         chain = self.online.chain
         new = set(chain[self.online.full.depth]) - set(chain[previous.depth])
+        share = eased_in(self._stage_steps, self._growth.blocks.ease_in_share, stage, step)
         for network in self:
-            network.fade(new, self._ease_in.done(stage, step))
+            network.fade(new, share)
 
     def update(self, step: int, *, estimation: bool) -> None:
         """Let the EMAs follow a step.
@@ -102,7 +100,16 @@ class Networks:
             network.model.load_state_dict(saved[name])
 
 
-def _module(ema: ModelEmaV3) -> ElasticModel:
-    network = ema.module
-    assert isinstance(network, ElasticModel)
-    return network
+def eased_in(stage_steps: Sequence[int], share: float, stage: int, step: int) -> float:
+    """How far a stage's new blocks have come in: 0 where the stage begins, 1 from its last step on, linear between.
+
+    It ends with its stage at the latest: whatever grew, the network that a stage leaves is the plain one.
+
+    Args:
+        stage_steps: optimiser steps of each stage.
+        share: of the run's steps, how long it takes.
+        stage: k, from 1.
+        step: optimiser steps of the run that have been taken.
+    """
+    takes = min(max(1, round(share * sum(stage_steps))), stage_steps[stage - 1])
+    return min(1.0, (step - sum(stage_steps[: stage - 1])) / takes)

@@ -90,11 +90,7 @@ def _check_arguments(recipe: Recipe) -> None:
 
 
 def _try_out(recipe: Recipe, own: Mapping[str, Any], model: nn.Module) -> None:
-    """Train two parameters apart from the model, of which one joins at the second step and rests at the third.
-
-    Raises:
-        Exception: whatever the optimiser does.
-    """
+    """Train two parameters apart from the model, of which one joins at the second step and rests at the third."""
     device = next(model.parameters()).device
     first, second = (nn.Parameter(torch.ones(shape, device=device)) for shape in ((4, 3), (3,)))
     optimizer = _made(recipe, 1e-3, own, [first, second])  # a run whose own rate is too high fails as a run

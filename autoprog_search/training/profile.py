@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from autoprog_search.data.data_set import Data
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.schedule import SubNetwork
@@ -58,27 +59,28 @@ class StepProfile:
 def profile_steps(
     space: GrowthSpace,
     recipe: Recipe,
-    *,
-    num_classes: int,
-    in_chans: int,
+    data: Data,
     device: torch.device,
+    *,
     sub_networks: Sequence[SubNetwork] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> StepProfile:
-    """Measure a whole optimiser step (forward, backward, optimiser, two EMAs) of every sub-network, in turns.
+    """Measure a whole optimiser step (forward, backward, optimiser, two EMAs) of every sub-network, in turns, on noise.
+
+    Args:
+        data: what the noise is like.
 
     Raises:
         Interrupted: `should_stop` said so.
     """
     start, flops = time.perf_counter(), 0
-    elastic = ElasticModel.from_space(space, num_classes=num_classes, in_chans=in_chans).to(device).train()
+    elastic = ElasticModel.from_space(space, num_classes=data.num_classes, in_chans=data.in_chans).to(device).train()
     unmixed = recipe.model_copy(update={"mixup": 0.0, "cutmix": 0.0})  # mixing images costs next to nothing
-    plain = ((0.0,) * in_chans, (1.0,) * in_chans)  # what a teacher sees of noise makes no difference
     take_step = TrainingStep(
-        unmixed, elastic, plain, steps=100, num_classes=num_classes, in_chans=in_chans, device=device
+        unmixed, elastic, data.normalisation, steps=100, num_classes=data.num_classes, device=device
     )
     emas = [build_ema(elastic, 0.5, 100) for _ in range(2)]
-    images = torch.randn(recipe.batch_size, in_chans, space.resolution, space.resolution, device=device)
+    images = torch.randn(recipe.batch_size, data.in_chans, space.resolution, space.resolution, device=device)
     labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
     times: dict[SubNetwork, list[float]] = {s: [] for s in sub_networks or space.sub_networks}
     for turn in range(ROUNDS + 1):  # the first warms up

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from autoprog_search.data.load import Data
+from autoprog_search.data.data_set import Data
 from autoprog_search.data.strength import FULL, Strength, strength_at
 from autoprog_search.errors import ConfigError
 from autoprog_search.faults import environment_error
@@ -21,9 +21,14 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.training.checkpoint import readable_checkpoints, save_checkpoint, set_aside
+from autoprog_search.training.checkpoint import (
+    check_identity,
+    identity_of,
+    readable_checkpoints,
+    save_checkpoint,
+    set_aside,
+)
 from autoprog_search.training.evaluate import Metrics, evaluate
-from autoprog_search.training.identity import check_identity, identity_of
 from autoprog_search.training.networks import Networks
 from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec
@@ -117,9 +122,7 @@ class Run:
 
     def train_flops(self) -> int:
         """FLOPs of the training steps taken so far, the teacher's included."""
-        batch_size = self.spec.recipe.batch_size
-        teacher = self.state.step * batch_size * self.step.teacher_flops
-        return self.cost.steps_flops(self.state.steps, batch_size) + teacher
+        return sum(count * self.step_flops(s) for s, count in self.state.steps.items())
 
     def step_flops(self, sub_network: SubNetwork) -> int:
         """FLOPs of a training step, the teacher's included."""
@@ -132,15 +135,8 @@ class Run:
         val, test = self.evaluate("val"), self.evaluate("test")
         test_ema = test if network is ema else self.evaluate("test", ema)
         self.state.wall_seconds = self.session.wall_seconds
-        return RunResult(
-            self.state,
-            val,
-            test,
-            test_ema,
-            self.train_flops(),
-            self.step_flops(self.elastic.full),
-            network.model.state_dict(),
-        )
+        flops, of_a_step = self.train_flops(), self.step_flops(self.elastic.full)
+        return RunResult(self.state, val, test, test_ema, flops, of_a_step, network.model.state_dict())
 
     # ── checkpoint ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,11 +155,7 @@ class Run:
         self.session.saved(began)
 
     def _restore(self, checkpoint: Path) -> None:
-        """Go on from the newest checkpoint that is whole, if there is one.
-
-        Raises:
-            ConfigError: it is of another run.
-        """
+        """Go on from the newest checkpoint that is whole, if there is one."""
         for path, saved in readable_checkpoints(checkpoint, self.device):
             try:
                 check_identity(path, saved, self._identity)
@@ -201,13 +193,6 @@ def _fresh(spec: RunSpec, data: Data, device: torch.device) -> tuple[Networks, T
         checkpoint=recipe.init_checkpoint,
     ).to(device)
     elastic.antialias = data.antialias
-    step = TrainingStep(
-        recipe,
-        elastic,
-        data.normalisation,
-        steps=sum(spec.stage_steps),
-        num_classes=data.num_classes,
-        in_chans=data.in_chans,
-        device=device,
-    )
+    steps = sum(spec.stage_steps)
+    step = TrainingStep(recipe, elastic, data.normalisation, steps=steps, num_classes=data.num_classes, device=device)
     return Networks(elastic, growth, spec.stage_steps), step

@@ -9,8 +9,6 @@ from math import log
 import torch
 
 from autoprog_search.choosing import Method
-from autoprog_search.cost import ModelCost
-from autoprog_search.data.load import Data
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot import estimate as oneshot
@@ -21,7 +19,8 @@ from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.optim import autocast
 from autoprog_search.training.profile import StepProfile
-from autoprog_search.training.spec import RunSpec, check_search, check_target
+from autoprog_search.training.run import Run
+from autoprog_search.training.spec import check_search, check_target
 from autoprog_search.training.state import RunState, StageRecord
 
 Candidates = tuple[SubNetwork, ...]
@@ -31,7 +30,6 @@ class Search:
     """The searches of one run. It keeps no state: what a search has found so far is the `RunState`'s.
 
     Args:
-        cost: of the run's sub-networks.
         profile: seconds of a training step per sub-network; needed where `growth.search.score_cost` is `seconds`.
 
     Attributes:
@@ -41,18 +39,9 @@ class Search:
         ConfigError: `method` searches, and cannot under these settings.
     """
 
-    def __init__(
-        self,
-        spec: RunSpec,
-        cost: ModelCost,
-        data: Data,
-        method: Method,
-        *,
-        device: torch.device,
-        profile: StepProfile | None,
-    ) -> None:
-        self._spec, self._cost, self._data, self._device, self._profile = spec, cost, data, device, profile
-        growth = spec.growth
+    def __init__(self, run: Run, method: Method, profile: StepProfile | None) -> None:
+        spec, growth = run.spec, run.spec.growth
+        self._spec, self._cost, self._data, self._device, self._profile = spec, run.cost, run.data, run.device, profile
         self.outlook = Outlook(
             spec.space,
             spec.stage_steps,

@@ -7,7 +7,7 @@ import torch
 from timm.data import Mixup
 from timm.utils import dispatch_clip_grad
 
-from autoprog_search.data.tensor import ChannelStatistics
+from autoprog_search.data.data_set import ChannelStatistics
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.device import seed_everywhere
@@ -37,7 +37,6 @@ class TrainingStep:
         *,
         steps: int,
         num_classes: int,
-        in_chans: int,
         device: torch.device,
     ) -> None:
         self._recipe, self._elastic, self._device = recipe, elastic, device
@@ -45,7 +44,7 @@ class TrainingStep:
         self._scheduler = build_scheduler(recipe, self.optimizer, steps)
         self._loss = build_loss(recipe)
         self._mixup = _mixup(recipe, num_classes)
-        teacher = build_teacher(recipe, elastic.model, normalisation, num_classes=num_classes, in_chans=in_chans)
+        teacher = build_teacher(recipe, elastic.model, normalisation, num_classes)
         self.teacher_flops = teacher.forward_flops if teacher is not None else 0
         self._teacher = teacher.to(device) if teacher is not None else None
 

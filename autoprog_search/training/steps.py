@@ -42,11 +42,7 @@ NO_HOOKS = Hooks()
 
 
 class Steps:
-    """Takes the optimiser steps of a run, stage by stage.
-
-    Args:
-        run: whose networks and state they change.
-    """
+    """Takes the optimiser steps of a run, stage by stage."""
 
     def __init__(self, run: Run, hooks: Hooks = NO_HOOKS) -> None:
         self._run, self._hooks = run, hooks

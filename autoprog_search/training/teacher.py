@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoprog_search.data.tensor import ChannelStatistics
-from autoprog_search.data.transforms import channel_values, data_config_of
+from autoprog_search.data.data_set import ChannelStatistics
+from autoprog_search.data.transforms import data_config_of
 from autoprog_search.errors import ConfigError, why
 from autoprog_search.growth.create import nearest_models
 from autoprog_search.growth.flops import forward_flops
@@ -33,10 +33,9 @@ class Teacher(nn.Module):
         ConfigError: timm does not know it, or its weights cannot be had or do not fit the classes.
     """
 
-    def __init__(
-        self, name: str, checkpoint: str, normalisation: ChannelStatistics, num_classes: int, in_chans: int
-    ) -> None:
+    def __init__(self, name: str, checkpoint: str, normalisation: ChannelStatistics, num_classes: int) -> None:
         super().__init__()
+        in_chans = len(normalisation[0])
         if not timm.is_model(name):
             raise ConfigError(f"recipe, teacher: timm has no {name!r}; {nearest_models(name)}")
         cfg = timm.get_pretrained_cfg(name)
@@ -47,10 +46,10 @@ class Teacher(nn.Module):
             )
         network = _network(name, checkpoint, num_classes, in_chans)
         self.network = network.eval().requires_grad_(False)
-        own = data_config_of(name)
+        own = data_config_of(name, in_chans)
         self.side: int = own["input_size"][-1]
         # x * std + mean is the plain image; both steps in one: x * scale + shift is what the teacher expects.
-        mean, std = (torch.tensor(channel_values(own[kind], in_chans)) for kind in ("mean", "std"))
+        mean, std = (torch.tensor(own[kind]) for kind in ("mean", "std"))
         its_mean, its_std = (torch.tensor(values) for values in normalisation)
         self.scale = nn.Buffer((its_std / std).view(1, -1, 1, 1), persistent=False)
         self.shift = nn.Buffer(((its_mean - mean) / std).view(1, -1, 1, 1), persistent=False)
@@ -65,7 +64,7 @@ class Teacher(nn.Module):
 
 
 def build_teacher(
-    recipe: Recipe, model: nn.Module, normalisation: ChannelStatistics, *, num_classes: int, in_chans: int
+    recipe: Recipe, model: nn.Module, normalisation: ChannelStatistics, num_classes: int
 ) -> Teacher | None:
     """The recipe's teacher, if it has one; the model then answers with both of its tokens in train mode.
 
@@ -77,7 +76,7 @@ def build_teacher(
     if not hasattr(model, "set_distilled_training"):
         raise ConfigError(f"recipe, teacher: {type(model).__name__} has no distillation token; take a distilled model")
     model.set_distilled_training(True)  # type: ignore[operator]
-    return Teacher(recipe.teacher, recipe.teacher_checkpoint, normalisation, num_classes, in_chans)
+    return Teacher(recipe.teacher, recipe.teacher_checkpoint, normalisation, num_classes)
 
 
 def _network(name: str, checkpoint: str, num_classes: int, in_chans: int) -> nn.Module:

@@ -37,7 +37,7 @@ class Trainer:
         self, run: Run, method: Method, *, profile: StepProfile | None = None, hooks: Hooks = NO_HOOKS
     ) -> None:
         self.run, self.method = run, method
-        self.search = Search(run.spec, run.cost, run.data, method, device=run.device, profile=profile)
+        self.search = Search(run, method, profile)
         self._steps = Steps(run, hooks)
 
     def train(self) -> RunResult:

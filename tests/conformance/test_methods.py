@@ -11,7 +11,7 @@ import pytest
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError
-from autoprog_search.methods.fixed import FixedMethod
+from autoprog_search.methods.fixed import Program
 from autoprog_search.methods.kind import w_scale_of
 from autoprog_search.methods.kinds import Hosted, Sampled
 from autoprog_search.methods.oneshot import OneShotMethod
@@ -30,7 +30,7 @@ def begun(name: str, space: GrowthSpace) -> Method:
     """Who chooses in a trial of that method; where it learns, after trials that have ended."""
     kind = METHODS[name]
     if isinstance(kind, Hosted):
-        return OneShotMethod() if kind.needs_estimates(1) else FixedMethod(proposed_by_nni(name, space))
+        return OneShotMethod() if kind.needs_estimates(1) else Program(tuple(proposed_by_nni(name, space)))
     study = optuna.create_study(directions=["minimize", "maximize"])
     for number in kind.learns_from(EARLIER):
         levels = space.sample(Random(number))

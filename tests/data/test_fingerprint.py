@@ -22,7 +22,7 @@ from autoprog_search.data.fingerprint import (
     hash_of,
     table_fingerprint,
 )
-from autoprog_search.data.identity import fingerprint_of
+from autoprog_search.data.images import fingerprint_of
 from autoprog_search.data.load import load_data
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
@@ -200,7 +200,7 @@ def test_a_folders_fingerprint_knows_no_loader_processes(tmp_path, workers):
 def test_a_configuration_needs_no_torch(tmp_path):
     small(tmp_path)
     code = (
-        "import sys; from autoprog_search.data.identity import fingerprint_of as f;"
+        "import sys; from autoprog_search.data.images import fingerprint_of as f;"
         "from autoprog_search.settings.data import DataConfig as D;"
         f"f(D(name={str(tmp_path)!r}), sizes=True); f(D(), sizes=True); print('torch' in sys.modules)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,8 @@ from PIL import Image
 
 from autoprog_search.data import images as image_sets
 from autoprog_search.data.fingerprint import Fingerprint, difference
-from autoprog_search.data.identity import fingerprint_of
-from autoprog_search.data.images import Splits, load_image, open_splits
+from autoprog_search.data.images import Splits, fingerprint_of, open_splits
+from autoprog_search.data.loader import TransformedImages
 from autoprog_search.errors import DataError
 from autoprog_search.settings.data import DataConfig
 
@@ -128,16 +129,16 @@ def test_a_test_split_whose_labels_are_missing_is_none(monkeypatch):
 @pytest.mark.parametrize("image", [None, {"bytes": b"", "path": "x"}, {"bytes": b"no image", "path": None}])
 def test_an_image_that_is_missing_is_one_line(monkeypatch, image):
     splits = opened(monkeypatch, HUGGING, train=Hugging([0, 1], image=image), validation=Hugging([0]))
-    with pytest.raises(DataError, match=r"data: (x|image 1) cannot be read as an image: "):
-        load_image(splits.train[0], 1)
+    found = TransformedImages(splits.train[0], None, 2)[0, 1, 32]
+    assert re.match("data: (x|image 1) cannot be read as an image: ", str(found))
 
 
 @pytest.mark.parametrize("row", [(None, 0), (Image.new("RGB", (8, 8)), None), 3])
 def test_a_torchvision_row_that_is_not_whole_is_one_line(monkeypatch, row):
     train = Vision([row], targets=[0], classes=["a"])
     splits = opened(monkeypatch, VISION, train=train, validation=Vision([row], targets=[0]))
-    with pytest.raises(DataError, match="data: image 0 cannot be read as an image: "):
-        load_image(splits.train[0], 0)
+    found = TransformedImages(splits.train[0], None, 1)[0, 0, 32]
+    assert str(found).startswith("data: image 0 cannot be read as an image: ")
 
 
 @pytest.mark.parametrize("name", ["targets", "labels", "_labels"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from autoprog_search.data.order import steps_in_order
+from autoprog_search.data.data_set import steps_in_order
 
 SIZE, BATCH = 23, 5  # 4 whole batches; 3 images are left out
 

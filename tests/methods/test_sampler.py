@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Estimate, StageContext
 from autoprog_search.errors import EstimateError
-from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, autoprog_sampler, parse_parameter
+from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, parse_parameter
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings
@@ -164,7 +164,7 @@ def test_no_other_trial_is_created_or_read(sampler):
 def test_its_rule_is_a_studys_unless_told_another():
     assert AutoProgSampler(seed=0).rule == GrowthSettings().rule() == ScoreRule()
     growth = GrowthSettings.model_validate({"tie_se": 0, "w": 0.3, "search": {"score": "slope", "points": 2}})
-    assert autoprog_sampler(growth, 0, 2.0).rule == ScoreRule("slope", w=0.3, w_scale=2.0, tie_se=0.0)
+    assert growth.rule(2.0) == ScoreRule("slope", w=0.3, w_scale=2.0, tie_se=0.0)
 
 
 def test_a_level_outside_the_range_raises():
@@ -307,9 +307,7 @@ def test_its_own_default_base_is_optunas_default():
     ("name", "stage", "axis"), [("stage1_depth_level", 1, "depth"), ("stage12_patches_level", 12, "patches")]
 )
 def test_our_parameters_are_known_by_name(name, stage, axis):
-    parameter = parse_parameter(name)
-    assert parameter is not None
-    assert (parameter.stage, parameter.axis) == (stage, axis)
+    assert parse_parameter(name) == (stage, axis)
 
 
 @pytest.mark.parametrize(

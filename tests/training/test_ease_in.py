@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import torch
 
-from autoprog_search.training.ease_in import EaseIn
+from autoprog_search.training.networks import eased_in
 from tests.tiny import levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
 MASKED = tiny_config("growth.operator=masked", "growth.blocks.ease_in_share=0.3")  # 27 of 90 steps, 30 to a stage
 
 
 def test_the_share_rises_linearly_from_the_stages_first_step():
-    ease_in = EaseIn((30, 40, 30), share=0.1)
-    assert [ease_in.done(2, step) for step in (30, 31, 35, 40, 41, 70)] == [0.0, 0.1, 0.5, 1.0, 1.0, 1.0]
-    assert ease_in.done(3, 70) == 0.0
+    stages = (30, 40, 30)
+    assert [eased_in(stages, 0.1, 2, step) for step in (30, 31, 35, 40, 41, 70)] == [0.0, 0.1, 0.5, 1.0, 1.0, 1.0]
+    assert eased_in(stages, 0.1, 3, 70) == 0.0
 
 
 def test_it_takes_a_step_at_least_and_ends_with_its_stage():
-    assert EaseIn((30, 10), share=0.001).steps(2) == 1
-    short = EaseIn((30, 10), share=0.5)
-    assert short.steps(1) == 20
-    assert short.steps(2) == 10
-    assert short.done(2, 40) == 1.0
+    assert eased_in((30, 10), 0.001, 2, 31) == 1.0
+    assert eased_in((30, 10), 0.5, 1, 10) == 0.5  # of 20 steps
+    assert [eased_in((30, 10), 0.5, 2, step) for step in (35, 40)] == [0.5, 1.0]
 
 
 def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():

@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_teacher_sees_its_own_size_and_normalisation(tmp_path):
     network = timm.create_model(NAME, num_classes=3).eval()
     torch.save(network.state_dict(), tmp_path / "t.pt")
-    teacher = Teacher(NAME, str(tmp_path / "t.pt"), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 3, in_chans=3)
+    teacher = Teacher(NAME, str(tmp_path / "t.pt"), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 3)
     plain = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.no_grad():
@@ -52,7 +52,7 @@ def test_a_run_with_a_teacher_trains_both_tokens_and_counts_its_cost(checkpoint)
     assert all(not torch.equal(result.weights[name], value) for name, value in before.items())
     batch = config.recipe.batch_size
     cost, full = trainer.run.cost, trainer.run.elastic.full
-    students = cost.steps_flops(result.state.steps, batch)
+    students = sum(count * cost.step_flops(s, batch) for s, count in result.state.steps.items())
     per_image = trainer.run.step.teacher_flops
     assert per_image > 0
     assert result.train_flops == students + result.state.step * batch * per_image
@@ -78,7 +78,7 @@ def test_a_teacher_that_cannot_be_had_is_one_line(overrides, words):
 
 
 def teacher_of(path: Path, num_classes: int = 10) -> Teacher:
-    return Teacher("deit3_small_patch16_224", str(path), ((0.5,), (0.5,)), num_classes, in_chans=1)
+    return Teacher("deit3_small_patch16_224", str(path), ((0.5,), (0.5,)), num_classes)
 
 
 def test_a_teachers_file_may_be_in_any_format_that_timm_reads(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from autoprog_search.choosing import Choice, StageContext
-from autoprog_search.cost import count_steps
 from autoprog_search.errors import ConfigError, RunFailedError
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.methods.oneshot import OneShotMethod
@@ -45,7 +44,7 @@ def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
     method = levels(CONFIG, (0, 1), (2, 1), (2, 2))
     trainer = tiny_trainer(CONFIG, method)
     result = trainer.train()
-    predicted = count_steps(zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True))
+    predicted = dict(zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True))
     assert result.state.steps == predicted
     batch_size = CONFIG.recipe.batch_size
     by_hand = sum(
