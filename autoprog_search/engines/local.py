@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event
+from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.worker import STOPS, run_worker
 from autoprog_search.errors import StudyError
 from autoprog_search.interrupt import signals_ask
@@ -22,9 +22,7 @@ from autoprog_search.study.scheduling import check_runs, to_run, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 
 
-def run_study(
-    study: StoredStudy, *, workers: int, device: str, on_event: Callable[[Event], None] = lambda event: None
-) -> bool:
+def run_study(study: StoredStudy, *, workers: int, device: str, on_event: Tell = lambda event: None) -> bool:
     """Run whatever is unfinished; safe to call again, and at the same time from elsewhere.
 
     Returns:
@@ -55,7 +53,7 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
                 left.unlink(missing_ok=True)
 
 
-def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
+def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:
     context = multiprocessing.get_context("spawn")
     events: multiprocessing.Queue[Event] = context.Queue()
     which, parent = (study.folder.parent, study.folder.name), os.getpid()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.engines.events import Event, end_of, tell_progress
+from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.opening import info_of
 from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
@@ -147,6 +147,7 @@ class StudyRuns:
         """Run the trial, unless it has ended; wait for whoever may be running it."""
         from autoprog_search.engines.trial import run_trial
         from autoprog_search.engines.workplace import open_workplace
+        from autoprog_search.training.steps import Hooks
 
         folder = stored.trial_folder(self._job(trial))
         with (
@@ -161,14 +162,8 @@ class StudyRuns:
                     raise self.ended_by
                 self.running = True
                 try:
-                    run_trial(
-                        stored,
-                        self._job(trial),
-                        self.place,
-                        method=method,
-                        on_progress=partial(_note, folder / PROGRESS),
-                        should_stop=should_stop,
-                    )
+                    hooks = Hooks(partial(_note, folder / PROGRESS), should_stop)
+                    run_trial(stored, self._job(trial), self.place, hooks, method)
                 except Exception as error:
                     self.ended_by = error
                     raise
@@ -206,12 +201,7 @@ def _note(path: Path, progress: Progress) -> None:
 
 
 def run_experiment(
-    study: StoredStudy,
-    job: Job,
-    place: Workplace,
-    *,
-    tell: Callable[[Event], None],
-    should_stop: Callable[[], bool],
+    study: StoredStudy, job: Job, place: Workplace, *, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
     """Host the experiment that a trial belongs to, until all of its trials have ended. The caller holds its lock.
 
@@ -244,9 +234,7 @@ def run_experiment(
         tell(end_of(study, left))
 
 
-def _host(
-    study: StoredStudy, job: Job, runs: StudyRuns, tell: Callable[[Event], None], should_stop: Callable[[], bool]
-) -> bool:
+def _host(study: StoredStudy, job: Job, runs: StudyRuns, tell: Tell, should_stop: Callable[[], bool]) -> bool:
     """NNI's part of it; whether the strategy ended with trials to spare."""
     from autoprog_search.methods import nni_experiment
     from autoprog_search.methods.nni import GrowthEvaluator
@@ -276,7 +264,7 @@ def _logs(study: StoredStudy) -> Path:
 
 
 @contextmanager
-def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None]) -> Iterator[None]:
+def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Tell) -> Iterator[None]:
     """Inside, a thread tells of trials that start, go on and end, wherever NNI runs them."""
     for job in jobs:  # left by a process that was killed
         (study.trial_folder(job) / PROGRESS).unlink(missing_ok=True)
@@ -290,7 +278,7 @@ def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], No
         watcher.join()
 
 
-def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event) -> None:
+def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading.Event) -> None:
     try:
         _watch_trials(study, jobs, tell, ended)
     except Exception as error:
@@ -299,9 +287,7 @@ def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None
         # A storage that does not answer: whoever runs the trials meets it too, and says so.
 
 
-def _watch_trials(
-    study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event
-) -> None:
+def _watch_trials(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading.Event) -> None:
     stored = study.trials()
     waiting = [job for job in jobs if not stored[job].state.is_finished()]
     running: set[Job] = set()

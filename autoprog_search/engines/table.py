@@ -18,7 +18,7 @@ from filelock import Timeout
 from optuna.storages import InMemoryStorage
 
 from autoprog_search.choosing import Method, StageContext
-from autoprog_search.engines.events import Event
+from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.files import file_lock
 from autoprog_search.methods.registry import method_named
@@ -33,7 +33,7 @@ from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable, StoredSearch
 
 
-def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
+def answer_trials(study: StoredStudy, tell: Tell, should_stop: Callable[[], bool]) -> None:
     """Answer all trials that nobody else does, until none is left (or `should_stop`)."""
     # The Gaussian process computes with torch, which reads this when it is imported.
     os.environ["OMP_NUM_THREADS"] = str(study.config.threads)

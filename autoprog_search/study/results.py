@@ -98,17 +98,9 @@ def _estimates(stage: int, record: Mapping[str, Any]) -> Iterator[EstimateRow]:
 class LoadedStudy(StoredStudy):
     """A study with its frames at hand, as `autoprog_search.load_study` gives it."""
 
-    def results(self) -> pd.DataFrame:
-        """One row a trial, finished or not (`trials_frame`)."""
-        return trials_frame(self)
-
-    def curves(self) -> pd.DataFrame:
-        """One row a (trial, epoch) (`curves_frame`)."""
-        return curves_frame(self)
-
-    def estimates(self) -> pd.DataFrame:
-        """One row a (trial, stage, candidate) (`estimates_frame`)."""
-        return estimates_frame(self)
+    results = trials_frame
+    curves = curves_frame
+    estimates = estimates_frame
 
 
 @dataclass(frozen=True)
