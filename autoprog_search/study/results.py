@@ -26,10 +26,17 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def trials_frame(study: StoredStudy) -> pd.DataFrame:
-    """One row a trial, finished or not, with the columns of `runs.row.COLUMNS`; those of `LISTS` hold lists."""
+Trials = Mapping[Job, "FrozenTrial"]
+
+
+def trials_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame:
+    """One row a trial, finished or not, with the columns of `runs.row.COLUMNS`; those of `LISTS` hold lists.
+
+    Args:
+        read: the study's trials, where they have been read already.
+    """
     rows: list[dict[str, Any]] = []
-    hashes, trials = stored_hashes(study), study.trials()
+    hashes, trials = stored_hashes(study), study.trials() if read is None else read
     for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
@@ -51,21 +58,21 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
     return frame
 
 
-def curves_frame(study: StoredStudy) -> pd.DataFrame:
+def curves_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
     rows = [
         {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
-        for job, trial in study.trials().items()
+        for job, trial in (study.trials() if read is None else read).items()
         for point in trial.user_attrs.get("curve", ())
     ]
     return pd.DataFrame(rows)
 
 
-def estimates_frame(study: StoredStudy) -> pd.DataFrame:
+def estimates_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame:
     """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen (`EstimateRow`)."""
     rows = [
         {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
-        for job, trial in study.trials().items()
+        for job, trial in (study.trials() if read is None else read).items()
         for k, record in enumerate(trial.user_attrs.get("stages", ()), start=1)
         for row in _estimates(k, record)
     ]
@@ -117,27 +124,11 @@ class StudyFrames:
     estimates: pd.DataFrame
 
 
-class _Snapshot(StoredStudy):
-    """A study as it was at one moment."""
-
-    def __init__(self, study: StoredStudy) -> None:
-        self._stored = study.has_database
-        super().__init__(study.folder, study.config, study.storage if self._stored else None)
-        self._trials = study.trials()
-
-    @property
-    def has_database(self) -> bool:
-        return self._stored
-
-    def trials(self) -> dict[Job, FrozenTrial]:
-        return self._trials
-
-
 def stored_frames(study: StoredStudy) -> StudyFrames:
     """The frames as they are now; the storage is read once, so that they agree while the study runs."""
-    now = _Snapshot(study)
+    trials = study.trials()
     config = study.config.model_copy(update={"name": study.name})
-    return StudyFrames(config, trials_frame(now), curves_frame(now), estimates_frame(now))
+    return StudyFrames(config, *(frame(study, trials) for frame in (trials_frame, curves_frame, estimates_frame)))
 
 
 def published_frames(folder: Path) -> StudyFrames:
