@@ -84,11 +84,7 @@ def _paths(survey: StoredStudy) -> Sequence[Any]:
 
 
 def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
-    """Whether a survey's searches are those of the source's runs.
-
-    Raises:
-        StudyError: something that decides them differs.
-    """
+    """Refuse a survey whose searches are not those of the source's runs."""
     ours, theirs = source.config, survey.config
     pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in ("space", "data", "recipe", "threads")]
     own, other = flat(ours.growth), flat(theirs.growth)
@@ -105,11 +101,7 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
 
 
 def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, FrozenTrial]]:
-    """The method's finished trials, if none is missing.
-
-    Raises:
-        StudyError: some are.
-    """
+    """The method's finished trials; refused where some are missing."""
     name, plan = study.name, study.config.methods.get(method)
     if plan is None or plan.trials < needed:
         there = "none" if plan is None else plan.trials

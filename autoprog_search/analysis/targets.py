@@ -64,19 +64,6 @@ class Sweep:
     full_cost: np.ndarray
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """Where curves meet their targets, one a resample.
-
-    Attributes:
-        cost: cost to target, (draws,); infinite where the dearest point is below.
-        point: the first point at or above the target, (draws,); the number of points where there is none.
-    """
-
-    cost: np.ndarray
-    point: np.ndarray
-
-
 def cost_to_target(trials: pd.DataFrame, epochs: float, margin: float = MARGIN) -> pd.DataFrame:
     """One row a (method, split, cost) with the columns of `COLUMNS`, from a study's trials table.
 
@@ -165,12 +152,16 @@ def non_decreasing(values: np.ndarray) -> np.ndarray:
     return np.stack(list(at), axis=-1)
 
 
-def crossing(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> Crossing:
+def crossing(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where non-decreasing curves, straight in log(cost), reach their target.
 
     Args:
         accuracy, cost: (draws, points), cheapest first.
         target: (draws,).
+
+    Returns:
+        Cost to target, (draws,), infinite where the dearest point is below; and the first point at or above the target,
+        (draws,), the number of points where there is none.
     """
     draws, points = np.arange(len(target)), accuracy.shape[1]
     above = accuracy >= target[:, None] - ROUNDING
@@ -183,38 +174,37 @@ def crossing(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> Cros
     log = np.log(cost)
     between = np.exp(log[draws, lower] + part * (log[draws, upper] - log[draws, lower]))
     at = np.where(point == 0, cost[:, 0], between)
-    return Crossing(np.where(reached, at, np.inf), point)
+    return np.where(reached, at, np.inf), point
 
 
-def resampled(sweep: Sweep, seeds: np.ndarray, margin: float) -> tuple[Crossing, np.ndarray]:
-    """The crossings of resamples of the seeds, in full's cost, and each resample's target.
+def resampled(sweep: Sweep, seeds: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The `crossing` of resamples of the seeds, in full's cost, and each resample's target.
 
     Args:
         seeds: places of seeds, (draws, size of a resample); the method's and full's runs are drawn together.
     """
     target = sweep.full_accuracy[seeds].mean(axis=1) - margin
     share = sweep.cost[seeds].mean(axis=1) / sweep.full_cost[seeds].mean(axis=1)[:, None]
-    return crossing(non_decreasing(sweep.accuracy[seeds].mean(axis=1)), share, target), target
+    return *crossing(non_decreasing(sweep.accuracy[seeds].mean(axis=1)), share, target), target
 
 
 def meet_target(sweep: Sweep, margin: float = MARGIN) -> dict[str, Any]:
     """Where a sweep meets the target, with its bootstrap interval: the columns of `COLUMNS` from `seeds` on."""
     count, lengths = sweep.cost.shape
-    here, target = resampled(sweep, np.arange(count)[None], margin)
-    point = int(here.point[0])
+    (cost,), (point,), (target,) = resampled(sweep, np.arange(count)[None], margin)
     dearest = float(sweep.cost[:, -1].mean() / sweep.full_cost.mean())
-    share = float(here.cost[0]) if point < lengths else dearest
+    share = float(cost) if point < lengths else dearest
     low = high = reached = float("nan")
     if count > 1:
         # The same draws for every method with as many seeds: one number of generator, the same everywhere.
         drawn = np.random.default_rng(0).integers(count, size=(DRAWS, count))
-        costs = resampled(sweep, drawn, margin)[0].cost
+        costs, _, _ = resampled(sweep, drawn, margin)
         low, high = np.quantile(costs, [0.025, 0.975], method="inverted_cdf")  # observed values: some are infinite
         reached = 100 * float(np.isfinite(costs).mean())
     return {
         "seeds": count,
         "lengths": lengths,
-        "target": float(target[0]),
+        "target": float(target),
         "bound": "more than" if point == lengths else "at most" if point == 0 else "",
         "share": share,
         "share_low": low,

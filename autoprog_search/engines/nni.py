@@ -255,11 +255,7 @@ def _host(study: StoredStudy, job: Job, runs: StudyRuns, tell: Tell, should_stop
 
 
 def _logs(study: StoredStudy) -> Path:
-    """Where NNI keeps the study's experiments.
-
-    Raises:
-        StudyError: a symbolic link leads out of the study's folder.
-    """
+    """Where NNI keeps the study's experiments."""
     return inside(study.folder, study.folder / "nni")
 
 
@@ -279,32 +275,28 @@ def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Tell) -> Iterator[No
 
 
 def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading.Event) -> None:
+    running: set[Job] = set()
+    last = False
     try:
-        _watch_trials(study, jobs, tell, ended)
+        stored = study.trials()
+        waiting = [job for job in jobs if not stored[job].state.is_finished()]
+        while waiting and not last:
+            last = ended.wait(POLL_SECONDS)
+            stored = study.trials()
+            for job in list(waiting):
+                progress = _noted(study.trial_folder(job) / PROGRESS)
+                if progress is not None and job not in running:
+                    running.add(job)
+                    tell(Event("start", job))
+                if stored[job].state.is_finished():
+                    waiting.remove(job)
+                    tell(end_of(study, job))
+                elif progress is not None:
+                    tell_progress(tell, job, progress)
     except Exception as error:
         if known_error(error) is None:
             raise
         # A storage that does not answer: whoever runs the trials meets it too, and says so.
-
-
-def _watch_trials(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading.Event) -> None:
-    stored = study.trials()
-    waiting = [job for job in jobs if not stored[job].state.is_finished()]
-    running: set[Job] = set()
-    last = False
-    while waiting and not last:
-        last = ended.wait(POLL_SECONDS)
-        stored = study.trials()
-        for job in list(waiting):
-            progress = _noted(study.trial_folder(job) / PROGRESS)
-            if progress is not None and job not in running:
-                running.add(job)
-                tell(Event("start", job))
-            if stored[job].state.is_finished():
-                waiting.remove(job)
-                tell(end_of(study, job))
-            elif progress is not None:
-                tell_progress(tell, job, progress)
 
 
 def _noted(path: Path) -> Progress | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
 from typing import Any
@@ -17,7 +17,7 @@ import optuna
 from filelock import Timeout
 from optuna.storages import InMemoryStorage
 
-from autoprog_search.choosing import Method, StageContext
+from autoprog_search.choosing import Choice, Estimate, Method, StageContext
 from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.files import file_lock
@@ -25,12 +25,13 @@ from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
 from autoprog_search.runs.row import ResultRow
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
 from autoprog_search.study.creation import create_trials
 from autoprog_search.study.locking import POLL_SECONDS
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.loading import load_table
-from autoprog_search.tables.table import GrowthTable, StoredSearch
+from autoprog_search.tables.table import GrowthTable, StoredSearch, Walk
 
 AS_STORED = ("depths", "patches", "val_top1", "top1", "top5", "ema_top1", "loss", "train_seconds", "versions")
 """What a row has from the table unchanged."""
@@ -144,44 +145,55 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
 def _play(
     table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int
 ) -> tuple[list[SubNetwork], list[dict[str, Any]], list[StoredSearch | None]]:
-    """Ask the method stage by stage, as the trainer does.
+    """The sub-network, the record and the search of each stage, the last one's included."""
+    found: dict[int, StoredSearch] = {}
 
-    Returns:
-        The sub-network, the record and the search of each stage, the last one's included.
-    """
+    def search(walk: Walk, allowed: tuple[SubNetwork, ...]) -> tuple[Estimate, ...]:
+        found[len(walk)] = table.search(force_growth, seed, walk, allowed)
+        return found[len(walk)].estimates
+
     space = table.info.space
-    chosen: list[SubNetwork] = []
-    records: list[dict[str, Any]] = []
-    searches: list[StoredSearch | None] = []
+    choices = [*(choice for _, choice in ask(method, space, force_growth, search)), Choice(space.full)]
+    searches = [found.get(k) for k in range(space.stages)]
+    records = [_record(choice, search) for choice, search in zip(choices, searches, strict=True)]
+    return [choice.sub_network for choice in choices], records, searches
+
+
+def ask(
+    method: Method,
+    space: GrowthSpace,
+    force_growth: ForceGrowth,
+    search: Callable[[Walk, tuple[SubNetwork, ...]], tuple[Estimate, ...]],
+) -> Iterator[tuple[StageContext, Choice]]:
+    """Ask a method for all stages but the last, as the trainer does.
+
+    Args:
+        search: the estimates of a stage's candidates, after the sub-networks of the stages before.
+    """
+    walk: Walk = ()
+    history: tuple[tuple[Estimate, ...], ...] = ()
     for stage in range(1, space.stages):
-        previous = chosen[-1] if chosen else None
-        allowed = reachable(space, previous)
-        search = None
-        if method.needs_estimates(stage):
-            allowed = candidates(space, stage, previous, force_growth)
-            search = table.search(force_growth, seed, tuple(chosen), allowed) if len(allowed) > 1 else None
-        history = tuple(s.estimates for s in searches if s is not None)
-        seen = search.estimates if search else None
-        choice = method.choose(StageContext(stage, allowed, previous, seen, history, space.depths, space.patches))
-        chosen.append(choice.sub_network)
-        searches.append(search)
-        records.append(_record(choice.sub_network, search, choice.w, choice.margin))
-    return [*chosen, space.full], [*records, _record(space.full, None)], [*searches, None]
+        previous, searches = walk[-1] if walk else None, method.needs_estimates(stage)
+        allowed = candidates(space, stage, previous, force_growth) if searches else reachable(space, previous)
+        estimates = search(walk, allowed) if searches and len(allowed) > 1 else None
+        context = StageContext(stage, allowed, previous, estimates, history, space.depths, space.patches)
+        choice = method.choose(context)
+        yield context, choice
+        walk = (*walk, choice.sub_network)
+        history = (*history, estimates) if estimates else history
 
 
-def _record(
-    chosen: SubNetwork, search: StoredSearch | None, w: float | None = None, margin: float | None = None
-) -> dict[str, Any]:
+def _record(choice: Choice, search: StoredSearch | None) -> dict[str, Any]:
     """As `training.state.StageRecord` is stored."""
     estimates = search.estimates if search else ()
     return {
-        "chosen": [chosen.depth, chosen.patches],
+        "chosen": [choice.sub_network.depth, choice.sub_network.patches],
         "candidates": [[e.sub_network.depth, e.sub_network.patches] for e in estimates],
         "losses": [e.loss for e in estimates],
         "loss_ses": [e.loss_se for e in estimates],
         "costs": [e.cost for e in estimates],
-        "w": w,
-        "margin": margin,
+        "w": choice.w,
+        "margin": choice.margin,
         "searched_steps": search.searched_steps if search else 0,
         "decreases": [],
         "supernet_flops": search.supernet_flops if search else 0,

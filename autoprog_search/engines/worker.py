@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 
 from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.table import answer_trials
-from autoprog_search.faults import known_error
+from autoprog_search.faults import Warnings, known_error
 from autoprog_search.files import file_lock
 from autoprog_search.interrupt import Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
@@ -43,7 +43,8 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any, pare
     with signals_ask() as asked_to_stop:
         if hasattr(signal, "pthread_sigmask"):  # see `engines.local`
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        logging.getLogger("autoprog_search").addHandler(_Telling(events.put))
+        heard = Warnings(lambda text: events.put(Event("warning", message=text)))
+        logging.getLogger("autoprog_search").addHandler(heard)
         try:
             study = open_study(root, name)
             with in_use(study.folder):
@@ -54,17 +55,6 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any, pare
             if known is None:
                 raise
             events.put(Event("error", message=str(known)))
-
-
-class _Telling(logging.Handler):
-    """Passes warnings on to whoever watches the study."""
-
-    def __init__(self, tell: Tell) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tell(Event("warning", message=record.getMessage()))
 
 
 def run_trials(study: StoredStudy, device_name: str, index: int, tell: Tell, should_stop: Callable[[], bool]) -> None:

@@ -9,9 +9,11 @@ from random import Random
 import pytest
 
 from autoprog_search.choosing import Choice, Estimate, Method, StageContext
-from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
+from autoprog_search.engines.table import ask
+from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
+from autoprog_search.tables.table import Walk
 
 MakeMethod = Callable[[GrowthSpace], Method]
 
@@ -70,24 +72,11 @@ def play(
     method: Method, space: GrowthSpace, seed: int = 0, force_growth: ForceGrowth = "any"
 ) -> list[tuple[StageContext, Choice]]:
     """Ask a method for all stages but the last, as the trainer does, with synthetic estimates where it needs them."""
-    played: list[tuple[StageContext, Choice]] = []
-    history: list[tuple[Estimate, ...]] = []
-    previous: SubNetwork | None = None
-    for stage in range(1, space.stages):
-        estimates: tuple[Estimate, ...] | None = None
-        if method.needs_estimates(stage):
-            allowed = candidates(space, stage, previous, force_growth)
-            if len(allowed) > 1:
-                estimates = synthetic_estimates(allowed, Random(f"{seed}/{stage}"))
-        else:
-            allowed = reachable(space, previous)
-        context = StageContext(stage, allowed, previous, estimates, tuple(history), space.depths, space.patches)
-        choice = method.choose(context)
-        played.append((context, choice))
-        previous = choice.sub_network
-        if estimates:
-            history.append(estimates)
-    return played
+
+    def search(walk: Walk, allowed: tuple[SubNetwork, ...]) -> tuple[Estimate, ...]:
+        return synthetic_estimates(allowed, Random(f"{seed}/{len(walk) + 1}"))
+
+    return list(ask(method, space, force_growth, search))
 
 
 def synthetic_estimates(sub_networks: tuple[SubNetwork, ...], rng: Random) -> tuple[Estimate, ...]:
