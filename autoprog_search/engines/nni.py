@@ -85,8 +85,9 @@ class StudyRuns:
             RunFailedError: the run did not end well.
             Interrupted: it was asked to stop.
         """
-        stored = self._stored()
-        trials, proposal = self._trials(stored), [list(pair) for pair in levels]
+        stored, proposal = self._stored(), [list(pair) for pair in levels]
+        planned = stored.config.methods[self.method].trials
+        trials = stored.optuna_study(self.method, self.seed).get_trials(deepcopy=False)[:planned]
         found = next((t for t in trials if t.user_attrs.get(PROPOSED) == proposal), None)
         if found is None:
             # A trial whose process died comes first: what is proposed next depends on its result.
@@ -106,7 +107,7 @@ class StudyRuns:
             Interrupted: it was asked to stop.
         """
         stored = self._stored()
-        return self._run(stored, trial, _Recorded(method, stored, self._trials(stored)[trial]))
+        return self._run(stored, trial, _Recorded(method, stored, stored.trial(self._job(trial))))
 
     def of_trial(self, trial: int) -> FinishedRun:
         """What is stored of a trial that has ended.
@@ -115,7 +116,7 @@ class StudyRuns:
             RunFailedError: it did not end well.
         """
         stored = self._stored()
-        frozen = self._trials(stored)[trial]
+        frozen = stored.trial(self._job(trial))
         if frozen.state != TrialState.COMPLETE:
             raise RunFailedError(f"{self._job(trial)}: {frozen.user_attrs.get('error', 'it has not ended')}")
         row = frozen.user_attrs
@@ -136,10 +137,6 @@ class StudyRuns:
     def _stored(self) -> StoredStudy:
         return open_study(self.root, self.study)
 
-    def _trials(self, stored: StoredStudy) -> list[FrozenTrial]:
-        planned = stored.config.methods[self.method].trials
-        return stored.optuna_study(self.method, self.seed).get_trials(deepcopy=False)[:planned]
-
     def _job(self, trial: int) -> Job:
         return Job(self.method, self.seed, trial)
 
@@ -149,12 +146,13 @@ class StudyRuns:
         from autoprog_search.engines.workplace import open_workplace
         from autoprog_search.training.steps import Hooks
 
-        folder = stored.trial_folder(self._job(trial))
+        job = self._job(trial)
+        folder = stored.trial_folder(job)
         with (
             nullcontext(self.should_stop) if self.should_stop else signals_ask() as should_stop,
             locked(folder / ".lock", should_stop),
         ):
-            if not self._trials(stored)[trial].state.is_finished():
+            if not stored.trial(job).state.is_finished():
                 if self.place is None:
                     check_unchanged(stored)
                     self.place = open_workplace(stored, self.device, should_stop=should_stop)
@@ -163,7 +161,7 @@ class StudyRuns:
                 self.running = True
                 try:
                     hooks = Hooks(partial(_note, folder / PROGRESS), should_stop)
-                    run_trial(stored, self._job(trial), self.place, hooks, method)
+                    run_trial(stored, job, self.place, hooks, method)
                 except Exception as error:
                     self.ended_by = error
                     raise

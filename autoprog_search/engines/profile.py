@@ -45,7 +45,7 @@ def shared_profile(
         name, stored, wanted = device_name(device), _stored(path), sub_networks(study.config)
         if name not in stored or not set(wanted) <= set(stored[name].seconds):
             on_measuring(name)
-            measured = profile_steps(
+            stored[name] = profile_steps(
                 _union(study.config),
                 study.config.recipe,
                 num_classes=data.num_classes,
@@ -54,7 +54,6 @@ def shared_profile(
                 sub_networks=wanted,
                 should_stop=should_stop,
             )
-            stored[name] = measured
             write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
     return stored[name]
 

@@ -116,11 +116,7 @@ def _create_trials(study: StoredStudy, inputs: Mapping[str, Any]) -> None:
 
 
 def create_trials(study: StoredStudy, method: str, seed: int, inputs: Mapping[str, Any]) -> None:
-    """A (method, seed)'s Optuna study with its trials, waiting; those that are there are kept.
-
-    Args:
-        inputs: as `inputs_of`.
-    """
+    """A (method, seed)'s Optuna study with its trials, waiting, on these `inputs_of`; those that are there are kept."""
     kind, space = method_named(method), study.config.space_of(method)
 
     def rng(number: int) -> Random:

@@ -83,10 +83,8 @@ def _estimates(stage: int, record: Mapping[str, Any]) -> Iterator[EstimateRow]:
     """A row a candidate, of what a run stored when the stage opened."""
     nothing = [None] * len(record["candidates"])
     decreases, operators = record.get("decreases") or nothing, record.get("operators") or nothing
-    measured = (record["losses"], record["loss_ses"], decreases, record["costs"])
-    for candidate, operator, loss, loss_se, decrease, cost in zip(
-        record["candidates"], operators, *measured, strict=True
-    ):
+    each = (record["candidates"], operators, record["losses"], record["loss_ses"], decreases, record["costs"])
+    for candidate, operator, loss, loss_se, decrease, cost in zip(*each, strict=True):
         yield {
             "stage": stage,
             "depth": candidate[0],

@@ -62,24 +62,17 @@ class GrowthOperatorCase:
         raise NotImplementedError
 
     @pytest.fixture
-    def images(self) -> torch.Tensor:
-        """A batch of images at full size."""
-        return _images()
-
-    @pytest.fixture
     def run(self, operator: GrowthOperator) -> RunInProgress:
         """A run in progress, for this test alone."""
         return deepcopy(_run_in_progress(operator.chain))
 
-    def test_function_is_preserved_where_promised(
-        self, operator: GrowthOperator, run: RunInProgress, images: torch.Tensor
-    ) -> None:
+    def test_function_is_preserved_where_promised(self, operator: GrowthOperator, run: RunInProgress) -> None:
         """Both ways: an operator that changed nothing would fail too."""
         with torch.inference_mode():
-            before = run.elastic(images)
+            before = run.elastic(_images())
         run.grow(operator, GROWN)
         with torch.inference_mode():
-            same = torch.allclose(run.elastic(images), before, atol=1e-5, rtol=0)
+            same = torch.allclose(run.elastic(_images()), before, atol=1e-5, rtol=0)
         assert same == operator.preserves_function
 
     def test_it_grows_into_the_active_set_of_its_chain(self, operator: GrowthOperator, run: RunInProgress) -> None:
@@ -199,7 +192,7 @@ class GrowthOperatorCase:
             run.elastic.grow(GROWN, operator)
         assert _equal(_state(run.elastic), before)
 
-    def test_a_schedule_trains(self, operator: GrowthOperator, images: torch.Tensor) -> None:
+    def test_a_schedule_trains(self, operator: GrowthOperator) -> None:
         """Three stages, growing in depth and in patches: finite losses, and the blocks that ran have moved."""
         torch.manual_seed(0)
         elastic = ElasticModel(_tiny_vit(drop_path_rate=0.2), depths=[3, 5, 6], chain=operator.chain)
@@ -213,7 +206,7 @@ class GrowthOperatorCase:
             for step in range(3):
                 if operator.fades:
                     elastic.fade(origin, step / 2)
-                loss = _train_step(elastic, optimizer, images)
+                loss = _train_step(elastic, optimizer)
                 ema.update(elastic)
                 assert loss == loss, f"the loss of {sub_network} is NaN"
             after = _state(elastic)
@@ -235,7 +228,7 @@ def _run_in_progress(chain: str) -> RunInProgress:
     optimizer = torch.optim.AdamW(elastic.parameters(), lr=1e-2)
     for sub_network in (FULL, FULL, SMALL, SMALL):
         elastic.activate(sub_network)
-        _train_step(elastic, optimizer, _images())
+        _train_step(elastic, optimizer)
         for ema in (momentum, estimation):
             ema.update(elastic)
     for ema in (momentum, estimation):
@@ -260,7 +253,8 @@ def _tiny_vit(**arguments: Any) -> nn.Module:
     return model
 
 
-def _train_step(elastic: ElasticModel, optimizer: torch.optim.Optimizer, images: torch.Tensor) -> float:
+def _train_step(elastic: ElasticModel, optimizer: torch.optim.Optimizer) -> float:
+    images = _images()
     labels = torch.arange(len(images)) % CLASSES
     loss = nn.functional.cross_entropy(elastic(images), labels)
     loss.backward()
