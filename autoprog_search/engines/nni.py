@@ -1,8 +1,7 @@
 """Run the trials of a (method, seed) in one NNI experiment, which a worker hosts.
 
-NNI proposes schedules, or hosts the run that AutoProg steers; the study's store remembers. An experiment that was
-interrupted begins anew with the same seed: it proposes the same, what has finished is looked up, what was under way
-goes on from its checkpoint. So nothing runs twice, although NNI itself forgets.
+NNI proposes schedules, or hosts the run that AutoProg steers; the study's store remembers. So an experiment that was
+interrupted begins anew with the same seed, and nothing runs twice (docs/nni.md).
 """
 
 from __future__ import annotations
