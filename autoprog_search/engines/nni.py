@@ -252,7 +252,11 @@ def _host(study: StoredStudy, job: Job, runs: StudyRuns, tell: Tell, should_stop
 
 
 def _logs(study: StoredStudy) -> Path:
-    """Where NNI keeps the study's experiments."""
+    """Where NNI keeps the study's experiments.
+
+    Raises:
+        StudyError: a symbolic link leads out of the study's folder.
+    """
     return inside(study.folder, study.folder / "nni")
 
 

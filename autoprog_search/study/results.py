@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-Trials = Mapping[Job, "FrozenTrial"]
-
-
-def trials_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame:
+def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a trial, finished or not, with the columns of `runs.row.COLUMNS`; those of `LISTS` hold lists.
 
     Args:
@@ -58,7 +55,7 @@ def trials_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame
     return frame
 
 
-def curves_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame:
+def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
     rows = [
         {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
@@ -68,7 +65,7 @@ def curves_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def estimates_frame(study: StoredStudy, read: Trials | None = None) -> pd.DataFrame:
+def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen (`EstimateRow`)."""
     rows = [
         {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
