@@ -5,7 +5,9 @@ They are known by name: neither Optuna nor SQLAlchemy nor torch need be loaded f
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from errno import ENOSPC
 
 from autoprog_search.errors import AutoProgError, EnvironmentFault, StudyError
@@ -19,6 +21,17 @@ WAYS_OUT = (
     (r"connect|server|timeout|timed out|resolve|host", "once it answers again, run the same command: it goes on"),
 )  # fmt: skip
 ANY_WAY_OUT = "once that is mended, run the same command again: it goes on"
+
+
+class Warnings(logging.Handler):
+    """Passes on what is worth knowing and no error, line by line."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
 
 
 def known_error(error: BaseException) -> AutoProgError | None:

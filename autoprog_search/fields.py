@@ -24,12 +24,12 @@ class Settings(BaseModel):
     """A group of fields. Frozen; no others than these; every number finite.
 
     Attributes:
-        also: names that are read as well, and become one of the fields.
+        also: names that are read as well, and become one of the fields, with what they mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    also: ClassVar[tuple[str, ...]] = ()
+    also: ClassVar[dict[str, str]] = {}
 
     @staticmethod
     def became(name: str, value: Any) -> str | None:

@@ -50,45 +50,48 @@ class GrowthSpace(Settings):
 
     Give each axis once: `depths` or `depth_fractions`; `patches`, `resolutions` or `resolution_fractions`. After
     validation `depths` and `patches` hold the levels, ascending, the full size last.
-
-    Attributes:
-        name: of the space, by default its file's. description: a line for `space list`.
-        model: timm model name. model_args: what else `timm.create_model` is given.
-        pos_embed: initial position embedding: timm's, or fixed-frequency sines and cosines at scale 1 (still trained),
-            without which very small ViTs on little data hardly learn (docs/LOG.md).
-        depth: blocks of the full network.
-        resolution: its images' side in pixels. patch_size: its patches' side in pixels.
-        depths: numbers of blocks that a stage may run, ascending, the full network's last.
-        patches: numbers of patches that a stage may train on, squares, ascending, the full network's last.
-        depth_fractions: the same as `depths`, as shares of the full network's.
-        resolutions, resolution_fractions: the same as `patches`, as image sides in pixels, or shares of the full one.
-        resolution_step: fractions of the resolution are rounded to multiples of this many pixels.
-        stages: number of stages K, equally long unless `stage_lengths` are given.
-        stage_lengths: shares of the epochs, one a stage, that sum to 1.
-        stage_length_choices: further stage lengths, beside the space's own, among which Optuna's samplers and uniform
-            draws choose, one a trial. All other methods train the space's own.
-        equal_compute: each stage is to cost the K-th part of what training the full network costs: what growing saves
-            is spent on more epochs, early ones. For schedules that are known before they run.
-        recipe: name of the recipe that a study on this space uses unless told otherwise.
     """
 
-    also: ClassVar[tuple[str, ...]] = ("depth_fractions", "resolutions", "resolution_fractions", "resolution_step")
+    also: ClassVar[dict[str, str]] = {
+        "depth_fractions": "the same as `depths`, as shares of the full network's.",
+        "resolutions": "the same as `patches`, as image sides in pixels, or shares of the full one.",
+        "resolution_fractions": "the same as `patches`, as image sides in pixels, or shares of the full one.",
+        "resolution_step": "fractions of the resolution are rounded to multiples of this many pixels.",
+    }
 
     name: Text
+    """of the space, by default its file's."""
     description: Text = ""
+    """a line for `space list`."""
     model: Text
+    """timm model name."""
     model_args: Options = Field(default_factory=dict)
+    """what else `timm.create_model` is given."""
     pos_embed: Literal["timm", "sincos"] = "timm"
+    """initial position embedding: timm's, or fixed-frequency sines and cosines at scale 1 (still trained), without
+    which very small ViTs on little data hardly learn (docs/LOG.md)."""
     depth: Whole = Field(ge=1, le=MOST_BLOCKS)
+    """blocks of the full network."""
     resolution: Whole = Field(ge=1, le=MOST_PIXELS)
+    """its images' side in pixels."""
     patch_size: Whole = Field(ge=1, le=MOST_PIXELS)
+    """its patches' side in pixels."""
     depths: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
+    """numbers of blocks that a stage may run, ascending, the full network's last."""
     patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
+    """numbers of patches that a stage may train on, squares, ascending, the full network's last."""
     stages: Whole = Field(default=4, ge=1, le=MOST_STAGES)
+    """number of stages K, equally long unless `stage_lengths` are given."""
     stage_lengths: tuple[Real, ...] = ()
+    """shares of the epochs, one a stage, that sum to 1."""
     stage_length_choices: tuple[tuple[Real, ...], ...] = Field(default=(), max_length=MOST_LENGTHS)
+    """further stage lengths, beside the space's own, among which Optuna's samplers and uniform draws choose, one a
+    trial. All other methods train the space's own."""
     equal_compute: bool = False
+    """each stage is to cost the K-th part of what training the full network costs: what growing saves is spent on more
+    epochs, early ones. For schedules that are known before they run."""
     recipe: Text = "imagenet_deit_100ep"
+    """name of the recipe that a study on this space uses unless told otherwise."""
 
     @model_validator(mode="before")
     @classmethod

@@ -50,7 +50,7 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
     for method in (name for name in trials["method"].unique() if name in by_method and name in shown):
         group, (base, plus, _) = by_method[method], method.partition(VARIANT)
         plain = by_method[base] if plus and base in by_method else group[:0]
-        difference = paired_difference(group["val_top1"], plain["val_top1"])
+        names = ("difference", "difference_low", "difference_high")
         rows.append(
             {
                 "study": group["study"].iloc[0],
@@ -58,7 +58,7 @@ def ablations(trials: pd.DataFrame, epochs: float) -> pd.DataFrame:
                 "seeds": len(group),
                 **{name: group[name].mean() for name in ("val_top1", "top1", "total_flops", "speedup_flops")},
                 **{f"{name}_se": group[name].std(ddof=1) / np.sqrt(len(group)) for name in ("val_top1", "top1")},
-                **difference.named("difference", "difference_low", "difference_high"),
+                **paired_difference(group["val_top1"], plain["val_top1"], *names),
                 "growth_top1": _growths(group["growth_top1"]),
             }
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -40,32 +39,19 @@ COLUMNS = {
 MEANS = ("top1", "val_top1", "total_flops", "speedup_flops", "speedup_seconds")  # over seeds, of the same columns
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Mean and 95 % confidence interval; the ends are NaN for a single value."""
-
-    mean: float
-    low: float
-    high: float
-
-    def named(self, mean: str, low: str, high: str) -> dict[str, float]:
-        """As three columns."""
-        return {mean: self.mean, low: self.low, high: self.high}
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Student's t interval of the mean."""
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean and the ends of its 95 % interval (Student's t), NaN for a single value."""
     array = np.asarray(values, dtype=float)
     mean = float(array.mean()) if len(array) else float("nan")
     if len(array) < 2:
-        return Interval(mean, float("nan"), float("nan"))
+        return mean, float("nan"), float("nan")
     half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
-    return Interval(mean, mean - half, mean + half)
+    return mean, mean - half, mean + half
 
 
-def paired_difference(own: pd.Series[float], reference: pd.Series[float]) -> Interval:
-    """Of values indexed by seed, over the seeds that both have."""
-    return mean_interval((own - reference).dropna().tolist())
+def paired_difference(own: pd.Series[float], reference: pd.Series[float], *names: str) -> dict[str, float]:
+    """`mean_interval` of values indexed by seed, over the seeds that both have, as columns of these three names."""
+    return dict(zip(names, mean_interval((own - reference).dropna().tolist()), strict=True))
 
 
 def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
@@ -89,8 +75,8 @@ def compare(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
                 "trials": int(group["trials"].sum()),
                 **{name: group[name].mean() for name in MEANS},
                 "top1_se": group["top1"].std(ddof=1) / np.sqrt(len(group)),
-                **paired_difference(own, full["top1"]).named("difference", "difference_low", "difference_high"),
-                **paired_difference(own, short["top1"]).named("short_difference", "short_low", "short_high"),
+                **paired_difference(own, full["top1"], "difference", "difference_low", "difference_high"),
+                **paired_difference(own, short["top1"], "short_difference", "short_low", "short_high"),
                 "seconds": (group["train_seconds"] + group["search_seconds"]).mean(),
                 "search_share": 100 * (group["search_flops"] / group["total_flops"]).mean(),
                 "spent": spent.mean() if len(spent) else float("nan"),

@@ -59,10 +59,7 @@ class Resources:
     Attributes:
         devices: that share the FLOPs evenly.
         utilisation: model-FLOPs utilisation, the share of the peak that becomes FLOPs of the model. The user states it,
-            nobody measured it: 0.35 is typical of well-fed ViT training (timm's stored RTX 3090 runs reach 0.24 with
-            DeiT-T, 0.41 with DeiT-S, 0.58 with DeiT-B), and small models on large GPUs reach far less (docs/scale.md).
-            The same value is taken for every sub-network, though small ones reach less: speed-ups in time stay below
-            those in FLOPs.
+            nobody measured it (docs/scale.md); the same for every sub-network, though small ones reach less.
 
     Raises:
         ConfigError: less than one device, or a utilisation outside (0, 1].
@@ -195,7 +192,6 @@ def most_estimate_share(estimate_share: float, full_share: float) -> float:
     """What AutoProg's estimates add to a run at most, over the FLOPs of `full`.
 
     A stage's estimates take at most `estimate_share` of its FLOPs under the mean candidate, which is no larger than the
-    full network, and the last stage is not searched. (Two images are always taken: too few to matter but in toys.)
-    `growth.search.share` comes on top of nothing: its supernet steps replace training steps.
+    full network, and the last stage is not searched. Supernet steps replace training steps.
     """
     return estimate_share * (1 - full_share)

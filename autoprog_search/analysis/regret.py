@@ -1,10 +1,4 @@
-"""How soon methods find good schedules, on a table: hypervolume regret against the compute spent.
-
-Objectives are a trial's cost (training and search FLOPs) and what its schedule is worth in truth: validation accuracy,
-mean over the table's seeds. A method saw only what its trials told it, one seed each. Cost runs from the cheapest
-schedule (0) to `full` (1), accuracy from the worst schedule (0) to the best (1); hypervolumes are measured up to a cost
-of 1.1 and down to an accuracy of -0.1, so that both ends of the front count. Regret is the share of the best
-hypervolume, that of all schedules together, which a method's trials so far leave out.
+"""How soon methods find good schedules, on a table: hypervolume regret against the compute spent (docs/table.md).
 
 Aggregates over seeds: interquartile mean and percentile bootstrap (Agarwal et al., NeurIPS 2021).
 """
@@ -24,7 +18,7 @@ from autoprog_search.study.results import StudyFrames
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 
-REFERENCE = (1.1, -0.1)  # normalised cost and accuracy
+REFERENCE = (1.1, -0.1)  # normalised cost and accuracy: both ends of the front count
 SINGLE = "autoprog"  # whose first trial the others are to match
 BUDGETS = 121
 RESAMPLES = 1000

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.errors import StudyError
 from autoprog_search.fields import flat
+from autoprog_search.methods.oneshot import survey_paths
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.retired import refusal
@@ -51,7 +52,10 @@ def tabulate(source: StoredStudy, surveys: Sequence[StoredStudy], path: Path) ->
     for survey in surveys:
         _check_same(source, survey)
     trials = _finished(source, GRID, space.count())
-    surveyed = [(survey, _finished(survey, SURVEY, len(_paths(survey)))) for survey in surveys]
+    surveyed = []
+    for survey in surveys:
+        paths = survey_paths(survey.config.space, survey.config.growth.force_growth)
+        surveyed.append((survey, _finished(survey, SURVEY, len(paths))))
     runs = {(job.seed, space.from_parameters(t.params or t.system_attrs["fixed_params"])): t for job, t in trials}
     info = _info(source, runs, surveyed)
     order = {levels: place for place, levels in enumerate(space.enumerate())}
@@ -77,18 +81,8 @@ def _info(source: StoredStudy, runs: Runs, surveyed: Surveys) -> TableInfo:
     )
 
 
-def _paths(survey: StoredStudy) -> Sequence[Any]:
-    from autoprog_search.methods.oneshot import survey_paths
-
-    return survey_paths(survey.config.space, survey.config.growth.force_growth)
-
-
 def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
-    """Whether a survey's searches are those of the source's runs.
-
-    Raises:
-        StudyError: something that decides them differs.
-    """
+    """Refuse a survey whose searches are not those of the source's runs."""
     ours, theirs = source.config, survey.config
     pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in ("space", "data", "recipe", "threads")]
     own, other = flat(ours.growth), flat(theirs.growth)
@@ -105,11 +99,7 @@ def _check_same(source: StoredStudy, survey: StoredStudy) -> None:
 
 
 def _finished(study: StoredStudy, method: str, needed: int) -> list[tuple[Job, FrozenTrial]]:
-    """The method's finished trials, if none is missing.
-
-    Raises:
-        StudyError: some are.
-    """
+    """The method's finished trials; refused where some are missing."""
     name, plan = study.name, study.config.methods.get(method)
     if plan is None or plan.trials < needed:
         there = "none" if plan is None else plan.trials

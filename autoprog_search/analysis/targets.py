@@ -1,10 +1,7 @@
 """Cost to target: what training to a given accuracy costs each method, from a sweep of training lengths.
 
-The target is full's mean accuracy at the recipe's epochs minus a margin. A method's curve passes through its mean cost
-and accuracy at each length, straight in log(cost) between them. Where noise makes it fall it is replaced by the
-non-decreasing curve that is nearest in least squares: that one meets the target at most once and stays above it, where
-the first crossing of the raw means would flatter a lucky length and the last one punish an unlucky one. Full's own
-sweep of fewer epochs is crossed like any other: what it saves is what a method has to beat.
+docs/results.md has the rules. A non-decreasing curve meets the target at most once and stays above it, where the first
+crossing of the raw means would flatter a lucky length and the last one punish an unlucky one.
 """
 
 from __future__ import annotations
@@ -62,19 +59,6 @@ class Sweep:
     cost: np.ndarray
     full_accuracy: np.ndarray
     full_cost: np.ndarray
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where curves meet their targets, one a resample.
-
-    Attributes:
-        cost: cost to target, (draws,); infinite where the dearest point is below.
-        point: the first point at or above the target, (draws,); the number of points where there is none.
-    """
-
-    cost: np.ndarray
-    point: np.ndarray
 
 
 def cost_to_target(trials: pd.DataFrame, epochs: float, margin: float = MARGIN) -> pd.DataFrame:
@@ -165,12 +149,16 @@ def non_decreasing(values: np.ndarray) -> np.ndarray:
     return np.stack(list(at), axis=-1)
 
 
-def crossing(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> Crossing:
+def crossing(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where non-decreasing curves, straight in log(cost), reach their target.
 
     Args:
         accuracy, cost: (draws, points), cheapest first.
         target: (draws,).
+
+    Returns:
+        Cost to target, (draws,), infinite where the dearest point is below; and the first point at or above the target,
+        (draws,), the number of points where there is none.
     """
     draws, points = np.arange(len(target)), accuracy.shape[1]
     above = accuracy >= target[:, None] - ROUNDING
@@ -183,38 +171,37 @@ def crossing(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> Cros
     log = np.log(cost)
     between = np.exp(log[draws, lower] + part * (log[draws, upper] - log[draws, lower]))
     at = np.where(point == 0, cost[:, 0], between)
-    return Crossing(np.where(reached, at, np.inf), point)
+    return np.where(reached, at, np.inf), point
 
 
-def resampled(sweep: Sweep, seeds: np.ndarray, margin: float) -> tuple[Crossing, np.ndarray]:
-    """The crossings of resamples of the seeds, in full's cost, and each resample's target.
+def resampled(sweep: Sweep, seeds: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The `crossing` of resamples of the seeds, in full's cost, and each resample's target.
 
     Args:
         seeds: places of seeds, (draws, size of a resample); the method's and full's runs are drawn together.
     """
     target = sweep.full_accuracy[seeds].mean(axis=1) - margin
     share = sweep.cost[seeds].mean(axis=1) / sweep.full_cost[seeds].mean(axis=1)[:, None]
-    return crossing(non_decreasing(sweep.accuracy[seeds].mean(axis=1)), share, target), target
+    return *crossing(non_decreasing(sweep.accuracy[seeds].mean(axis=1)), share, target), target
 
 
 def meet_target(sweep: Sweep, margin: float = MARGIN) -> dict[str, Any]:
     """Where a sweep meets the target, with its bootstrap interval: the columns of `COLUMNS` from `seeds` on."""
     count, lengths = sweep.cost.shape
-    here, target = resampled(sweep, np.arange(count)[None], margin)
-    point = int(here.point[0])
+    (cost,), (point,), (target,) = resampled(sweep, np.arange(count)[None], margin)
     dearest = float(sweep.cost[:, -1].mean() / sweep.full_cost.mean())
-    share = float(here.cost[0]) if point < lengths else dearest
+    share = float(cost) if point < lengths else dearest
     low = high = reached = float("nan")
     if count > 1:
         # The same draws for every method with as many seeds: one number of generator, the same everywhere.
         drawn = np.random.default_rng(0).integers(count, size=(DRAWS, count))
-        costs = resampled(sweep, drawn, margin)[0].cost
+        costs, _, _ = resampled(sweep, drawn, margin)
         low, high = np.quantile(costs, [0.025, 0.975], method="inverted_cdf")  # observed values: some are infinite
         reached = 100 * float(np.isfinite(costs).mean())
     return {
         "seeds": count,
         "lengths": lengths,
-        "target": float(target[0]),
+        "target": float(target),
         "bound": "more than" if point == lengths else "at most" if point == 0 else "",
         "share": share,
         "share_low": low,
@@ -226,57 +213,24 @@ def meet_target(sweep: Sweep, margin: float = MARGIN) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class TargetCurve:
-    """A method's sweep, cheapest first.
+def target_curves(
+    trials: pd.DataFrame, epochs: float, cost: CostKind, margin: float = MARGIN
+) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
+    """The curves of a study's trials table on the test split, by method, in its order.
 
-    Attributes:
-        epochs: scheduled length, (points,).
-        cost: mean over seeds, search included, over the mean of full at the recipe's epochs, (points,).
-        top1: mean test accuracy over seeds, (points,), per cent.
-        top1_se: its standard error, (points,), points; NaN for one seed.
-        fitted: the non-decreasing curve through the means that is crossed with the target, (points,).
-        target: of the seeds that this method ran, per cent.
-        bound, share, speedup: where the curve meets it, in the same unit, as `COLUMNS` has them.
-    """
-
-    method: str
-    epochs: np.ndarray
-    cost: np.ndarray
-    top1: np.ndarray
-    top1_se: np.ndarray
-    fitted: np.ndarray
-    target: float
-    bound: str
-    share: float
-    speedup: float
-
-    @property
-    def crossing(self) -> float | None:
-        """Cost to target; None where the curve lies on one side of it."""
-        return None if self.bound else self.share
-
-
-def target_curves(trials: pd.DataFrame, epochs: float, cost: CostKind, margin: float = MARGIN) -> list[TargetCurve]:
-    """The curves of a study's trials table, on the test split, in the order of its methods.
+    Returns:
+        Points, a length each, cheapest first: `epochs`, as scheduled; `cost`, search included, mean over seeds over
+        that of full at the recipe's epochs; `top1`, mean over seeds, %, and `top1_se`, its standard error, NaN for one
+        seed; `fitted`, the non-decreasing curve through them. And where that meets the target, as `meet_target`.
 
     Raises:
         StudyError: full has no finished trial of `epochs` epochs.
     """
-    curves = []
+    curves = {}
     for sweep in sweeps(headlines_by_length(trials, margin), epochs, "test", cost):
-        row, top1 = meet_target(sweep, margin), sweep.accuracy.mean(axis=0)
-        seeds = len(sweep.seeds)
+        top1, seeds = sweep.accuracy.mean(axis=0), len(sweep.seeds)
         spread = sweep.accuracy.std(axis=0, ddof=1) if seeds > 1 else np.full(len(top1), np.nan)
-        curves.append(
-            TargetCurve(
-                method=sweep.method,
-                epochs=sweep.epochs,
-                cost=sweep.cost.mean(axis=0) / sweep.full_cost.mean(),
-                top1=top1,
-                top1_se=spread / np.sqrt(seeds),
-                fitted=non_decreasing(top1),
-                **{name: row[name] for name in ("target", "bound", "share", "speedup")},
-            )
-        )
+        points = {"epochs": sweep.epochs, "cost": sweep.cost.mean(axis=0) / sweep.full_cost.mean(), "top1": top1}
+        points |= {"top1_se": spread / np.sqrt(seeds), "fitted": non_decreasing(top1)}
+        curves[sweep.method] = pd.DataFrame(points), meet_target(sweep, margin)
     return curves

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from autoprog_search.errors import masked
-from autoprog_search.faults import known_error
+from autoprog_search.faults import Warnings, known_error
 
 COMMANDS = {
     "config": ("autoprog_search.cli.config:config", "Fields that --set and a study.yaml know: list, show."),
@@ -81,7 +81,7 @@ def main() -> None:
     _open_standard_streams()
     logger = logging.getLogger("autoprog_search")
     if not logger.handlers:
-        logger.addHandler(_Warnings())
+        logger.addHandler(Warnings(lambda text: click.echo(f"warning: {text}", err=True)))
     debug = "--debug" in sys.argv
     try:
         cli.main(standalone_mode=False)
@@ -106,16 +106,6 @@ def main() -> None:
         _give_up_output(error)
         click.echo(f"error: {known}", err=True)
         sys.exit(known.exit_code)
-
-
-class _Warnings(logging.Handler):
-    """What is worth knowing and no error, a line each on standard error."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"warning: {record.getMessage()}", err=True)
 
 
 def _end_interrupted(debug: bool) -> None:

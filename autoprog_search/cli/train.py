@@ -107,11 +107,7 @@ def train(
 def _overrides(
     schedule: str, target_speedup: float | None, threads: int | None, given: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """What was set, options of their own included.
-
-    Raises:
-        UsageError: a single run has no such setting.
-    """
+    """What was set, options of their own included; refused where a single run has no such setting."""
     if target_speedup is not None:
         if schedule != "autoprog":
             raise click.UsageError(f"--target-speedup is for --schedule autoprog, not {schedule}")

@@ -30,7 +30,11 @@ class Event:
     trials: int = 1
 
 
-def tell_progress(tell: Callable[[Event], None], job: Job, progress: Progress) -> None:
+Tell = Callable[[Event], None]
+"""Whoever watches the study."""
+
+
+def tell_progress(tell: Tell, job: Job, progress: Progress) -> None:
     """Tell where a trial stands."""
     tell(Event("progress", job, progress))
 

@@ -6,14 +6,14 @@ import multiprocessing
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event
+from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.worker import STOPS, run_worker
 from autoprog_search.errors import StudyError
 from autoprog_search.interrupt import signals_ask
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext  # the former is not on Windows
 
 
-def run_study(
-    study: StoredStudy, *, workers: int, device: str, on_event: Callable[[Event], None] = lambda event: None
-) -> bool:
+def run_study(study: StoredStudy, *, workers: int, device: str, on_event: Tell = lambda event: None) -> bool:
     """Run whatever is unfinished; safe to call again, and at the same time from elsewhere.
 
     Returns:
@@ -59,7 +57,7 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
                 left.unlink(missing_ok=True)
 
 
-def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Callable[[Event], None]) -> None:
+def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:
     context = _context(trains=study.config.data.table is None)
     events: multiprocessing.Queue[Event] = context.Queue()
     which = (study.folder.parent, study.folder.name)

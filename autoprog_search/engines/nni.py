@@ -1,8 +1,7 @@
 """Run the trials of a (method, seed) in one NNI experiment, which a worker hosts.
 
-NNI proposes schedules, or hosts the run that AutoProg steers; the study's store remembers. An experiment that was
-interrupted begins anew with the same seed: it proposes the same, what has finished is looked up, what was under way
-goes on from its checkpoint. So nothing runs twice, although NNI itself forgets.
+NNI proposes schedules, or hosts the run that AutoProg steers; the study's store remembers. So an experiment that was
+interrupted begins anew with the same seed, and nothing runs twice (docs/nni.md).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.choosing import Choice, Method, StageContext
-from autoprog_search.engines.events import Event, end_of, tell_progress
+from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.opening import info_of
 from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
@@ -85,8 +84,9 @@ class StudyRuns:
             RunFailedError: the run did not end well.
             Interrupted: it was asked to stop.
         """
-        stored = self._stored()
-        trials, proposal = self._trials(stored), [list(pair) for pair in levels]
+        stored, proposal = self._stored(), [list(pair) for pair in levels]
+        planned = stored.config.methods[self.method].trials
+        trials = stored.optuna_study(self.method, self.seed).get_trials(deepcopy=False)[:planned]
         found = next((t for t in trials if t.user_attrs.get(PROPOSED) == proposal), None)
         if found is None:
             # A trial whose process died comes first: what is proposed next depends on its result.
@@ -106,7 +106,7 @@ class StudyRuns:
             Interrupted: it was asked to stop.
         """
         stored = self._stored()
-        return self._run(stored, trial, _Recorded(method, stored, self._trials(stored)[trial]))
+        return self._run(stored, trial, _Recorded(method, stored, stored.trial(self._job(trial))))
 
     def of_trial(self, trial: int) -> FinishedRun:
         """What is stored of a trial that has ended.
@@ -115,7 +115,7 @@ class StudyRuns:
             RunFailedError: it did not end well.
         """
         stored = self._stored()
-        frozen = self._trials(stored)[trial]
+        frozen = stored.trial(self._job(trial))
         if frozen.state != TrialState.COMPLETE:
             raise RunFailedError(f"{self._job(trial)}: {frozen.user_attrs.get('error', 'it has not ended')}")
         row = frozen.user_attrs
@@ -136,10 +136,6 @@ class StudyRuns:
     def _stored(self) -> StoredStudy:
         return open_study(self.root, self.study)
 
-    def _trials(self, stored: StoredStudy) -> list[FrozenTrial]:
-        planned = stored.config.methods[self.method].trials
-        return stored.optuna_study(self.method, self.seed).get_trials(deepcopy=False)[:planned]
-
     def _job(self, trial: int) -> Job:
         return Job(self.method, self.seed, trial)
 
@@ -147,13 +143,15 @@ class StudyRuns:
         """Run the trial, unless it has ended; wait for whoever may be running it."""
         from autoprog_search.engines.trial import run_trial
         from autoprog_search.engines.workplace import open_workplace
+        from autoprog_search.training.steps import Hooks
 
-        folder = stored.trial_folder(self._job(trial))
+        job = self._job(trial)
+        folder = stored.trial_folder(job)
         with (
             nullcontext(self.should_stop) if self.should_stop else signals_ask() as should_stop,
             locked(folder / ".lock", should_stop),
         ):
-            if not self._trials(stored)[trial].state.is_finished():
+            if not stored.trial(job).state.is_finished():
                 if self.place is None:
                     check_unchanged(stored)
                     self.place = open_workplace(stored, self.device, should_stop=should_stop)
@@ -161,14 +159,8 @@ class StudyRuns:
                     raise self.ended_by
                 self.running = True
                 try:
-                    run_trial(
-                        stored,
-                        self._job(trial),
-                        self.place,
-                        method=method,
-                        on_progress=partial(_note, folder / PROGRESS),
-                        should_stop=should_stop,
-                    )
+                    hooks = Hooks(partial(_note, folder / PROGRESS), should_stop)
+                    run_trial(stored, job, self.place, hooks, method)
                 except Exception as error:
                     self.ended_by = error
                     raise
@@ -206,12 +198,7 @@ def _note(path: Path, progress: Progress) -> None:
 
 
 def run_experiment(
-    study: StoredStudy,
-    job: Job,
-    place: Workplace,
-    *,
-    tell: Callable[[Event], None],
-    should_stop: Callable[[], bool],
+    study: StoredStudy, job: Job, place: Workplace, *, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
     """Host the experiment that a trial belongs to, until all of its trials have ended. The caller holds its lock.
 
@@ -244,9 +231,7 @@ def run_experiment(
         tell(end_of(study, left))
 
 
-def _host(
-    study: StoredStudy, job: Job, runs: StudyRuns, tell: Callable[[Event], None], should_stop: Callable[[], bool]
-) -> bool:
+def _host(study: StoredStudy, job: Job, runs: StudyRuns, tell: Tell, should_stop: Callable[[], bool]) -> bool:
     """NNI's part of it; whether the strategy ended with trials to spare."""
     from autoprog_search.methods import nni_experiment
     from autoprog_search.methods.nni import GrowthEvaluator
@@ -276,7 +261,7 @@ def _logs(study: StoredStudy) -> Path:
 
 
 @contextmanager
-def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None]) -> Iterator[None]:
+def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Tell) -> Iterator[None]:
     """Inside, a thread tells of trials that start, go on and end, wherever NNI runs them."""
     for job in jobs:  # left by a process that was killed
         (study.trial_folder(job) / PROGRESS).unlink(missing_ok=True)
@@ -290,35 +275,29 @@ def _watched(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], No
         watcher.join()
 
 
-def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event) -> None:
+def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading.Event) -> None:
+    running: set[Job] = set()
+    last = False
     try:
-        _watch_trials(study, jobs, tell, ended)
+        stored = study.trials()
+        waiting = [job for job in jobs if not stored[job].state.is_finished()]
+        while waiting and not last:
+            last = ended.wait(POLL_SECONDS)
+            stored = study.trials()
+            for job in list(waiting):
+                progress = _noted(study.trial_folder(job) / PROGRESS)
+                if progress is not None and job not in running:
+                    running.add(job)
+                    tell(Event("start", job))
+                if stored[job].state.is_finished():
+                    waiting.remove(job)
+                    tell(end_of(study, job))
+                elif progress is not None:
+                    tell_progress(tell, job, progress)
     except Exception as error:
         if known_error(error) is None:
             raise
         # A storage that does not answer: whoever runs the trials meets it too, and says so.
-
-
-def _watch_trials(
-    study: StoredStudy, jobs: Sequence[Job], tell: Callable[[Event], None], ended: threading.Event
-) -> None:
-    stored = study.trials()
-    waiting = [job for job in jobs if not stored[job].state.is_finished()]
-    running: set[Job] = set()
-    last = False
-    while waiting and not last:
-        last = ended.wait(POLL_SECONDS)
-        stored = study.trials()
-        for job in list(waiting):
-            progress = _noted(study.trial_folder(job) / PROGRESS)
-            if progress is not None and job not in running:
-                running.add(job)
-                tell(Event("start", job))
-            if stored[job].state.is_finished():
-                waiting.remove(job)
-                tell(end_of(study, job))
-            elif progress is not None:
-                tell_progress(tell, job, progress)
 
 
 def _noted(path: Path) -> Progress | None:

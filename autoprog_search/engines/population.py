@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from autoprog_search.engines.events import Event, end_of, tell_progress
+from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.opening import open_trial
 from autoprog_search.engines.trial import finish, plan
 from autoprog_search.errors import RunFailedError
@@ -31,7 +31,6 @@ from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from autoprog_search.engines.workplace import Workplace
-    from autoprog_search.training.state import Progress
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Trained(Turn):
 
 
 def run_population(
-    study: StoredStudy, job: Job, place: Workplace, *, tell: Callable[[Event], None], should_stop: Callable[[], bool]
+    study: StoredStudy, job: Job, place: Workplace, *, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
     """Train the population that a trial belongs to, until all of its members have ended. The caller holds its lock.
 
@@ -82,7 +81,7 @@ def run_population(
                 started.add(member)
                 tell(Event("start", member))
             try:
-                _train(study, member, stage, turn, place, partial(tell_progress, tell, member), should_stop)
+                _train(study, member, stage, turn, place, Hooks(partial(tell_progress, tell, member), should_stop))
             except RunFailedError as error:
                 fail(study, member, str(error))
             if study.trial(member).state.is_finished():
@@ -123,15 +122,7 @@ def trained(study: StoredStudy, member: Job, stage: int) -> Trained | None:
     return Trained(**stored | {"levels": tuple((i, j) for i, j in stored["levels"])})
 
 
-def _train(
-    study: StoredStudy,
-    member: Job,
-    stage: int,
-    turn: Turn,
-    place: Workplace,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> None:
+def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workplace, hooks: Hooks) -> None:
     """A member's turn, from its checkpoint, else from its parent's of the stage before."""
     space, trial, checkpoint = study.config.space, open_trial(study, member), _checkpoint(study, member, stage)
     parent = replace(member, trial=turn.parent)
@@ -143,7 +134,7 @@ def _train(
     schedule = through(space, turn.levels)
     spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
     run = place.run(spec, checkpoint)
-    Trainer(run, method, profile=place.profile, hooks=Hooks(on_progress, should_stop)).train_stages(stage)
+    Trainer(run, method, profile=place.profile, hooks=hooks).train_stages(stage)
     total = own = run.train_flops()
     if stage > 1:
         mine, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
@@ -155,7 +146,7 @@ def _train(
         trial.set_user_attr(_name(stage), asdict(done))
         return
     record_parameters(study, study.trial(member), to_parameters(turn.levels))
-    finish(study, member, trial, spec, run.result(), place, own_flops=own)
+    finish(study, member, trial, run, place, own_flops=own)
 
 
 def _name(stage: int) -> str:

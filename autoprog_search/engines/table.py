@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
 from typing import Any
@@ -17,23 +17,27 @@ import optuna
 from filelock import Timeout
 from optuna.storages import InMemoryStorage
 
-from autoprog_search.choosing import Method, StageContext
-from autoprog_search.engines.events import Event
+from autoprog_search.choosing import Choice, Estimate, Method, StageContext
+from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.files import file_lock
 from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
-from autoprog_search.runs.row import CurveRow, ResultRow
+from autoprog_search.runs.row import ResultRow
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import GrowthSpace
 from autoprog_search.study.creation import create_trials
 from autoprog_search.study.locking import POLL_SECONDS
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.loading import load_table
-from autoprog_search.tables.table import GrowthTable, StoredSearch
+from autoprog_search.tables.table import GrowthTable, StoredSearch, Walk
+
+AS_STORED = ("depths", "patches", "val_top1", "top1", "top5", "ema_top1", "loss", "train_seconds", "versions")
+"""What a row has from the table unchanged."""
 
 
-def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop: Callable[[], bool]) -> None:
+def answer_trials(study: StoredStudy, tell: Tell, should_stop: Callable[[], bool]) -> None:
     """Answer all trials that nobody else does, until none is left (or `should_stop`)."""
     # The Gaussian process computes with torch, which reads this when it is imported.
     os.environ["OMP_NUM_THREADS"] = str(study.config.threads)
@@ -43,8 +47,7 @@ def answer_trials(study: StoredStudy, tell: Callable[[Event], None], should_stop
     check_inputs(study, inputs)
     plans = study.config.methods
     # Chains of trials first: they take longest.
-    methods = sorted(plans, key=lambda name: not method_named(name).learns_from(plans[name].trials))
-    pending = [(method, seed) for method in methods for seed in study.config.seeds(method)]
+    pending = sorted(study.pairs(), key=lambda pair: not method_named(pair[0]).learns_from(plans[pair[0]].trials))
     while pending := [pair for pair in pending if not _is_whole(study, *pair)]:
         answered = False
         for method, seed in pending:
@@ -83,10 +86,9 @@ def _remove_part(study: StoredStudy, method: str, seed: int) -> None:
 
 def _answer_seed(study: StoredStudy, table: GrowthTable, method: str, seed: int, inputs: Mapping[str, Any]) -> None:
     scratch = StoredStudy(study.folder, study.config, InMemoryStorage())
-    config, plan = study.config, study.config.methods[method]
-    last_seed = max(config.seeds(name)[-1] for name in config.methods)
-    create_trials(scratch, method, seed, plan.trials, inputs)
-    for number in range(plan.trials):
+    last_seed = max(seed for _, seed in study.pairs())
+    create_trials(scratch, method, seed, inputs)
+    for number in range(study.config.methods[method].trials):
         job = Job(method, seed, number)
         trial, info = open_trial(scratch, job), info_of(scratch, job)
         chooser = method_named(method).course(info, trial, {}).method
@@ -120,31 +122,22 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
     estimates = [search.search_flops if search else 0.0 for search in searches]
     search_seconds = sum(search.search_seconds for search in searches if search)
     stage_epochs = [info.recipe.epochs * steps / sum(info.stage_steps) for steps in info.stage_steps]
-    full_step = table.full_flops / sum(info.stage_steps)
     return {
-        "depths": [s.depth for s in chosen],
-        "patches": [s.patches for s in chosen],
+        **{name: run[name] for name in AS_STORED},  # type: ignore[typeddict-item]
         "resolutions": [s.resolution(space.patch_size) for s in chosen],
         "stage_epochs": stage_epochs,
-        "val_top1": run["val_top1"],
-        "top1": run["top1"],
-        "top5": run["top5"],
-        "ema_top1": run["ema_top1"],
-        "loss": run["loss"],
         "train_flops": float(sum(train)),
         "search_flops": float(sum(estimates)),
         "total_flops": float(sum(train) + sum(estimates)),
-        "train_seconds": run["train_seconds"],
         "search_seconds": search_seconds,
         "wall_seconds": run["wall_seconds"] + search_seconds,
         "epochs": sum(stage_epochs),
         "scheduled_epochs": info.recipe.epochs,
-        "step_flops_full": full_step,
+        "step_flops_full": table.full_flops / sum(info.stage_steps),
         "full_flops": table.full_flops,
         "curve": _curve(run, chosen, [a + b for a, b in zip(train, estimates, strict=True)], stage_epochs),
         "stages": records,
         "stage_flops": train,
-        "versions": run["versions"],
         "device": f"table {table.name}: {run['device']}",
     }
 
@@ -152,44 +145,55 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
 def _play(
     table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: int
 ) -> tuple[list[SubNetwork], list[dict[str, Any]], list[StoredSearch | None]]:
-    """Ask the method stage by stage, as the trainer does.
+    """The sub-network, the record and the search of each stage, the last one's included."""
+    found: dict[int, StoredSearch] = {}
 
-    Returns:
-        The sub-network, the record and the search of each stage, the last one's included.
-    """
+    def search(walk: Walk, allowed: tuple[SubNetwork, ...]) -> tuple[Estimate, ...]:
+        found[len(walk)] = table.search(force_growth, seed, walk, allowed)
+        return found[len(walk)].estimates
+
     space = table.info.space
-    chosen: list[SubNetwork] = []
-    records: list[dict[str, Any]] = []
-    searches: list[StoredSearch | None] = []
+    choices = [*(choice for _, choice in ask(method, space, force_growth, search)), Choice(space.full)]
+    searches = [found.get(k) for k in range(space.stages)]
+    records = [_record(choice, search) for choice, search in zip(choices, searches, strict=True)]
+    return [choice.sub_network for choice in choices], records, searches
+
+
+def ask(
+    method: Method,
+    space: GrowthSpace,
+    force_growth: ForceGrowth,
+    search: Callable[[Walk, tuple[SubNetwork, ...]], tuple[Estimate, ...]],
+) -> Iterator[tuple[StageContext, Choice]]:
+    """Ask a method for all stages but the last, as the trainer does.
+
+    Args:
+        search: the estimates of a stage's candidates, after the sub-networks of the stages before.
+    """
+    walk: Walk = ()
+    history: tuple[tuple[Estimate, ...], ...] = ()
     for stage in range(1, space.stages):
-        previous = chosen[-1] if chosen else None
-        allowed = reachable(space, previous)
-        search = None
-        if method.needs_estimates(stage):
-            allowed = candidates(space, stage, previous, force_growth)
-            search = table.search(force_growth, seed, tuple(chosen), allowed) if len(allowed) > 1 else None
-        history = tuple(s.estimates for s in searches if s is not None)
-        seen = search.estimates if search else None
-        choice = method.choose(StageContext(stage, allowed, previous, seen, history, space.depths, space.patches))
-        chosen.append(choice.sub_network)
-        searches.append(search)
-        records.append(_record(choice.sub_network, search, choice.w, choice.margin))
-    return [*chosen, space.full], [*records, _record(space.full, None)], [*searches, None]
+        previous, searches = walk[-1] if walk else None, method.needs_estimates(stage)
+        allowed = candidates(space, stage, previous, force_growth) if searches else reachable(space, previous)
+        estimates = search(walk, allowed) if searches and len(allowed) > 1 else None
+        context = StageContext(stage, allowed, previous, estimates, history, space.depths, space.patches)
+        choice = method.choose(context)
+        yield context, choice
+        walk = (*walk, choice.sub_network)
+        history = (*history, estimates) if estimates else history
 
 
-def _record(
-    chosen: SubNetwork, search: StoredSearch | None, w: float | None = None, margin: float | None = None
-) -> dict[str, Any]:
+def _record(choice: Choice, search: StoredSearch | None) -> dict[str, Any]:
     """As `training.state.StageRecord` is stored."""
     estimates = search.estimates if search else ()
     return {
-        "chosen": [chosen.depth, chosen.patches],
+        "chosen": [choice.sub_network.depth, choice.sub_network.patches],
         "candidates": [[e.sub_network.depth, e.sub_network.patches] for e in estimates],
         "losses": [e.loss for e in estimates],
         "loss_ses": [e.loss_se for e in estimates],
         "costs": [e.cost for e in estimates],
-        "w": w,
-        "margin": margin,
+        "w": choice.w,
+        "margin": choice.margin,
         "searched_steps": search.searched_steps if search else 0,
         "decreases": [],
         "supernet_flops": search.supernet_flops if search else 0,
@@ -199,24 +203,14 @@ def _record(
 
 def _curve(
     run: Mapping[str, Any], chosen: list[SubNetwork], stage_flops: list[float], stage_epochs: list[float]
-) -> list[CurveRow]:
+) -> list[dict[str, Any]]:
     """A row an epoch; what a stage costs is spread evenly over its epochs."""
     of_epoch = [k for k, epochs in enumerate(stage_epochs) for _ in range(round(epochs))]
     spent = accumulate(stage_flops[k] / stage_epochs[k] for k in of_epoch)
-    columns = (run[f"epoch_{name}"] for name in ("lr", "train_loss", "val_loss", "val_top1"))
-    return [
-        {
-            "epoch": epoch,
-            "stage": k + 1,
-            "depth": chosen[k].depth,
-            "patches": chosen[k].patches,
-            "lr": lr,
-            "train_loss": train_loss,
-            "val_loss": val_loss,
-            "val_top1": val_top1,
-            "flops": flops,
-        }
-        for epoch, (k, flops, lr, train_loss, val_loss, val_top1) in enumerate(
-            zip(of_epoch, spent, *columns, strict=True), start=1
-        )
-    ]
+    names = ("lr", "train_loss", "val_loss", "val_top1")
+    measured = zip(*(run[f"epoch_{name}"] for name in names), strict=True)
+    rows: list[dict[str, Any]] = []
+    for epoch, (k, flops, values) in enumerate(zip(of_epoch, spent, measured, strict=True), start=1):
+        where = {"epoch": epoch, "stage": k + 1, "depth": chosen[k].depth, "patches": chosen[k].patches}
+        rows.append({**where, **dict(zip(names, values, strict=True)), "flops": flops})
+    return rows

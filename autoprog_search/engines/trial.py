@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,26 +22,19 @@ from autoprog_search.runs.row import ResultRow, cost_row, result_row
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
+from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, planned_steps
-from autoprog_search.training.state import Progress, RunResult
 from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
-def run_trial(
-    study: StoredStudy,
-    job: Job,
-    place: Workplace,
-    *,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-    method: Method | None = None,
-) -> TrialState:
+def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, method: Method | None = None) -> TrialState:
     """Run a trial from its checkpoint or from the start, under its own number. The caller holds its lock.
 
     Args:
+        hooks: what it tells and asks; whether it is given up says its method.
         method: who chooses, where a host does; None: the method table says.
 
     Returns:
@@ -49,26 +42,24 @@ def run_trial(
         trial.
 
     Raises:
-        Interrupted: `should_stop` said so.
+        Interrupted: a hook said so.
     """
     trial, checkpoint = open_trial(study, job), study.trial_folder(job) / CHECKPOINT
     try:
         spec, method = plan(study, job, trial, place.data, method)
         run = place.run(spec, checkpoint)
-        full_flops = _full_flops(study, run.step_flops(run.elastic.full), place.data)
-        hooks = Hooks(on_progress, should_stop, stops=partial(_stops, study, job, full_flops=full_flops))
-        result = Trainer(run, method, profile=place.profile, hooks=hooks).train()
+        hooks = replace(hooks, stops=partial(_stops, study, job, full_flops=_full_flops(study, run)))
+        Trainer(run, method, profile=place.profile, hooks=hooks).train_stages(len(run.ends))
+        finish(study, job, trial, run, place)
     except StoppedEarly:
         row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps)
-        row |= {"val_top1": row["curve"][-1]["val_top1"], "full_flops": full_flops}
-        row["scheduled_epochs"] = spec.recipe.epochs
-        _end(study, job, trial, row, TrialState.PRUNED)
+        row["val_top1"] = row["curve"][-1]["val_top1"]
+        _end(study, job, trial, run, row, TrialState.PRUNED)
         return TrialState.PRUNED
     except RunFailedError as error:
         fail(study, job, str(error))
         drop_checkpoints(checkpoint)
         return TrialState.FAIL
-    finish(study, job, trial, spec, result, place)
     return TrialState.COMPLETE
 
 
@@ -117,36 +108,29 @@ def _stops(study: StoredStudy, job: Job, curve: list[dict[str, Any]], *, full_fl
 
 
 def finish(
-    study: StoredStudy,
-    job: Job,
-    trial: Trial,
-    spec: RunSpec,
-    result: RunResult,
-    place: Workplace,
-    own_flops: float | None = None,
+    study: StoredStudy, job: Job, trial: Trial, run: Run, place: Workplace, own_flops: float | None = None
 ) -> None:
     """Store a trial that was trained to its end: its weights and its row.
 
     Args:
         own_flops: where they are not those of the whole run.
     """
+    result = run.result()
     export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
-    row = result_row(spec, result, place.profile, place.data.train_size // spec.recipe.batch_size)
-    row["full_flops"] = _full_flops(study, result.step_flops_full, place.data)
-    row["scheduled_epochs"] = spec.recipe.epochs
+    row = result_row(run.spec, result, place.profile, run.epoch_steps)
     if own_flops is not None:
         row["own_flops"] = own_flops
-    _end(study, job, trial, row, TrialState.COMPLETE)
+    _end(study, job, trial, run, row, TrialState.COMPLETE)
 
 
-def _full_flops(study: StoredStudy, step_flops: int, data: Data) -> int:
+def _full_flops(study: StoredStudy, run: Run) -> int:
     """What `full` costs, whatever the trial's own length."""
-    recipe = study.config.recipe
-    return step_flops * recipe.epochs * (data.train_size // recipe.batch_size)
+    return run.step_flops(run.elastic.full) * study.config.recipe.epochs * run.epoch_steps
 
 
-def _end(study: StoredStudy, job: Job, trial: Trial, row: ResultRow, state: TrialState) -> None:
+def _end(study: StoredStudy, job: Job, trial: Trial, run: Run, row: ResultRow, state: TrialState) -> None:
     """Store what a trial ended with."""
+    row |= {"full_flops": _full_flops(study, run), "scheduled_epochs": run.spec.recipe.epochs}
     for name, value in row.items():
         trial.set_user_attr(name, value)
     values = [row["total_flops"], row["val_top1"]] if state == TrialState.COMPLETE else None

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event, end_of, tell_progress
+from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.table import answer_trials
-from autoprog_search.faults import known_error
+from autoprog_search.faults import Warnings, known_error
 from autoprog_search.files import file_lock
 from autoprog_search.interrupt import Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
@@ -45,7 +45,8 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
     with signals_ask() as asked_to_stop:
         if hasattr(signal, "pthread_sigmask"):  # see `engines.local`
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        logging.getLogger("autoprog_search").addHandler(_Telling(events.put))
+        heard = Warnings(lambda text: events.put(Event("warning", message=text)))
+        logging.getLogger("autoprog_search").addHandler(heard)
         try:
             study = open_study(root, name)
             with in_use(study.folder):
@@ -58,20 +59,7 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             events.put(Event("error", message=str(known)))
 
 
-class _Telling(logging.Handler):
-    """Passes warnings on to whoever watches the study."""
-
-    def __init__(self, tell: Callable[[Event], None]) -> None:
-        super().__init__(logging.WARNING)
-        self._tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._tell(Event("warning", message=record.getMessage()))
-
-
-def run_trials(
-    study: StoredStudy, device_name: str, index: int, tell: Callable[[Event], None], should_stop: Callable[[], bool]
-) -> None:
+def run_trials(study: StoredStudy, device_name: str, index: int, tell: Tell, should_stop: Callable[[], bool]) -> None:
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
     if study.config.data.table is not None:
         answer_trials(study, tell, should_stop)
@@ -100,17 +88,13 @@ def run_trials(
 
 
 def _run(
-    study: StoredStudy,
-    job: Job,
-    lock: FileLock,
-    place: Workplace,
-    tell: Callable[[Event], None],
-    should_stop: Callable[[], bool],
+    study: StoredStudy, job: Job, lock: FileLock, place: Workplace, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
     """Run a trial that was claimed, or let its method's host run it with those beside it; then free it."""
     from autoprog_search.engines.nni import run_experiment
     from autoprog_search.engines.population import run_population
     from autoprog_search.engines.trial import run_trial
+    from autoprog_search.training.steps import Hooks
 
     host = method_named(job.method).host
     try:
@@ -119,7 +103,7 @@ def _run(
             run_together(study, job, place, tell=tell, should_stop=should_stop)
             return
         tell(Event("start", job))
-        run_trial(study, job, place, on_progress=partial(tell_progress, tell, job), should_stop=should_stop)
+        run_trial(study, job, place, Hooks(partial(tell_progress, tell, job), should_stop))
     finally:
         lock.release()
     tell(end_of(study, job))

@@ -57,9 +57,8 @@ def open_workplace(
     use_threads(study.config.threads)
     data = open_data(study, device)
     _check_stages(study, data)
-    return Workplace(
-        data, device, shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring)
-    )
+    profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring)
+    return Workplace(data, device, profile)
 
 
 def _check_stages(study: StoredStudy, data: Data) -> None:

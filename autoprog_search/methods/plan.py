@@ -25,20 +25,18 @@ MOST_LENGTHS = 100  # of a sweep
 
 
 class MethodPlan(Settings):
-    """How often a method runs, and what is different in it from the rest of the study.
-
-    Attributes:
-        trials: how many, for each seed.
-        seeds: how many, from the study's `first_seed` on.
-        epochs: a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's.
-        growth, space: fields of the study's own that are different in this method (`METHOD+VARIANT`).
-    """
+    """How often a method runs, and what is different in it from the rest of the study."""
 
     trials: Whole = Field(default=1, ge=1, le=MOST_TRIALS)
+    """how many, for each seed."""
     seeds: Whole = Field(default=3, ge=1, le=MOST_TRIALS)
+    """how many, from the study's `first_seed` on."""
     epochs: tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], ...] = Field(default=(), max_length=MOST_LENGTHS)
+    """a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's."""
     growth: Options = Field(default_factory=dict)
+    """fields of the study's own that are different in this method (`METHOD+VARIANT`)."""
     space: Options = Field(default_factory=dict)
+    """fields of the study's own that are different in this method (`METHOD+VARIANT`)."""
 
     @model_validator(mode="before")
     @classmethod

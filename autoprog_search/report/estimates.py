@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from autoprog_search.analysis.estimates import StageEstimates
 from autoprog_search.report.colours import colour_of
 from autoprog_search.report.layout import styled
 from autoprog_search.report.units import cost_text, unit_for
 
 
-def draw_estimates(stages: list[StageEstimates]) -> go.Figure:
+def draw_estimates(stages: Mapping[int, pd.DataFrame], cost_unit: Literal["FLOPs", "s"]) -> go.Figure:
     """A panel a stage: loss against cost with error bars of one standard error; what was chosen is filled."""
     columns = min(2, max(len(stages), 1))
     rows = max(-(-len(stages) // columns), 1)
-    titles = [f"stage {s.stage}" for s in stages]
+    titles = [f"stage {stage}" for stage in stages]
     figure = make_subplots(rows=rows, cols=columns, subplot_titles=titles, vertical_spacing=0.36 / rows)
     seen: set[str] = set()
-    for place, s in enumerate(stages):
+    for place, candidates in enumerate(stages.values()):
         at = {"row": place // columns + 1, "col": place % columns + 1}
-        unit = unit_for(s.cost.max(initial=0.0), s.unit)
-        for method in dict.fromkeys(s.method):
+        unit = unit_for(float(candidates["cost"].max()), cost_unit)
+        for method in dict.fromkeys(candidates["method"]):
             for chosen in (False, True):
-                points = (s.method == method) & (s.chosen == chosen)
+                points = candidates[(candidates["method"] == method) & (candidates["chosen"] == chosen)]
                 name = f"{method}: chosen" if chosen else f"{method}: candidate"
                 figure.add_scatter(
-                    x=s.cost[points] / unit.factor,
-                    y=s.loss[points],
-                    error_y={"array": s.loss_se[points], "thickness": 1, "width": 3},
+                    x=points["cost"].to_numpy(float) / unit.factor,
+                    y=points["loss"].to_numpy(float),
+                    error_y={"array": points["loss_se"].to_numpy(float), "thickness": 1, "width": 3},
                     mode="markers",
                     name=name,
                     legendgroup=name,
                     showlegend=name not in seen,
                     marker={
-                        "color": colour_of(str(method)),
+                        "color": colour_of(method),
                         "size": 13 if chosen else 8,
                         "symbol": "star" if chosen else "circle-open",
                     },
-                    text=[_hover(s, int(i)) for i in np.flatnonzero(points)],
+                    text=[_hover(point, cost_unit) for point in points.itertuples()],
                     hovertemplate="%{text}<extra></extra>",
                     **at,
                 )
@@ -51,10 +53,10 @@ def draw_estimates(stages: list[StageEstimates]) -> go.Figure:
     return figure.update_layout(margin={"t": 80}, legend={"y": 1.0 + 0.12 / rows})
 
 
-def _hover(s: StageEstimates, i: int) -> str:
-    w = "" if np.isnan(s.w[i]) else f"<br>w {s.w[i]:.3g}"
+def _hover(s: Any, unit: str) -> str:
+    w = "" if pd.isna(s.w) else f"<br>w {s.w:.3g}"
     return (
-        f"<b>{s.method[i]}</b> seed {s.seed[i]} trial {s.trial[i]}<br>{s.depth[i]} blocks, {s.resolution[i]} px"
-        f"{' (chosen)' if s.chosen[i] else ''}<br>loss {s.loss[i]:.4f} ± {s.loss_se[i]:.4f}"
-        f"<br>{cost_text(s.cost[i], s.unit)} a step{w}"
+        f"<b>{s.method}</b> seed {s.seed} trial {s.trial}<br>{s.depth} blocks, {s.resolution} px"
+        f"{' (chosen)' if s.chosen else ''}<br>loss {s.loss:.4f} ± {s.loss_se:.4f}"
+        f"<br>{cost_text(s.cost, unit)} a step{w}"
     )

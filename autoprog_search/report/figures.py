@@ -87,10 +87,10 @@ def _estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
     stored = study.config.growth.search.score_cost
     if cost != stored:
         raise ConfigError(f"cost: this study's estimates are stored against {stored} only, got {cost!r}; use {stored}")
-    stages = stage_estimates(study.estimates, study.config.space.patch_size, "FLOPs" if stored == "flops" else "s")
+    stages = stage_estimates(study.estimates, study.config.space.patch_size)
     if not stages:
         raise StudyError(f"study {study.config.name!r} has no one-shot estimates: no finished trial searched")
-    return draw_estimates(stages)
+    return draw_estimates(stages, "FLOPs" if stored == "flops" else "s")
 
 
 def _regret(study: StudyFrames, cost: CostKind) -> go.Figure:

@@ -65,14 +65,10 @@ def _header(study: StudyFrames) -> str:
     return (
         f"<header><h1>Study {escape(config.name)}</h1>"
         f'<p class="lead">Growth schedules for <b>{escape(space.model)}</b> on <b>{escape(config.data.name)}</b>: '
-        f"depth {_levels(space.depths)} of {space.depth} blocks, resolution {_levels(resolutions)} px, {space.stages} "
+        f"depth {_value([*space.depths])} of {space.depth} blocks, resolution {_value(resolutions)} px, {space.stages} "
         f"stages in {config.recipe.epochs} epochs. {len(config.methods)} methods, {len(trials)} trials: "
         f"{counts or 'none'}.</p></header>"
     )
-
-
-def _levels(levels: Iterable[int]) -> str:
-    return ", ".join(str(level) for level in levels)
 
 
 def _comparison(study: StudyFrames) -> str:
@@ -85,7 +81,9 @@ def _comparison(study: StudyFrames) -> str:
         cells = "".join(f"<td>{escape(text)}</td>" for header, text in row.items() if header != "method")
         body += f'<tr><th scope="row">{swatch}{escape(method)}</th>{cells}</tr>'
     columns = {
-        header: "; ".join(COLUMNS[name] for name in names) for header, names in HEADERS.items() if header != "method"
+        header: "; ".join(COLUMNS[name] for name in names)
+        for header, (_, names) in HEADERS.items()
+        if header != "method"
     }
     methods = {row["method"]: METHODS[row["method"]].description for row in rows if row["method"] in METHODS}
     return (
@@ -120,7 +118,7 @@ def _configuration(study: StudyFrames) -> str:
     done = study.trials[study.trials["state"] == "COMPLETE"]
     provenance: dict[str, Any] = {
         "device": [str(d) for d in done["device"].dropna().unique() if d],
-        "versions": [_versions(v) for v in done["versions"].dropna().unique()],
+        "versions": [json.loads(versions) for versions in done["versions"].dropna().unique()],
         "config hash": study_hash(study.config),
     }
     # The storage's URL is left out: it may hold a password.
@@ -129,10 +127,6 @@ def _configuration(study: StudyFrames) -> str:
     groups["study"] = {name: value for name, value in stored.items() if not isinstance(value, dict)}
     parts = "".join(f"<div><h3>{escape(name)}</h3>{_facts(values)}</div>" for name, values in groups.items())
     return f'{_facts(provenance)}<details><summary>All settings</summary><div class="columns">{parts}</div></details>'
-
-
-def _versions(text: str) -> str:
-    return ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
 
 
 # ── HTML ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,59 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 
 from autoprog_search.report.units import MISSING, flops_text, seconds_text
-
-HEADERS: dict[str, tuple[str, ...]] = {
-    "method": ("method",),
-    "seeds": ("seeds",),
-    "trials": ("trials",),
-    "test top-1, %": ("top1", "top1_se"),
-    "difference to full, points [95 % interval]": ("difference", "difference_low", "difference_high"),
-    "difference to full-short": ("short_difference", "short_low", "short_high"),
-    "FLOPs": ("total_flops",),
-    "seconds": ("seconds",),
-    "speed-up, FLOPs": ("speedup_flops",),
-    "speed-up, seconds": ("speedup_seconds",),
-    "search, %": ("search_share",),
-    "spent": ("spent",),
-}
-"""Header: the columns of `analysis.compare.COLUMNS` that it shows."""
-
-
-def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a method of `analysis.compare.compare`'s table, a text a header; `–` where there is no number.
-
-    Tables of several studies (`compare_studies`) get the study's name in front.
-    """
-    rows = []
-    several = table["study"].nunique() > 1
-    for row in table.to_dict("records"):
-        texts = (
-            str(row["method"]),
-            str(row["seeds"]),
-            str(row["trials"]),
-            with_error(row["top1"], row["top1_se"]),
-            _difference_text(row, "full", "difference", "difference_low", "difference_high"),
-            _difference_text(row, "full-short", "short_difference", "short_low", "short_high"),
-            flops_text(row["total_flops"]),
-            seconds_text(row["seconds"]),
-            times_text(row["speedup_flops"]),
-            times_text(row["speedup_seconds"]),
-            f"{row['search_share']:.1f}" if math.isfinite(row["search_share"]) else MISSING,
-            times_text(row["spent"]),
-        )
-        front = {"study": str(row["study"])} if several else {}
-        rows.append(front | dict(zip(HEADERS, texts, strict=True)))
-    return rows
-
-
-def _difference_text(row: Mapping[Hashable, Any], reference: str, *names: str) -> str:
-    return "reference" if row["method"] == reference else interval_text(*(row[name] for name in names))
 
 
 def target_text(bound: str, share: float, speedup: float) -> str:
@@ -123,3 +75,40 @@ def interval_text(mean: float, low: float, high: float) -> str:
 def times_text(ratio: float) -> str:
     """For example `1.38×`."""
     return f"{ratio:.2f}×" if math.isfinite(ratio) else MISSING
+
+
+def _share_text(share: float) -> str:
+    return f"{share:.1f}" if math.isfinite(share) else MISSING
+
+
+HEADERS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
+    "method": (str, ("method",)),
+    "seeds": (str, ("seeds",)),
+    "trials": (str, ("trials",)),
+    "test top-1, %": (with_error, ("top1", "top1_se")),
+    "difference to full, points [95 % interval]": (interval_text, ("difference", "difference_low", "difference_high")),
+    "difference to full-short": (interval_text, ("short_difference", "short_low", "short_high")),
+    "FLOPs": (flops_text, ("total_flops",)),
+    "seconds": (seconds_text, ("seconds",)),
+    "speed-up, FLOPs": (times_text, ("speedup_flops",)),
+    "speed-up, seconds": (times_text, ("speedup_seconds",)),
+    "search, %": (_share_text, ("search_share",)),
+    "spent": (times_text, ("spent",)),
+}
+"""Header: how it shows which columns of `analysis.compare.COLUMNS`."""
+
+
+def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a method of `analysis.compare.compare`'s table, a text a header; `–` where there is no number.
+
+    Tables of several studies (`compare_studies`) get the study's name in front.
+    """
+    rows = []
+    several = table["study"].nunique() > 1
+    references = {"full": "difference to full, points [95 % interval]", "full-short": "difference to full-short"}
+    for row in table.to_dict("records"):
+        texts = {header: show(*(row[name] for name in names)) for header, (show, names) in HEADERS.items()}
+        if row["method"] in references:
+            texts[references[row["method"]]] = "reference"
+        rows.append(({"study": str(row["study"])} if several else {}) | texts)
+    return rows

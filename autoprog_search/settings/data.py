@@ -11,22 +11,19 @@ TABLE = "table:"
 
 
 class DataConfig(Settings):
-    """Where images come from.
-
-    Attributes:
-        name: `digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`),
-            a folder of images, or `table:NAME`: no images, but the results of all schedules (docs/table.md).
-        root: folder of a named data set, if it needs one.
-        val_share: of the training images that validate where the data have no split for it (docs/data.md).
-        train_share: of the training images that train, for a quick look; the others are not used.
-        workers: loader processes, for data that do not live on the device.
-    """
+    """Where images come from."""
 
     name: Text = "digits"
+    """`digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`), a folder
+    of images, or `table:NAME`: no images, but the results of all schedules (docs/table.md)."""
     root: Text = ""
+    """folder of a named data set, if it needs one."""
     val_share: Real = Field(default=0.1, gt=0, lt=1)
+    """of the training images that validate where the data have no split for it (docs/data.md)."""
     train_share: Real = Field(default=1.0, gt=0, le=1)
+    """of the training images that train, for a quick look; the others are not used."""
     workers: Whole = Field(default=2, ge=0, le=MOST_WORKERS)
+    """loader processes, for data that do not live on the device."""
 
     @field_validator("name", "root")
     @classmethod

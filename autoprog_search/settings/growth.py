@@ -21,66 +21,59 @@ class AdaReg(Settings):
 
     Each value is the share of the recipe's own strength in stage 1, from where it rises in equal steps to 1 in stage K.
     Defaults: the released script's.
-
-    Attributes:
-        augment: share of RandAugment's magnitude, or of the affine augmentation.
-        drop_path, erasing: shares of their rates.
-        crop: share of how much of the image's area a random crop may leave out.
     """
 
     augment: Real = Field(default=0.5, le=1)
+    """share of RandAugment's magnitude, or of the affine augmentation."""
     drop_path: Real = Field(default=0.0, le=1)
+    """shares of their rates."""
     erasing: Real = Field(default=0.0, le=1)
+    """shares of their rates."""
     crop: Real = Field(default=1.0, le=1)
+    """share of how much of the image's area a random crop may leave out."""
 
 
 class BlockSettings(Settings):
-    """Which blocks run, and how new ones come in, whatever the operator.
-
-    Attributes:
-        chain: which blocks run at which depth; default: the operator's own.
-        optimizer_state: of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their
-            optimiser state is as good as ever.
-        ease_in_share: of the run's steps, over which new blocks fade in (operator `masked`); no longer than their
-            stage. Default: as long as the search of one of four equal stages.
-        momentum_ema: horizon, as a share of the run's steps, of the EMA that MoGrow takes blocks from. The recipe's
-            `eval_weights: ema` are the same.
-    """
+    """Which blocks run, and how new ones come in, whatever the operator."""
 
     chain: Literal["even", "lowest"] | None = None
+    """which blocks run at which depth; default: the operator's own."""
     optimizer_state: Literal["reset", "copy"] = "reset"
+    """of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their optimiser state is
+    as good as ever."""
     ease_in_share: Real = Field(default=0.02, gt=0, le=1)
+    """of the run's steps, over which new blocks fade in (operator `masked`); no longer than their stage. Default: as
+    long as the search of one of four equal stages."""
     momentum_ema: Real = Field(default=0.02, gt=0, le=1)
+    """horizon, as a share of the run's steps, of the EMA that MoGrow takes blocks from. The recipe's `eval_weights:
+    ema` are the same."""
 
 
 class SearchSettings(Settings):
-    """How a stage's one-shot search is done: what it trains, what it measures, what it minimises.
-
-    Attributes:
-        share: of a stage's steps that train the supernet, one candidate a step, all in turn; at least two steps a
-            candidate are taken. 0: none are, candidates are judged as they were grown.
-        points: evaluations of all candidates, spread over the search's second half and averaged.
-        estimate_share: the most that these may cost, as a share of the stage's training FLOPs under its mean candidate.
-        estimate_images: the most images to evaluate on, however much would be affordable.
-        estimate_at: every candidate at its `own` resolution (the paper), or all at the largest one (`common`).
-        estimate_weights: whose the estimates are: the estimation EMA's, or the supernet's own (`raw`).
-        estimation_ema: horizon of that EMA, as a share of the run's steps.
-        score: what the search minimises: loss_cost (the paper), loss_decrease_per_flop or slope (`oneshot/score.py`).
-            `slope` compares two evaluations of a search: it takes `points` of 2 or more.
-        score_cost: what the search takes as a candidate's cost: FLOPs, or seconds of the step profile.
-        w_default: exponent of the cost where none can be fitted and none was before.
-    """
+    """How a stage's one-shot search is done: what it trains, what it measures, what it minimises."""
 
     share: Real = Field(default=0.08, ge=0, lt=1)
+    """of a stage's steps that train the supernet, one candidate a step, all in turn; at least two steps a candidate are
+    taken. 0: none are, candidates are judged as they were grown."""
     points: Whole = Field(default=1, ge=1, le=1000)
+    """evaluations of all candidates, spread over the search's second half and averaged."""
     estimate_share: Real = Field(default=0.03, gt=0, le=1)
+    """the most that these may cost, as a share of the stage's training FLOPs under its mean candidate."""
     estimate_images: Whole = Field(default=4096, ge=1, le=10**9)
+    """the most images to evaluate on, however much would be affordable."""
     estimate_at: Literal["own", "common"] = "own"
+    """every candidate at its `own` resolution (the paper), or all at the largest one (`common`)."""
     estimate_weights: Literal["ema", "raw"] = "ema"
+    """whose the estimates are: the estimation EMA's, or the supernet's own (`raw`)."""
     estimation_ema: Real = Field(default=0.004, gt=0, le=1)
+    """horizon of that EMA, as a share of the run's steps."""
     score: Text = RULE.score
+    """what the search minimises: loss_cost (the paper), loss_decrease_per_flop or slope (`oneshot/score.py`). `slope`
+    compares two evaluations of a search: it takes `points` of 2 or more."""
     score_cost: Literal["flops", "seconds"] = "flops"
+    """what the search takes as a candidate's cost: FLOPs, or seconds of the step profile."""
     w_default: Real = Field(default=RULE.w_default, ge=0, le=100)
+    """exponent of the cost where none can be fitted and none was before."""
 
     @model_validator(mode="after")
     def _check(self) -> SearchSettings:
@@ -98,29 +91,27 @@ class SearchSettings(Settings):
 
 
 class GrowthSettings(Settings):
-    """How growing and its search are done. Defaults: what docs/LOG.md measured, on validation.
-
-    Attributes:
-        operator: how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or
-            mogrow_new; growth/operators.py says what each does.
-        force_growth: candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those
-            that do not grow deeper (`depth`, the released code); those without more patches (`patches`).
-        tie_se: candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper.
-        w: exponent of the cost, instead of the fitted one or the score's own.
-        target_speedup: autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice
-            is then made between the candidates that still lead there.
-        adareg: regularisation that grows with the network; `true` for the released script's shares.
-        blocks: which blocks run, and how new ones come in. search: the one-shot search's own.
-    """
+    """How growing and its search are done. Defaults: what docs/LOG.md measured, on validation."""
 
     operator: Text = "mogrow_new"
+    """how new blocks are made: rand_init, stacking, interpolation, zero_init, split, masked, keep, mogrow or
+    mogrow_new; growth/operators.py says what each does."""
     force_growth: ForceGrowth = "patches"
+    """candidates to drop where larger ones exist: none; the one that does not grow at all (`any`); those that do not
+    grow deeper (`depth`, the released code); those without more patches (`patches`)."""
     tie_se: Real = Field(default=RULE.tie_se, ge=0, le=1e6)
+    """candidates within so many standard errors of the best one tie, and the cheapest wins; 0: the paper."""
     w: Real | None = Field(default=RULE.w, ge=0, le=100)  # an exponent of costs that differ by a factor of 10
+    """exponent of the cost, instead of the fitted one or the score's own."""
     target_speedup: Real | None = Field(default=RULE.target_speedup, ge=1, le=1e6)
+    """autoprog's whole run, search included, is to cost full training's FLOPs over this; each choice is then made
+    between the candidates that still lead there."""
     adareg: AdaReg | None = None
+    """regularisation that grows with the network; `true` for the released script's shares."""
     blocks: BlockSettings = Field(default_factory=BlockSettings)
+    """which blocks run, and how new ones come in."""
     search: SearchSettings = Field(default_factory=SearchSettings)
+    """the one-shot search's own."""
 
     @staticmethod
     def became(name: str, value: Any) -> str | None:

@@ -24,78 +24,80 @@ class Recipe(Settings):
     """How a network is trained, whatever its schedule.
 
     Shares are of the whole run's optimiser steps; the LR schedule is stepped per update and unbroken over the stages.
-
-    Attributes:
-        epochs: passes over the training data.
-        batch_size: images per optimiser step; a last partial batch is left out.
-        grad_accum: forward and backward passes that a batch is cut into, where it does not fit the device whole.
-        init_checkpoint: file of weights to start from, instead of a fresh initialisation.
-        opt: name of one of timm's optimisers. opt_args: what else timm's factory is to give it, such as `eps`.
-        lr: the highest learning rate, for a batch of `lr_batch_size` if that is given.
-        lr_batch_size: the batch size that `lr` is meant for; another one scales it by `lr_scaling`. 0: `lr` as it is.
-        lr_scaling: in proportion to the batch size, or to its square root.
-        weight_decay: timm's, not of biases and norms.
-        clip_grad: the gradient's largest norm; 0: it is not clipped.
-        sched: cosine, or warm-up-stable-decay (`wsd`), which is linear over the last `decay_share`.
-        min_lr: the learning rate at the end.
-        warmup_share: of the steps, over which the learning rate rises from 0.
-        decay_share: of the steps, at the end, over which that of `wsd` falls to `min_lr`.
-        label_smoothing: share of the label that is spread over all classes.
-        mixup, cutmix: timm's alphas of the two ways to mix pairs of images; 0: none.
-        hflip: probability of a mirrored image.
-        augment: strength of the affine augmentation of data that live on the device, 0 to 1.
-        auto_augment, color_jitter, random_erasing, crop_scale, train_interpolation: timm's, for data that come through
-            a loader. auto_augment: a policy such as RandAugment's; null: none. color_jitter: its strength, where
-            there is no policy. random_erasing: its probability. crop_scale: least and largest share of the image's
-            area in a random crop.
-        repeats: times that an image of such data stands in a batch, each with its own augmentation (repeated
-            augmentation); an epoch stays as long and sees so many times fewer images.
-        drop_path: stochastic depth rate of the last block.
-        dense_weight: weight of the loss of VOLO's token outputs, beside the class token's. They learn the image's
-            label: token labels, which VOLO's own recipe used, are not read.
-        teacher: timm name of a network that a distilled model's second token imitates. Its forward passes are cost.
-        teacher_checkpoint: file of the teacher's weights; empty: timm's own.
-        distillation: of the teacher's `hard` decisions, or of its `soft` probabilities at this `temperature`.
-        temperature: of `soft` distillation. distillation_weight: share of the loss that is the distillation's.
-        precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
-        eval_weights: which weights are reported, fixed beforehand; `ema` is the momentum network.
     """
 
     epochs: Whole = Field(default=100, ge=1, le=MOST_EPOCHS)
+    """passes over the training data."""
     batch_size: Whole = Field(default=128, ge=1, le=MOST_BATCH)
+    """images per optimiser step; a last partial batch is left out."""
     grad_accum: Whole = Field(default=1, ge=1, le=MOST_BATCH)
+    """forward and backward passes that a batch is cut into, where it does not fit the device whole."""
     init_checkpoint: Text = ""
+    """file of weights to start from, instead of a fresh initialisation."""
     opt: Text = "adamw"
+    """name of one of timm's optimisers."""
     lr: Real = Field(default=1e-3, gt=0)  # what is too large is seen by the loss alone
+    """the highest learning rate, for a batch of `lr_batch_size` if that is given."""
     lr_batch_size: Whole = Field(default=0, ge=0, le=MOST_BATCH)
+    """the batch size that `lr` is meant for; another one scales it by `lr_scaling`. 0: `lr` as it is."""
     lr_scaling: Literal["linear", "sqrt"] = "linear"
+    """in proportion to the batch size, or to its square root."""
     weight_decay: Real = Field(default=0.05, ge=0, le=1e6)
+    """timm's, not of biases and norms."""
     opt_args: Options = Field(default_factory=dict)
+    """what else timm's factory is to give it, such as `eps`."""
     clip_grad: Real = Field(default=0.0, ge=0)
+    """the gradient's largest norm; 0: it is not clipped."""
     sched: Literal["cosine", "wsd"] = "wsd"
+    """cosine, or warm-up-stable-decay (`wsd`), which is linear over the last `decay_share`."""
     min_lr: Real = Field(default=0.0, ge=0)
+    """the learning rate at the end."""
     warmup_share: Real = Field(default=0.1, ge=0, lt=1)
+    """of the steps, over which the learning rate rises from 0."""
     decay_share: Real = Field(default=0.3, gt=0, le=1)
+    """of the steps, at the end, over which that of `wsd` falls to `min_lr`."""
     label_smoothing: Real = Field(default=0.1, ge=0, lt=1)
+    """share of the label that is spread over all classes."""
     mixup: Real = Field(default=0.0, ge=0, le=1e6)  # of a Beta distribution: all images half and half beyond
+    """timm's alphas of the two ways to mix pairs of images; 0: none."""
     cutmix: Real = Field(default=0.0, ge=0, le=1e6)
+    """timm's alphas of the two ways to mix pairs of images; 0: none."""
     hflip: Real = Field(default=0.5, ge=0, le=1)
+    """probability of a mirrored image."""
     augment: Real = Field(default=0.5, ge=0, le=1)
+    """strength of the affine augmentation of data that live on the device, 0 to 1."""
     auto_augment: Text | None = "rand-m9-mstd0.5-inc1"
+    """a policy such as RandAugment's; null: none. timm's, for data that come through a loader."""
     color_jitter: Real = Field(default=0.4, ge=0, le=1000)
+    """its strength, where there is no policy. timm's, for data that come through a loader."""
     random_erasing: Real = Field(default=0.25, ge=0, le=1)
+    """its probability. timm's, for data that come through a loader."""
     crop_scale: tuple[Real, Real] = (0.08, 1.0)
+    """least and largest share of the image's area in a random crop. timm's, for data that come through a loader."""
     train_interpolation: Literal["random", "bilinear", "bicubic"] = "random"
+    """timm's, for data that come through a loader."""
     repeats: Whole = Field(default=1, ge=1, le=1000)
+    """times that an image of such data stands in a batch, each with its own augmentation (repeated augmentation); an
+    epoch stays as long and sees so many times fewer images."""
     drop_path: Real = Field(default=0.0, ge=0, lt=1)
+    """stochastic depth rate of the last block."""
     dense_weight: Real = Field(default=0.5, ge=0, le=1e6)
+    """weight of the loss of VOLO's token outputs, beside the class token's. They learn the image's label: token labels,
+    which VOLO's own recipe used, are not read."""
     teacher: Text = ""
+    """timm name of a network that a distilled model's second token imitates. Its forward passes are cost."""
     teacher_checkpoint: Text = ""
+    """file of the teacher's weights; empty: timm's own."""
     distillation: Literal["hard", "soft"] = "hard"
+    """of the teacher's `hard` decisions, or of its `soft` probabilities at this `temperature`."""
     distillation_weight: Real = Field(default=0.5, ge=0, le=1)
+    """share of the loss that is the distillation's."""
     temperature: Real = Field(default=1.0, gt=0, le=1e6)
+    """of `soft` distillation."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` is bfloat16 autocast on CUDA and float32 elsewhere."""
     eval_weights: Literal["ema", "raw"] = "ema"
+    """which weights are reported, fixed beforehand; `ema` is the momentum network."""
 
     @property
     def scaled_lr(self) -> float:

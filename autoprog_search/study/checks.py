@@ -27,7 +27,6 @@ def check_config(config: StudyConfig) -> StudyConfig:
     Raises:
         ConfigError: it cannot run.
     """
-
     if not config.methods:
         raise ConfigError("methods: none given")
     trials = sum(plan.seeds * plan.trials for plan in config.methods.values())

@@ -29,17 +29,14 @@ MOST_SEED = 2**31  # NumPy's generators take twice as much
 
 
 class NniSettings(Settings):
-    """How NNI runs its methods' trials.
-
-    Attributes:
-        engine: `local`: NNI's local training service, each trial a process of its own, with the portal. `sequential`:
-            one after the other in the worker, no portal.
-        cost_lambda: points of validation accuracy that the cost of one full run is worth, since NNI's strategies
-            maximise one number. At 1, halving the cost makes up for half a point, the comparison's own tolerance.
-    """
+    """How NNI runs its methods' trials."""
 
     engine: Literal["local", "sequential"] = "local"
+    """`local`: NNI's local training service, each trial a process of its own, with the portal. `sequential`: one after
+    the other in the worker, no portal."""
     cost_lambda: Real = Field(default=1.0, ge=0, le=1e6)
+    """points of validation accuracy that the cost of one full run is worth, since NNI's strategies maximise one number.
+    At 1, halving the cost makes up for half a point, the comparison's own tolerance."""
 
     def metric(self, val_top1: Number, cost_share: Number) -> Number:
         """What NNI is told of a run, or of a column of runs: `val_top1 - lambda * cost / full_cost`, in points.
@@ -51,33 +48,33 @@ class NniSettings(Settings):
 
 
 class StudyConfig(Settings):
-    """Everything that decides a study's results, and where they are kept.
-
-    Attributes:
-        name: of its folder.
-        space: the growth space, by `create --space`; its fields can be set one by one.
-        data: where images come from. recipe: how a network is trained. growth: how growing and its search are done.
-        methods: those compared, each with what is different in it. nni: how NNI's are run.
-        first_seed: of every method; seeds that no setting was explored on confirm what others found.
-        storage: URL of the Optuna storage; empty: a SQLite file in the study's folder.
-        tolerance: points of validation accuracy below `full` within which a cheaper trial makes the headline.
-        threads: torch threads of each worker on the CPU. Part of the configuration because sums over another number of
-            threads round differently.
-        retired: of a study of before, by method: what decided its results that no code runs any more.
-    """
+    """Everything that decides a study's results, and where they are kept."""
 
     name: Text
+    """of its folder."""
     space: GrowthSpace
+    """the growth space, by `create --space`; its fields can be set one by one."""
     data: DataConfig = Field(default_factory=DataConfig)
+    """where images come from."""
     recipe: Recipe = Field(default_factory=Recipe)
+    """how a network is trained."""
     growth: GrowthSettings = Field(default_factory=GrowthSettings)
+    """how growing and its search are done."""
     methods: dict[str, MethodPlan] = Field(max_length=MOST_METHODS)
+    """those compared, each with what is different in it."""
     first_seed: Whole = Field(default=0, ge=0, le=MOST_SEED)
+    """of every method; seeds that no setting was explored on confirm what others found."""
     nni: NniSettings = Field(default_factory=NniSettings)
+    """how NNI's are run."""
     tolerance: Real = Field(default=0.5, ge=0, le=100)
+    """points of validation accuracy below `full` within which a cheaper trial makes the headline."""
     threads: Whole = Field(default=1, ge=1, le=MOST_WORKERS)
+    """torch threads of each worker on the CPU. Part of the configuration because sums over another number of threads
+    round differently."""
     storage: Text = ""
+    """URL of the Optuna storage; empty: a SQLite file in the study's folder."""
     retired: dict[str, Options] = Field(default_factory=dict, exclude=True, repr=False)
+    """of a study of before, by method: what decided its results that no code runs any more."""
 
     @field_validator("methods")
     @classmethod

@@ -76,14 +76,11 @@ def _drop_first_try(study: StoredStudy) -> None:
         stored = [s for s in study.storage.get_all_studies() if own or s.study_name.startswith(prefix)]
         names = [s.study_name for s in stored if s.user_attrs.get(FOLDER) == ours]
         tries = [optuna.load_study(study_name=name, storage=study.storage) for name in names]
-        if len(names) < len(stored) or not all(_is_untouched(one) for one in tries):
+        states = {trial.state for one in tries for trial in one.get_trials(deepcopy=False)}
+        if len(names) < len(stored) or not states <= {TrialState.WAITING}:
             raise
         for name in names:
             optuna.delete_study(study_name=name, storage=study.storage)
-
-
-def _is_untouched(stored: optuna.Study) -> bool:
-    return all(trial.state == TrialState.WAITING for trial in stored.get_trials(deepcopy=False))
 
 
 def complete_study(study: StoredStudy) -> None:
@@ -114,17 +111,12 @@ def _lacks_trials(study: StoredStudy) -> bool:
 def _create_trials(study: StoredStudy, inputs: Mapping[str, Any]) -> None:
     if study.config.data.table is not None:
         return  # they are created when they are answered
-    for method, plan in study.config.methods.items():
-        for seed in study.config.seeds(method):
-            create_trials(study, method, seed, plan.trials, inputs)
+    for method, seed in study.pairs():
+        create_trials(study, method, seed, inputs)
 
 
-def create_trials(study: StoredStudy, method: str, seed: int, count: int, inputs: Mapping[str, Any]) -> None:
-    """A (method, seed)'s Optuna study with its trials, waiting; those that are there are kept.
-
-    Args:
-        inputs: as `inputs_of`.
-    """
+def create_trials(study: StoredStudy, method: str, seed: int, inputs: Mapping[str, Any]) -> None:
+    """A (method, seed)'s Optuna study with its trials, waiting, on these `inputs_of`; those that are there are kept."""
     kind, space = method_named(method), study.config.space_of(method)
 
     def rng(number: int) -> Random:
@@ -140,7 +132,6 @@ def create_trials(study: StoredStudy, method: str, seed: int, count: int, inputs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             stored.set_metric_names(OBJECTIVES)
-    for number in range(there, count):
-        params = kind.parameters(space, number, rng)
+    for number in range(there, study.config.methods[method].trials):
         attributes = {"w_scale": study.w_scale(method, number)}
-        stored.enqueue_trial(params, user_attrs=attributes)
+        stored.enqueue_trial(kind.parameters(space, number, rng), user_attrs=attributes)

@@ -92,7 +92,7 @@ def stored_hashes(study: StoredStudy) -> dict[tuple[str, int], str | None]:
     """
     first = first_hash(study.config)
     found = {pair: hash_of(settings) if settings else first for pair, settings in _stored(study)}
-    return {pair: found.get(pair) for pair in _pairs(study)}
+    return {pair: found.get(pair) for pair in study.pairs()}
 
 
 def stored_inputs(study: StoredStudy) -> list[dict[str, Any]]:
@@ -130,15 +130,11 @@ def check_unchanged(study: StoredStudy) -> None:
             continue
         stored = {name: value for name, value in settings.items() if name not in (FINGERPRINT, FILES)}
         ours = now[method]
-        if stored["version"] < VERSION:
-            stored, ours = _by_new_names(stored), {name: value for name, value in ours.items() if name != "follows"}
+        if stored["version"] < VERSION:  # as this one would have stored it
+            stored |= {"version": VERSION, "growth": renamed(stored["growth"])}
+            ours = {name: value for name, value in ours.items() if name != "follows"}
         if stored != ours:
             _refuse(study, f"{_difference(stored, ours)} (trials of {method} seed {seed})")
-
-
-def _by_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that were stored under version 2, as this one would have stored them."""
-    return {**settings, "version": VERSION, "growth": renamed(settings["growth"])}
 
 
 def _refuse(study: StoredStudy, what: str) -> NoReturn:
@@ -177,18 +173,12 @@ def _check_exported(study: StoredStudy) -> None:
         )
 
 
-def _pairs(study: StoredStudy) -> Iterator[tuple[str, int]]:
-    for method in study.config.methods:
-        for seed in study.config.seeds(method):
-            yield method, seed
-
-
 def _stored(study: StoredStudy) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
     """The settings of every (method, seed) that the storage has; empty where none were stored."""
     if not study.has_database:
         return
     known = {stored.study_name: stored.user_attrs for stored in study.storage.get_all_studies()}
-    for method, seed in _pairs(study):
+    for method, seed in study.pairs():
         attributes = known.get(study.optuna_name(method, seed))
         if attributes is not None:
             yield (method, seed), attributes.get(SETTINGS, {})

@@ -73,9 +73,8 @@ def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> Stu
     ):
         for field, stored in settings_of(load_table(table)).items():
             ours = resolved.get(field, {})
-            resolved[field] = (
-                with_own(stored, ours) if isinstance(ours, dict) else ours
-            )  # a preset's or a recipe's name
+            # What is no mapping is a preset's or a recipe's name.
+            resolved[field] = with_own(stored, ours) if isinstance(ours, dict) else ours
     if "space" not in resolved:
         raise ConfigError(f"{where} names no space")
     if isinstance(resolved["space"], str):

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-def trials_frame(study: StoredStudy) -> pd.DataFrame:
-    """One row a trial, finished or not, with the columns of `runs.row.COLUMNS`; those of `LISTS` hold lists."""
+def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
+    """One row a trial, finished or not, with the columns of `runs.row.COLUMNS`; those of `LISTS` hold lists.
+
+    Args:
+        read: the study's trials, where they have been read already.
+    """
     rows: list[dict[str, Any]] = []
-    hashes, trials = stored_hashes(study), study.trials()
+    hashes, trials = stored_hashes(study), study.trials() if read is None else read
     for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
@@ -51,21 +55,21 @@ def trials_frame(study: StoredStudy) -> pd.DataFrame:
     return frame
 
 
-def curves_frame(study: StoredStudy) -> pd.DataFrame:
+def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
     rows = [
         {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
-        for job, trial in study.trials().items()
+        for job, trial in (study.trials() if read is None else read).items()
         for point in trial.user_attrs.get("curve", ())
     ]
     return pd.DataFrame(rows)
 
 
-def estimates_frame(study: StoredStudy) -> pd.DataFrame:
+def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen (`EstimateRow`)."""
     rows = [
         {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
-        for job, trial in study.trials().items()
+        for job, trial in (study.trials() if read is None else read).items()
         for k, record in enumerate(trial.user_attrs.get("stages", ()), start=1)
         for row in _estimates(k, record)
     ]
@@ -76,10 +80,8 @@ def _estimates(stage: int, record: Mapping[str, Any]) -> Iterator[EstimateRow]:
     """A row a candidate, of what a run stored when the stage opened."""
     nothing = [None] * len(record["candidates"])
     decreases, operators = record.get("decreases") or nothing, record.get("operators") or nothing
-    measured = (record["losses"], record["loss_ses"], decreases, record["costs"])
-    for candidate, operator, loss, loss_se, decrease, cost in zip(
-        record["candidates"], operators, *measured, strict=True
-    ):
+    each = (record["candidates"], operators, record["losses"], record["loss_ses"], decreases, record["costs"])
+    for candidate, operator, loss, loss_se, decrease, cost in zip(*each, strict=True):
         yield {
             "stage": stage,
             "depth": candidate[0],
@@ -98,17 +100,9 @@ def _estimates(stage: int, record: Mapping[str, Any]) -> Iterator[EstimateRow]:
 class LoadedStudy(StoredStudy):
     """A study with its frames at hand, as `autoprog_search.load_study` gives it."""
 
-    def results(self) -> pd.DataFrame:
-        """One row a trial, finished or not (`trials_frame`)."""
-        return trials_frame(self)
-
-    def curves(self) -> pd.DataFrame:
-        """One row a (trial, epoch) (`curves_frame`)."""
-        return curves_frame(self)
-
-    def estimates(self) -> pd.DataFrame:
-        """One row a (trial, stage, candidate) (`estimates_frame`)."""
-        return estimates_frame(self)
+    results = trials_frame
+    curves = curves_frame
+    estimates = estimates_frame
 
 
 @dataclass(frozen=True)
@@ -125,27 +119,11 @@ class StudyFrames:
     estimates: pd.DataFrame
 
 
-class _Snapshot(StoredStudy):
-    """A study as it was at one moment."""
-
-    def __init__(self, study: StoredStudy) -> None:
-        self._stored = study.has_database
-        super().__init__(study.folder, study.config, study.storage if self._stored else None)
-        self._trials = study.trials()
-
-    @property
-    def has_database(self) -> bool:
-        return self._stored
-
-    def trials(self) -> dict[Job, FrozenTrial]:
-        return self._trials
-
-
 def stored_frames(study: StoredStudy) -> StudyFrames:
     """The frames as they are now; the storage is read once, so that they agree while the study runs."""
-    now = _Snapshot(study)
+    trials = study.trials()
     config = study.config.model_copy(update={"name": study.name})
-    return StudyFrames(config, trials_frame(now), curves_frame(now), estimates_frame(now))
+    return StudyFrames(config, *(frame(study, trials) for frame in (trials_frame, curves_frame, estimates_frame)))
 
 
 def published_frames(folder: Path) -> StudyFrames:

@@ -33,18 +33,14 @@ def unfinished(trials: Mapping[Job, FrozenTrial]) -> list[Job]:
 
     Then trials that others follow, then the rest in the study's order.
     """
-
     counts = Counter((job.method, job.seed) for job in trials)
-
-    def chain(job: Job) -> int:
-        return len(method_named(job.method).learns_from(counts[job.method, job.seed]))
-
-    def place(job: Job) -> int:
-        return len(method_named(job.method).learns_from(job.trial))
-
     waited_for = {followed(job) for job in trials}
-    jobs = [job for job, trial in trials.items() if not trial.state.is_finished()]
-    return sorted(jobs, key=lambda job: (-chain(job), job not in waited_for, place(job)))
+
+    def order(job: Job) -> tuple[int, bool, int]:
+        learns_from = method_named(job.method).learns_from
+        return -len(learns_from(counts[job.method, job.seed])), job not in waited_for, len(learns_from(job.trial))
+
+    return sorted((job for job, trial in trials.items() if not trial.state.is_finished()), key=order)
 
 
 def runnable(trials: Mapping[Job, FrozenTrial]) -> Iterator[Job]:

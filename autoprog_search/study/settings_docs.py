@@ -1,12 +1,11 @@
 """Every field that `--set` and a study.yaml know: its type, its bounds, its default, and what it means.
 
-All of it is read off the configuration's own classes; what a field means stands in their docstrings' `Attributes:`
-sections and nowhere else. An entry there may name several fields (`mixup, cutmix: ...`), and go on with others in the
-same paragraph (`... sched: ... min_lr: ...`). A name that is no field is another way to write fields in a file.
+All of it is read off the configuration's own classes; what a field means stands below it there, and nowhere else.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import types
@@ -14,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
-from inspect import cleandoc
+from inspect import getsource
+from itertools import pairwise
+from textwrap import dedent
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -71,12 +72,12 @@ class Setting:
 @cache
 def settings() -> tuple[Setting, ...]:
     """Every field, group by group, those at the top first."""
-    return tuple(_settings_of(StudyConfig, ""))
+    return tuple(setting for path, model in _groups(StudyConfig) for setting in _settings_of(model, path))
 
 
 def groups() -> dict[str, str]:
     """Every group of fields, and what it is for: the first paragraph of its class."""
-    return {STUDY: _about(StudyConfig)} | {path: _about(model) for path, model in _groups(StudyConfig, "")}
+    return {path.rstrip(".") or STUDY: _about(model) for path, model in _groups(StudyConfig)}
 
 
 def find(name: str) -> tuple[Setting, ...]:
@@ -129,29 +130,36 @@ def _near(name: str, known: list[str]) -> str:
 # ── classes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _groups(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """A group of fields and all below it, with what stands before their names."""
+    yield path, model
+    for name, field in model.model_fields.items():
+        if (inner := _group_in(field.annotation)) is not None:
+            yield from _groups(inner[1], f"{path}{name}.{inner[0]}")
+
+
 def _settings_of(model: type[BaseModel], path: str) -> Iterator[Setting]:
-    texts, group = attribute_docs(model), path.rstrip(".") or STUDY
+    """A group's own fields, then the other ways to write them."""
+    texts, group = _texts(model), path.rstrip(".") or STUDY
     for name, field in model.model_fields.items():
-        if field.exclude:
-            continue
-        kind = _kind(field.annotation, field.metadata)
-        default = field.get_default(call_default_factory=True)
-        plain = _plain(default) if not field.is_required() else None
-        yield Setting(f"{path}{name}", group, kind, plain, field.is_required(), texts.get(name, ""))
-    for name in texts:
-        if name not in model.model_fields:
-            yield Setting(f"{path}{name}", group, "in files, instead of other fields", None, False, texts[name])
-    for name, field in model.model_fields.items():
-        if (inner := _group_in(field.annotation)) is not None:
-            yield from _settings_of(inner[1], f"{path}{name}.{inner[0]}")
+        if not field.exclude:
+            kind = _kind(field.annotation, field.metadata)
+            default = _plain(field.get_default(call_default_factory=True)) if not field.is_required() else None
+            yield Setting(f"{path}{name}", group, kind, default, field.is_required(), texts.get(name, ""))
+    for name, text in getattr(model, "also", {}).items():
+        yield Setting(f"{path}{name}", group, "in files, instead of other fields", None, False, text)
 
 
-def _groups(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    for name, field in model.model_fields.items():
-        if (inner := _group_in(field.annotation)) is not None:
-            below = f"{path}{name}.{inner[0]}"
-            yield below.rstrip("."), inner[1]
-            yield from _groups(inner[1], below)
+def _texts(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below each field of a class. Pydantic would look for it whenever the class is made, which is slow."""
+    (made,) = ast.parse(dedent(getsource(model))).body
+    assert isinstance(made, ast.ClassDef), "a class' source is a class"
+    texts = {}
+    for field, below in pairwise(made.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                texts[name] = " ".join(text.split())
+    return texts
 
 
 def _group_in(annotation: Any) -> tuple[str, type[BaseModel]] | None:
@@ -173,41 +181,7 @@ def _plain(value: Any) -> Any:
 
 
 def _about(model: type[BaseModel]) -> str:
-    return " ".join(cleandoc(model.__doc__ or "").partition("Attributes:")[0].split())
-
-
-# ── docstrings ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_NAMES = r"\w+(?:, \w+)*"
-
-
-def attribute_docs(model: type[BaseModel]) -> dict[str, str]:
-    """What a class' docstring says of each name in its `Attributes:` section."""
-    section = cleandoc(model.__doc__ or "").partition("Attributes:\n")[2]
-    section = re.split(r"\n(?=\S)", section)[0]  # up to the next section
-    # A new entry is indented once, its further lines deeper.
-    entries = [" ".join(entry.split()) for entry in re.split(r"(?:^|\n) {4}(?=\S)", section) if entry.strip()]
-    known = {*model.model_fields, *(name for entry in entries for name in _names_of(entry))}
-    said: dict[str, list[tuple[int, str]]] = {}
-    for entry in entries:
-        for part in _parts(entry, known):
-            names, _, text = part.partition(": ")
-            for name in names.split(", "):
-                said.setdefault(name, []).append((names.count(","), text))
-    # What is said of a field alone goes before what is said of several.
-    return {name: " ".join(text for _, text in sorted(texts, key=lambda t: t[0])) for name, texts in said.items()}
-
-
-def _names_of(entry: str) -> list[str]:
-    found = re.match(f"({_NAMES}): ", entry)
-    return found[1].split(", ") if found else []
-
-
-def _parts(entry: str, known: set[str]) -> Iterator[str]:
-    """An entry, cut before every `name: ` or `name, name: ` of known names that begins a sentence."""
-    cuts = [m.start(1) for m in re.finditer(rf"(?:^|(?<=[.;] ))({_NAMES}): ", entry) if {*m[1].split(", ")} <= known]
-    for start, end in zip(cuts, [*cuts[1:], len(entry)], strict=True):
-        yield entry[start:end].strip().rstrip(";")
+    return " ".join((model.__doc__ or "").split())
 
 
 # ── types ───────────────────────────────────────────────────────────────────────────────────────────────────────────

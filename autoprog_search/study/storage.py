@@ -10,8 +10,6 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -146,20 +144,6 @@ def open_journal(path: Path) -> BaseStorage:
         raise StudyError(f"storage: {path} is damaged ({type(error).__name__}: {error}); {MAKE_AGAIN}") from None
 
 
-class _SystemLock:
-    """A journal's lock that the system frees when its holder dies; Optuna's own stays, and others wait 30 s for it."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = file_lock(path)
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
 class _Journal(JournalFileBackend):
     """Optuna's journal, one JSON line an operation, that survives a write which stopped in the middle.
 
@@ -169,8 +153,9 @@ class _Journal(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._system_lock = _SystemLock(path.with_name(f"{path.name}.lock"))
-        super().__init__(str(path), lock_obj=self._system_lock)  # type: ignore[arg-type] # as its own locks do
+        # Not Optuna's own, which stays when its holder dies: others wait 30 s for it.
+        self._system_lock = file_lock(path.with_name(f"{path.name}.lock"))
+        super().__init__(str(path), lock_obj=self._system_lock)  # type: ignore[arg-type] # it has what they have
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Add operations, all or none.
@@ -178,7 +163,7 @@ class _Journal(JournalFileBackend):
         Raises:
             StudyError: they cannot be written.
         """
-        with self._locked():
+        with self._system_lock:
             end = self._whole_size()
             try:
                 super().append_logs(logs)
@@ -201,14 +186,6 @@ class _Journal(JournalFileBackend):
                 yield log
         except ValueError as error:
             raise StudyError(f"storage: {self._path} is damaged ({reason(error)[:80]}); {MAKE_AGAIN}") from None
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._system_lock.acquire()
-        try:
-            yield
-        finally:
-            self._system_lock.release()
 
     def _whole_size(self) -> int:
         """Bytes up to the end of the last whole line; what lies beyond is cut off. The caller holds the lock."""

@@ -21,13 +21,7 @@ from autoprog_search.files import inside, read_yaml
 from autoprog_search.methods.registry import method_named
 from autoprog_search.settings.retired import stored_study
 from autoprog_search.study.config import StudyConfig, check_name
-from autoprog_search.study.storage import (
-    JOURNAL,
-    holds_secret,
-    open_journal,
-    open_sqlite,
-    open_storage,
-)
+from autoprog_search.study.storage import JOURNAL, holds_secret, open_journal, open_sqlite, open_storage
 
 ENDED_WELL = ("COMPLETE", "PRUNED")
 """States of trials that ended as their method wanted: trained to the end, or given up for others."""
@@ -113,10 +107,15 @@ class StoredStudy:
 
     def jobs(self) -> Iterator[Job]:
         """Every trial of the study, in the order of its methods."""
-        for method, plan in self.config.methods.items():
+        for method, seed in self.pairs():
+            for trial in range(self.config.methods[method].trials):
+                yield Job(method, seed, trial)
+
+    def pairs(self) -> Iterator[tuple[str, int]]:
+        """Every (method, seed) of the study, in the order of its methods."""
+        for method in self.config.methods:
             for seed in self.config.seeds(method):
-                for trial in range(plan.trials):
-                    yield Job(method, seed, trial)
+                yield method, seed
 
     def optuna_name(self, method: str, seed: int) -> str:
         """Name of a (method, seed)'s Optuna study; methods share it with no other."""
@@ -145,16 +144,16 @@ class StoredStudy:
         # On a table a (method, seed)'s trials are stored when all of them are answered, and removed if they were not.
         on_table = self.config.data.table is not None
         stored: dict[Job, FrozenTrial] = {}
-        for method, plan in self.config.methods.items():
-            for seed in self.config.seeds(method):
-                try:
-                    trials = self.optuna_study(method, seed).get_trials(deepcopy=False)
-                except (NotStoredError, KeyError):
-                    if not on_table:
-                        raise
-                    trials = []
-                waiting = [create_trial(state=TrialState.WAITING)] * (plan.trials - len(trials) if on_table else 0)
-                stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][: plan.trials])}
+        for method, seed in self.pairs():
+            count = self.config.methods[method].trials
+            try:
+                trials = self.optuna_study(method, seed).get_trials(deepcopy=False)
+            except (NotStoredError, KeyError):
+                if not on_table:
+                    raise
+                trials = []
+            waiting = [create_trial(state=TrialState.WAITING)] * (count - len(trials) if on_table else 0)
+            stored |= {Job(method, seed, t): trial for t, trial in enumerate([*trials, *waiting][:count])}
         return stored
 
     def w_scale(self, method: str, trial: int) -> float:

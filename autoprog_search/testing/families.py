@@ -5,9 +5,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +21,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprog_search.errors import GrowthError
-from autoprog_search.growth.adapters import ADAPTERS, DenseLogits, FamilyAdapter, adapter_of
+from autoprog_search.growth.adapters import DenseLogits
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.schedule import SubNetwork
+
+equal = partial(torch.testing.assert_close, atol=0, rtol=0)
+"""Assert that nested sequences of tensors are the same, bit for bit."""
 
 
 class FamilyCase:
@@ -84,9 +87,7 @@ class FamilyCase:
             loss_of(elastic(images(elastic))).backward()
             gradients.append({n: p.grad.clone() for n, p in elastic.named_parameters() if p.grad is not None})
         plain, checkpointed = gradients
-        assert plain.keys() == checkpointed.keys()
-        for name, gradient in plain.items():
-            torch.testing.assert_close(checkpointed[name], gradient, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(checkpointed, plain, atol=1e-5, rtol=1e-4)
 
     def test_resolution_changes_no_parameter(self, elastic: ElasticModel) -> None:
         """What is resampled is a function of the parameter, which goes on training; or other sizes are refused."""
@@ -190,9 +191,9 @@ class FamilyCase:
         saved.seek(0)
         # What this very test has written a line above is safe to read with its code.
         copies = [pickle.loads(pickle.dumps(elastic)), torch.load(saved, weights_only=False), deepcopy(elastic)]
+        own = {parameter.data_ptr() for parameter in elastic.parameters()}
         for copy in copies:
             assert copy.state_dict().keys() == elastic.state_dict().keys()
-            own = {parameter.data_ptr() for parameter in elastic.parameters()}
             assert not own & {parameter.data_ptr() for parameter in copy.parameters()}
         for step in range(2):
             outputs = []
@@ -253,22 +254,6 @@ def cut_to(model: nn.Module, elastic: ElasticModel) -> nn.Module:
         sequential = isinstance(container, nn.Sequential)
         plain.set_submodule(path, nn.Sequential(*blocks) if sequential else nn.ModuleList(blocks))
     return plain
-
-
-def equal(ours: Any, theirs: Any) -> None:
-    """Assert that nested sequences of tensors are the same, bit for bit."""
-    if isinstance(theirs, torch.Tensor):
-        assert torch.equal(ours, theirs)
-        return
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        equal(one, other)
-
-
-def entry_of(model: nn.Module) -> str:
-    """The name of a model's entry in ADAPTERS."""
-    adapter: FamilyAdapter = adapter_of(model)
-    return next(name for name, entry in ADAPTERS.items() if entry is adapter)
 
 
 @torch.no_grad()

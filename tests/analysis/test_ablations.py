@@ -40,10 +40,10 @@ def test_differences_are_paired_on_the_validation_split():
     assert list(result.columns) == list(COLUMNS)
     assert result["method"].tolist() == ["full", "linear+zero_init", "linear"]
     rows = result.set_index("method")
-    variant, expected = rows.loc["linear+zero_init"], mean_interval([0.5, 0.1, 0.6])
-    assert variant["difference"] == pytest.approx(expected.mean)
-    assert variant["difference_low"] == pytest.approx(expected.low)
-    assert variant["difference_high"] == pytest.approx(expected.high)
+    variant, (mean, low, high) = rows.loc["linear+zero_init"], mean_interval([0.5, 0.1, 0.6])
+    assert variant["difference"] == pytest.approx(mean)
+    assert variant["difference_low"] == pytest.approx(low)
+    assert variant["difference_high"] == pytest.approx(high)
     assert variant["seeds"] == 4
     assert variant["speedup_flops"] == 2
     plain = rows.loc["linear"]

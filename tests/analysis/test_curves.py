@@ -13,14 +13,12 @@ from autoprog_search.study.results import curves_frame, trials_frame
 def test_curves_of_the_headline_trials(study):
     frame, heads = curves_frame(study), headline(trials_frame(study), 0.5)
     curves = validation_curves(frame.sample(frac=1, random_state=0), heads, "flops")  # rows in any order
-    assert [(c.method, c.seed, c.trial) for c in curves] == list(
-        zip(heads["method"], heads["seed"], heads["trial"], strict=True)
-    )
+    assert list(curves) == list(zip(heads["method"], heads["seed"], heads["trial"], strict=True))
     rows = frame[(frame["method"] == "tpe") & (frame["seed"] == 2)]
-    tpe = next(c for c in curves if c.method == "tpe" and c.seed == 2)
-    rows = rows[rows["trial"] == tpe.trial]
-    assert tpe.flops.tolist() == rows["flops"].tolist()
-    assert tpe.val_top1.tolist() == rows["val_top1"].tolist()
+    (trial,) = heads[(heads["method"] == "tpe") & (heads["seed"] == 2)]["trial"]
+    rows = rows[rows["trial"] == trial]
+    assert curves["tpe", 2, trial]["flops"].tolist() == rows["flops"].tolist()
+    assert curves["tpe", 2, trial]["val_top1"].tolist() == rows["val_top1"].tolist()
 
 
 def test_seconds_are_not_stored(study):

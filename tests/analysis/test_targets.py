@@ -153,6 +153,6 @@ def test_the_monotone_curve_is_isotonic_regression(values):
 
 def test_crossings_of_several_curves_at_once():
     accuracy, cost = np.array([[1.0, 2, 3]] * 3), np.array([[1.0, 10, 100]] * 3)
-    met = crossing(accuracy, cost, np.array([0.5, 2.5, 3.5]))
-    assert met.cost.tolist() == pytest.approx([1, 10**1.5, np.inf])
-    assert met.point.tolist() == [0, 2, 3]
+    paid, point = crossing(accuracy, cost, np.array([0.5, 2.5, 3.5]))
+    assert paid.tolist() == pytest.approx([1, 10**1.5, np.inf])
+    assert point.tolist() == [0, 2, 3]

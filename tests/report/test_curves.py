@@ -18,5 +18,5 @@ def test_a_line_a_trial_and_a_colour_a_method(study):
 
 
 def test_no_curves():
-    assert validation_curves(pd.DataFrame(), pd.DataFrame(), "flops") == []
-    assert len(draw_curves([]).data) == 0
+    assert validation_curves(pd.DataFrame(), pd.DataFrame(), "flops") == {}
+    assert len(draw_curves({}).data) == 0

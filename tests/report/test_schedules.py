@@ -13,9 +13,12 @@ def test_drawing_has_two_panels_and_one_legend_entry_a_method(study):
     figure = draw_schedules(stairs)
     assert len(figure.data) == 2 * len(stairs)
     assert {trace.line.shape for trace in figure.data} == {"hv"}
-    assert [trace.name for trace in figure.data if trace.showlegend] == list(dict.fromkeys(s.method for s in stairs))
-    assert list(figure.data[0].customdata) == stairs[0].depth.tolist()  # hovering shows what is, not the shifted line
+    assert [trace.name for trace in figure.data if trace.showlegend] == list(
+        dict.fromkeys(method for method, _, _ in stairs)
+    )
+    first = next(iter(stairs.values()))
+    assert list(figure.data[0].customdata) == first["depth"].tolist()  # hovering shows what is, not the shifted line
 
 
 def test_nothing_can_be_drawn():
-    assert len(draw_schedules([]).data) == 0
+    assert len(draw_schedules({}).data) == 0

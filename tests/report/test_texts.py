@@ -67,4 +67,4 @@ def test_several_studies_are_told_apart(study):
 
 
 def test_headers_show_known_columns():
-    assert {name for names in HEADERS.values() for name in names} <= set(COLUMNS)
+    assert {name for _, names in HEADERS.values() for name in names} <= set(COLUMNS)

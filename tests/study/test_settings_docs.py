@@ -1,4 +1,4 @@
-"""Whatever can be set is explained: by its class' docstring, whichever way that groups its fields."""
+"""Whatever can be set is explained, by the text that stands below it in its class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.study import settings_docs
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.settings_docs import attribute_docs, find, group_named, groups, settings
+from autoprog_search.study.settings_docs import find, group_named, groups, settings
 from tests.tiny import tiny_config
 
 
@@ -36,52 +36,15 @@ def test_a_field_without_a_description_is_found(monkeypatch):
     """The test above can fail."""
 
     class More(StudyConfig):
-        """A study's.
+        """A study's."""
 
-        Attributes:
-            first_seed: of every method.
-        """
-
+        first_seed: int = 0
+        """of every
+        method."""
         forgotten: int = 0
 
     found = {setting.path: setting.text for setting in settings_docs._settings_of(More, "")}
     assert (found["first_seed"], found["forgotten"], found["tolerance"]) == ("of every method.", "", "")
-
-
-def test_docstrings_may_group_fields_in_every_way():
-    class Grouped(BaseModel):
-        """What is grouped.
-
-        Raises nothing.
-
-        Attributes:
-            a, b: of both; c: not taken for a field of its own, d: nor this
-            e: of this. f, a: two more: with a colon. g: at the end of
-                a line that goes on. unknown: is no field here.
-            late: an entry of its own (`h: 1` is code).
-                h: begins a further line.
-
-        Raises:
-            ValueError: i: never.
-        """
-
-        a: int
-        b: int
-        e: int
-        f: int
-        g: int
-        h: int
-        i: int
-
-    assert attribute_docs(Grouped) == {
-        "a": "of both; c: not taken for a field of its own, d: nor this two more: with a colon.",
-        "b": "of both; c: not taken for a field of its own, d: nor this",
-        "e": "of this.",
-        "f": "two more: with a colon.",
-        "g": "at the end of a line that goes on. unknown: is no field here.",
-        "late": "an entry of its own (`h: 1` is code).",
-        "h": "begins a further line.",
-    }
 
 
 def test_types_bounds_and_defaults_in_words():
