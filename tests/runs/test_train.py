@@ -8,7 +8,7 @@ import torch
 from autoprog_search import GrowthSchedule, SubNetwork, load_study, train
 from autoprog_search.errors import AutoProgError, ConfigError, SpaceError
 from autoprog_search.study.creation import create_study
-from tests.tiny import cli, tiny_config, without_measuring
+from tests.tiny import cli_here, tiny_config, without_measuring
 
 SMALL = ("space.model_args.embed_dim=12", "recipe.batch_size=250")
 SAME = ("depths", "stage_epochs", "val_top1", "top1", "ema_top1", "loss", "total_flops")
@@ -56,7 +56,7 @@ def test_a_number_of_threads_that_cannot_be(threads):
 def test_a_run_is_the_same_in_a_study_and_alone_whatever_the_caller_set(tmp_path, two_threads):
     config = tiny_config("methods={full: {seeds: 1}}", *SMALL, "recipe.epochs=2", name="s")
     without_measuring(create_study(tmp_path / "studies", config))
-    done = cli("study", "run", "s", "--device", "cpu", cwd=tmp_path)
+    done = cli_here("study", "run", "s", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (stored,) = load_study("s", tmp_path / "studies").results().to_dict("records")
     row = train(**small("recipe.epochs=2"), schedule="full")
@@ -127,7 +127,7 @@ def test_a_study_with_a_stage_of_no_step_is_refused_before_it_trains(tmp_path):
     few = ("recipe.epochs=1", "recipe.batch_size=1000")
     config = tiny_config("methods={full: {seeds: 1}, efficienttrain: {seeds: 1}}", *SMALL, *few, name="s")
     create_study(tmp_path / "studies", config)
-    done = cli("study", "run", "s", "--device", "cpu", cwd=tmp_path)
+    done = cli_here("study", "run", "s", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: epochs: stage ")
     assert set(load_study("s", tmp_path / "studies").results()["state"]) == {"WAITING"}
