@@ -39,9 +39,7 @@ from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_sta
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
-_counted: dict[
-    str, ModelCost
-] = {}  # of growth spaces' models in this process; a study's trials build the same one again
+_counted: dict[str, ModelCost] = {}  # of spaces' models that this process has built; trials build the same one again
 
 
 class ElasticModel(nn.Module):
