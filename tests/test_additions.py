@@ -22,12 +22,12 @@ from autoprog_search.methods.registry import METHODS
 from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from tests.tiny import tiny_config, without_measuring
+from tests.tiny import SHORT, tiny_config, without_measuring
 
 
 def rows_of(folder: Path, methods: str, *overrides: str) -> pd.DataFrame:
     """The results of a study of these methods."""
-    study = create_study(folder, tiny_config(f"methods={methods}", *overrides))
+    study = create_study(folder, tiny_config(f"methods={methods}", *SHORT, *overrides))
     run_trials(without_measuring(study), "cpu", 0, lambda event: None, lambda: False)
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}

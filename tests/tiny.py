@@ -38,6 +38,8 @@ from autoprog_search.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 TINY = Path(__file__).parent / "tiny.yaml"
+SHORT = ("data.train_share=0.2", "recipe.batch_size=40")  # an epoch is 5 steps, of `tiny.yaml`'s 6 each stage has 10
+FEW = ("space.depths=[2, 4]", "space.resolutions=[8, 16]")  # 4 sub-networks, so a search takes 8 steps at most
 
 
 def tiny_config(*overrides: str, name: str = "tiny") -> StudyConfig:

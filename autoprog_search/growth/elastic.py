@@ -28,6 +28,8 @@ from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_sta
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
+_counted: dict[str, ModelCost] = {}  # of spaces' models that this process has built; trials build the same one again
+
 
 class ElasticModel(nn.Module):
     """A timm model that trains as any of its sub-networks.
@@ -88,6 +90,7 @@ class ElasticModel(nn.Module):
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
         self._described = type(model).__name__
+        self._counted_as = ""
         self.model = model
         self.sub_network = self.full
         self.active: ActiveSet = self.chain[self.full.depth]
@@ -122,6 +125,7 @@ class ElasticModel(nn.Module):
             raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
         elastic = cls(model, depths=space.depths, operator=operator, chain=chain)
         elastic._described = described(space)
+        elastic._counted_as = f"{space.model} {space.model_args} {num_classes} {in_chans} {elastic._shares}"
         if (elastic.full, elastic.patch_size) != (space.full, space.patch_size):
             raise GrowthError(
                 f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
@@ -167,6 +171,14 @@ class ElasticModel(nn.Module):
         Raises:
             GrowthError: the model cannot run.
         """
+        if self._counted_as not in _counted:
+            cost = self._measured_cost()
+            if not self._counted_as:
+                return cost
+            _counted[self._counted_as] = cost
+        return _counted[self._counted_as]
+
+    def _measured_cost(self) -> ModelCost:
         try:
             return measure_cost(self, self._shares)
         # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.

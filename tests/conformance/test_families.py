@@ -21,7 +21,7 @@ from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.families import FamilyCase, images, shaken
 from tests.growth.volo import volo_tiny_for_tests
 
-SMALL = {"embed_dim": 16, "num_heads": 2, "depth": 6, "img_size": 24, "patch_size": 4, "num_classes": 5}
+SMALL = {"embed_dim": 16, "num_heads": 2, "depth": 4, "img_size": 24, "patch_size": 4, "num_classes": 5}
 DYNAMIC = {**SMALL, "dynamic_img_size": True}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("vit_tiny_patch16_224", DYNAMIC),
@@ -30,13 +30,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "deit3": ("deit3_small_patch16_224", DYNAMIC),
     "cait": ("cait_xxs24_224", SMALL),
     "eva": ("eva_giant_patch14_224", {**DYNAMIC, "mlp_ratio": 2}),
-    "eva02": ("eva02_tiny_patch14_224", {**DYNAMIC, "depth": 4}),
+    "eva02": ("eva02_tiny_patch14_224", DYNAMIC),
     "volo": (volo_tiny_for_tests.__name__, {"img_size": 64, "num_classes": 5}),
     "volo, mixed tokens": (volo_tiny_for_tests.__name__, {"img_size": 64, "num_classes": 5, "use_mix_token": True}),
-    "beit": ("beit_base_patch16_224", {**SMALL, "depth": 4}),
-    "beit v2": ("beitv2_base_patch16_224", {**SMALL, "depth": 4}),
-    "relative positions": ("vit_relpos_small_patch16_224", {**SMALL, "depth": 4}),
-    "shared relative positions": ("vit_srelpos_small_patch16_224", {**SMALL, "depth": 4}),
+    "beit": ("beit_base_patch16_224", SMALL),
+    "beit v2": ("beitv2_base_patch16_224", SMALL),
+    "relative positions": ("vit_relpos_small_patch16_224", SMALL),
+    "shared relative positions": ("vit_srelpos_small_patch16_224", SMALL),
 }
 
 
@@ -176,9 +176,9 @@ def test_what_cannot_be_elastic_is_refused_with_the_reason(build, words):
 
 
 def test_a_space_that_asks_a_fixed_family_for_other_sizes_is_refused():
-    fields = {"model": "beit_base_patch16_224", "model_args": {**SMALL, "depth": 4}, "depth": 4, "resolution": 24}
+    fields = {"model": "beit_base_patch16_224", "model_args": SMALL, "depth": 4, "resolution": 24}
     space = GrowthSpace.load("deit_tiny").model_copy(
-        update={**fields, "patch_size": 4, "depths": (2, 4), "patches": (9, 36), "model_args": {**SMALL, "depth": 4}}
+        update={**fields, "patch_size": 4, "depths": (2, 4), "patches": (9, 36), "model_args": SMALL}
     )
     space.model_args.pop("num_classes")
     with pytest.raises(GrowthError, match=r"patches: Beit .* grows in depth only, on 36 patches \(got 9\)"):

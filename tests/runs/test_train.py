@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from autoprog_search import GrowthSchedule, SubNetwork, load_study, train
+from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import AutoProgError, ConfigError, SpaceError
 from autoprog_search.study.creation import create_study
-from tests.tiny import cli, tiny_config, without_measuring
+from tests.tiny import cli_here, tiny_config, without_measuring
 
-SMALL = ("space.model_args.embed_dim=12", "recipe.batch_size=250")
+SMALL = ("space.model_args.embed_dim=12", "data.train_share=0.2", "recipe.batch_size=50")
 SAME = ("depths", "stage_epochs", "val_top1", "top1", "ema_top1", "loss", "total_flops")
 
 
@@ -55,11 +56,11 @@ def test_a_number_of_threads_that_cannot_be(threads):
 
 def test_a_run_is_the_same_in_a_study_and_alone_whatever_the_caller_set(tmp_path, two_threads):
     config = tiny_config("methods={full: {seeds: 1}}", *SMALL, "recipe.epochs=2", name="s")
-    without_measuring(create_study(tmp_path / "studies", config))
-    done = cli("study", "run", "s", "--device", "cpu", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (stored,) = load_study("s", tmp_path / "studies").results().to_dict("records")
+    study = without_measuring(create_study(tmp_path / "studies", config))
     row = train(**small("recipe.epochs=2"), schedule="full")
+    assert torch.get_num_threads() == 2
+    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
+    (stored,) = load_study("s", tmp_path / "studies").results().to_dict("records")
     assert {name: row[name] for name in SAME} == {name: stored[name] for name in SAME}
     assert stored["stage_epochs"] == [2.0]  # fewer than the space's 3 stages: one
     assert stored["speedup_flops"] == 1
@@ -93,7 +94,7 @@ def test_schedules_with_lengths_of_their_own_need_a_step_a_stage(schedule):
     row = train(**small("recipe.epochs=1"), schedule=schedule)
     assert row["epochs"] == 1
     with pytest.raises(ConfigError, match=r"epochs: stage \d is 0\.\d+ epochs of 1 steps long, less than one step"):
-        train(**small("recipe.epochs=1", "recipe.batch_size=1000"), schedule=schedule)
+        train(**small("recipe.epochs=1", "recipe.batch_size=200"), schedule=schedule)
 
 
 @pytest.mark.parametrize("schedule", ["replay", "full-short"])
@@ -103,7 +104,7 @@ def test_schedules_that_follow_another_trial_are_a_studys(schedule):
 
 
 def test_stages_store_what_they_and_their_searches_cost():
-    row = train(**small("recipe.epochs=3", "recipe.batch_size=50"), schedule="autoprog")
+    row = train(**small("recipe.epochs=3", "recipe.batch_size=10"), schedule="autoprog")
     assert sum(row["stage_flops"]) == row["train_flops"]
     assert sum(stage["search_flops"] for stage in row["stages"]) == row["search_flops"] > 0
     for flops, stage in zip(row["stage_flops"], row["stages"], strict=True):
@@ -124,10 +125,10 @@ def test_a_study_says_which_method_needs_more_epochs():
 
 
 def test_a_study_with_a_stage_of_no_step_is_refused_before_it_trains(tmp_path):
-    few = ("recipe.epochs=1", "recipe.batch_size=1000")
+    few = ("recipe.epochs=1", "recipe.batch_size=200")
     config = tiny_config("methods={full: {seeds: 1}, efficienttrain: {seeds: 1}}", *SMALL, *few, name="s")
-    create_study(tmp_path / "studies", config)
-    done = cli("study", "run", "s", "--device", "cpu", cwd=tmp_path)
+    without_measuring(create_study(tmp_path / "studies", config))
+    done = cli_here("study", "run", "s", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: epochs: stage ")
     assert set(load_study("s", tmp_path / "studies").results()["state"]) == {"WAITING"}

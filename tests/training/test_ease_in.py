@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from autoprog_search.training.networks import eased_in
-from tests.tiny import levels, run_interrupted, same_bits, tiny_config, tiny_trainer
+from tests.tiny import FEW, SHORT, levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
-MASKED = tiny_config("growth.operator=masked", "growth.blocks.ease_in_share=0.3")  # 27 of 90 steps, 30 to a stage
+FADING = (*SHORT, "growth.operator=masked", "growth.blocks.ease_in_share=0.3")  # 9 of 30 steps, 10 to a stage
+MASKED = tiny_config(*FADING)
 
 
 def test_the_share_rises_linearly_from_the_stages_first_step():
@@ -32,23 +33,24 @@ def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():
     result = trainer.train()
     chain = trainer.run.elastic.chain
     for stage, depth in ((2, 2), (3, 3)):
-        for step in range(30 * (stage - 1) + 1, 30 * stage + 1):
-            share = (step - 30 * (stage - 1)) / 27
+        for step in range(10 * (stage - 1) + 1, 10 * stage + 1):
+            share = (step - 10 * (stage - 1)) / 9
             new = {index: share for index in range(4) if index not in chain[depth] and share < 1}
             assert seen[step] == [new] * 3, step
-    assert seen[90] == [{}] * 3
-    assert all(seen[step] == [{}] * 3 for step in range(1, 31))
+    assert seen[30] == [{}] * 3
+    assert all(seen[step] == [{}] * 3 for step in range(1, 11))
     trainer.run.elastic.model.load_state_dict(result.weights)
 
 
 def test_a_searching_run_that_fades_resumes_with_the_same_bits(tmp_path):
     """Stopped within the fades of stages 2 and 3, in the search and after it; epochs end within both."""
-    undisturbed = tiny_trainer(MASKED).train()
-    resumed = run_interrupted(MASKED, tmp_path / "checkpoint.pt", (31, 44, 46, 61, 76))
+    config = tiny_config(*FADING, *FEW)
+    undisturbed = tiny_trainer(config).train()
+    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (11, 16, 18, 21, 26))
     assert same_bits(resumed.weights, undisturbed.weights)
     assert resumed.state.curve == undisturbed.state.curve
     assert resumed.state.stages == undisturbed.state.stages
-    plain = tiny_trainer(tiny_config("growth.operator=interpolation")).train()
+    plain = tiny_trainer(tiny_config(*SHORT, *FEW, "growth.operator=interpolation")).train()
     assert not same_bits(plain.weights, undisturbed.weights)  # the control: something faded
 
 

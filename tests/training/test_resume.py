@@ -10,12 +10,12 @@ from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.training.state import RunResult
 from tests.data.files import make_images
 from tests.growth.volo import volo_tiny_for_tests
-from tests.tiny import interrupted, levels, run_interrupted, same_bits, tiny_config, tiny_trainer
+from tests.tiny import FEW, SHORT, interrupted, levels, run_interrupted, same_bits, tiny_config, tiny_trainer
 
 CONFIG = tiny_config(
-    "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search.points=2"
+    *SHORT, *FEW, "recipe.mixup=0.2", "recipe.drop_path=0.1", "growth.search.points=2"
 )  # all that draws random numbers is on
-SEARCH_OF_STAGE_1 = 18  # two steps for each of 9 candidates
+SEARCH_OF_STAGE_1 = 8  # of 10 steps: two for each of 4 candidates, who are evaluated after 6 and after 8
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def undisturbed() -> RunResult:
 
 @pytest.mark.parametrize(
     "stops",
-    [(3,), (SEARCH_OF_STAGE_1 - 2,), (SEARCH_OF_STAGE_1 + 1, 31), (29, 30), (44, 61, 89)],
+    [(3,), (SEARCH_OF_STAGE_1 - 1,), (SEARCH_OF_STAGE_1 + 1, 11), (9, 10), (14, 21, 29)],
     ids=["search", "between evaluations", "training, search of stage 2", "stage boundary", "often"],
 )
 def test_resumed_run_is_bit_identical(stops, undisturbed, tmp_path):
@@ -39,19 +39,19 @@ def test_resumed_run_is_bit_identical(stops, undisturbed, tmp_path):
 
 
 def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
-    config_method = levels(CONFIG, (0, 0), (1, 1), (2, 2))
+    config_method = levels(CONFIG, (0, 0), (0, 1), (1, 1))
     undisturbed = tiny_trainer(CONFIG, config_method).train()
-    resumed = run_interrupted(CONFIG, tmp_path / "checkpoint.pt", (30, 47), config_method)
+    resumed = run_interrupted(CONFIG, tmp_path / "checkpoint.pt", (20, 23), config_method)
     assert same_bits(resumed.weights, undisturbed.weights)
 
 
 def test_what_a_score_measures_from_survives(tmp_path):
     """Stopped between the search's evaluations, and between the reference and the estimates."""
     fields = ("growth.search.points=2", "growth.search.score=loss_decrease_per_flop")
-    config = tiny_config(*fields)
+    config = tiny_config(*SHORT, *FEW, *fields)
     method = OneShotMethod(ScoreRule(score="loss_decrease_per_flop"))
     undisturbed = tiny_trainer(config, method).train()
-    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (SEARCH_OF_STAGE_1 - 2, 31), method)
+    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (SEARCH_OF_STAGE_1 - 1, 11), method)
     assert resumed.state.stages == undisturbed.state.stages
     assert same_bits(resumed.weights, undisturbed.weights)
 
@@ -91,14 +91,15 @@ def test_volo_with_all_that_this_recipe_can_switch_on_resumes_alike(tmp_path):
     """Mixed tokens, batch norm in the stem, AdaReg, accumulated gradients, raw weights evaluated inside a search."""
     config = tiny_config(
         f"space={{name: v, model: {volo_tiny_for_tests.__name__}, model_args: {{img_size: 48, in_chans: 1, "
-        "use_mix_token: true}, depth: 6, resolution: 48, patch_size: 16, depths: [2, 4, 6], resolutions: [16, 32, 48], "
+        "use_mix_token: true}, depth: 6, resolution: 48, patch_size: 16, depths: [2, 6], resolutions: [16, 48], "
         "stages: 3}",
         "growth.adareg.augment=0.2",
         "growth.operator=mogrow",
-        *(f"recipe.{field}" for field in ("drop_path=0.2", "grad_accum=2", "eval_weights=raw", "epochs=6")),
+        *SHORT,
+        *(f"recipe.{field}" for field in ("drop_path=0.2", "grad_accum=2", "eval_weights=raw", "lr=1e-2")),
     )
     undisturbed = tiny_trainer(config).train()
-    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (16, 33, 71))
+    resumed = run_interrupted(config, tmp_path / "checkpoint.pt", (5, 11, 24))
     assert same_bits(resumed.weights, undisturbed.weights)
     assert resumed.state.curve == undisturbed.state.curve
     assert resumed.state.stages == undisturbed.state.stages

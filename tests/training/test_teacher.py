@@ -11,10 +11,11 @@ import torch
 from autoprog_search.errors import ConfigError
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.teacher import Teacher
-from tests.tiny import levels, tiny_config, tiny_trainer
+from tests.tiny import SHORT, levels, tiny_config, tiny_trainer
 
 NAME = "vit_tiny_patch16_224"
 DISTILLED = (
+    *SHORT,
     "space.model=deit_tiny_distilled_patch16_224",
     "space.model_args={img_size: 16, patch_size: 4, in_chans: 1, embed_dim: 16, depth: 4, num_heads: 2}",
     "space.pos_embed=timm",

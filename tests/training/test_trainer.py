@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import log
 
 import pytest
@@ -15,23 +15,59 @@ from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot import estimate as oneshot
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
-from tests.tiny import levels, tiny_config, tiny_trainer
+from autoprog_search.training.state import RunResult
+from tests.tiny import FEW, SHORT, levels, same_bits, tiny_config, tiny_trainer
 
 CONFIG = tiny_config("growth.force_growth=any", "growth.search.points=2")  # the paper's rule
+LINEAR = tiny_config(*SHORT)
+
+
+@dataclass
+class Searched:
+    """A run of `CONFIG`, and what was seen of it."""
+
+    result: RunResult
+    asked: list[StageContext]
+    recycled: list[int]  # stages whose first step found the weights that their search left
+
+
+@pytest.fixture(scope="module")
+def searched() -> Searched:
+    asked, found, recycled = [], [], []
+
+    class Spy(OneShotMethod):
+        def choose(self, context):
+            asked.append(context)
+            choice = super().choose(context)
+            weights = {name: value.clone() for name, value in trainer.run.elastic.model.state_dict().items()}
+            if context.estimates:
+                found.append((choice.sub_network, weights, len(trainer.run.step.optimizer.state)))
+            return choice
+
+    def check(run):
+        if len(recycled) < len(found):
+            chosen, weights, states = found[-1]
+            assert same_bits(run.elastic.model.state_dict(), weights)
+            assert len(run.step.optimizer.state) == states
+            assert run.elastic.sub_network == chosen
+            recycled.append(run.state.stage)
+
+    trainer = tiny_trainer(CONFIG, Spy(), before_step=check)
+    return Searched(trainer.train(), asked, recycled)
 
 
 def test_linear_schedule_runs_stage_by_stage():
-    trainer = tiny_trainer(CONFIG, levels(CONFIG, (0, 0), (1, 1), (2, 2)))
+    trainer = tiny_trainer(LINEAR, levels(LINEAR, (0, 0), (1, 1), (2, 2)))
     result = trainer.train()
     assert [(r.chosen.depth, r.chosen.grid) for r in result.state.stages] == [(2, 2), (3, 3), (4, 4)]
     assert [point["stage"] for point in result.state.curve] == [1, 1, 2, 2, 3, 3]
     assert result.state.search_flops == 0
-    assert trainer.run.elastic.sub_network == CONFIG.space.full
+    assert trainer.run.elastic.sub_network == LINEAR.space.full
 
 
 @pytest.mark.parametrize("operator", ["zero_init", "rand_init"])
 def test_accuracy_just_before_and_after_a_growth_is_noted(operator):
-    config = tiny_config(f"growth.operator={operator}", "recipe.epochs=6")
+    config = tiny_config(f"growth.operator={operator}", *SHORT)
     result = tiny_trainer(config, levels(config, (0, 2), (0, 2), (2, 2))).train()
     first, stayed, grown = result.state.growth_top1
     before_growth = [point["val_top1"] for point in result.state.curve if point["stage"] == 2][-1]
@@ -41,12 +77,12 @@ def test_accuracy_just_before_and_after_a_growth_is_noted(operator):
 
 
 def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
-    method = levels(CONFIG, (0, 1), (2, 1), (2, 2))
-    trainer = tiny_trainer(CONFIG, method)
+    method = levels(LINEAR, (0, 1), (2, 1), (2, 2))
+    trainer = tiny_trainer(LINEAR, method)
     result = trainer.train()
     predicted = dict(zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True))
     assert result.state.steps == predicted
-    batch_size = CONFIG.recipe.batch_size
+    batch_size = LINEAR.recipe.batch_size
     by_hand = sum(
         3 * batch_size * trainer.run.elastic.cost.forward_flops(s) * steps
         for s, steps in zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True)
@@ -54,8 +90,8 @@ def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
     assert result.train_flops == by_hand
 
 
-def test_search_trains_every_candidate_equally_and_counts_it_as_training():
-    result = tiny_trainer(CONFIG).train()
+def test_search_trains_every_candidate_equally_and_counts_it_as_training(searched):
+    result = searched.result
     first = result.state.stages[0]
     assert len(first.candidates) == 9
     assert first.searched_steps == 18
@@ -65,24 +101,17 @@ def test_search_trains_every_candidate_equally_and_counts_it_as_training():
     assert 0 < result.state.search_flops < 0.05 * result.train_flops
 
 
-def test_growth_is_forced_by_default_and_can_be_left_free():
-    for k, record in enumerate(tiny_trainer(CONFIG).train().state.stages[1:2], start=2):
+def test_growth_is_forced_by_default_and_can_be_left_free(searched):
+    for k, record in enumerate(searched.result.state.stages[1:2], start=2):
         assert record.chosen != record.candidates[0] or k == 3
-    free = tiny_trainer(tiny_config("growth.force_growth=none", "growth.search.estimate_at=own")).train().state.stages
+    config = tiny_config(*SHORT, *FEW, "growth.force_growth=none", "growth.search.estimate_at=own")
+    free = tiny_trainer(config).train().state.stages
     assert free[0].chosen in free[1].candidates
 
 
-def test_permuting_the_estimates_of_a_real_run_changes_its_choice():
-    seen: list[StageContext] = []
-
-    class Spy(OneShotMethod):
-        def choose(self, context):
-            seen.append(context)
-            return super().choose(context)
-
-    tiny_trainer(CONFIG, Spy()).train()
+def test_permuting_the_estimates_of_a_real_run_changes_its_choice(searched):
     changed = 0
-    for context in seen:
+    for context in searched.asked:
         if not context.estimates or len(context.estimates) < 2:
             continue
         losses = [e.loss for e in context.estimates]
@@ -94,35 +123,14 @@ def test_permuting_the_estimates_of_a_real_run_changes_its_choice():
     assert changed > 0
 
 
-def test_recycling_keeps_the_supernets_weights_and_optimiser_state():
+def test_recycling_keeps_the_supernets_weights_and_optimiser_state(searched):
     """Nothing is written between the end of the search and the first step of what it chose."""
-    found, checked = [], []
-
-    class Spy(OneShotMethod):
-        def choose(self, context):
-            choice = super().choose(context)
-            weights = {name: value.clone() for name, value in trainer.run.elastic.model.state_dict().items()}
-            if context.estimates:
-                found.append((choice.sub_network, weights, len(trainer.run.step.optimizer.state)))
-            return choice
-
-    def check(run):
-        if len(checked) < len(found):
-            chosen, weights, states = found[-1]
-            now = run.elastic.model.state_dict()
-            assert all(torch.equal(now[name], value) for name, value in weights.items())
-            assert len(run.step.optimizer.state) == states
-            assert run.elastic.sub_network == chosen
-            checked.append(run.state.stage)
-
-    trainer = tiny_trainer(CONFIG, Spy(), before_step=check)
-    trainer.train()
-    assert checked == [1, 2]
+    assert searched.recycled == [1, 2]
 
 
 @pytest.mark.parametrize("operator", GROWTH_OPERATORS)
 def test_every_operator_trains_through_a_schedule(operator):
-    config = tiny_config(f"growth.operator={operator}", "recipe.epochs=3")
+    config = tiny_config(*SHORT, f"growth.operator={operator}", "recipe.epochs=3")
     result = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2))).train()
     assert all(torch.isfinite(value).all() for value in result.weights.values())
 
@@ -156,7 +164,9 @@ def test_seconds_as_cost_need_a_profile():
 
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatch):
-    config = tiny_config(f"growth.search.estimate_weights={weights}", "growth.search.points=2", "space.stages=2")
+    config = tiny_config(
+        f"growth.search.estimate_weights={weights}", "growth.search.points=2", "space.stages=2", *SHORT, *FEW
+    )
     trainer, judged = tiny_trainer(config), []
     estimate = oneshot.network_losses
 
@@ -172,7 +182,9 @@ def test_estimates_are_of_the_weights_that_the_setting_names(weights, monkeypatc
 
 
 def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it_found():
-    config = tiny_config("growth.search.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4")
+    config = tiny_config(
+        *SHORT, *FEW, "growth.search.score=loss_decrease_per_flop", "space.stages=2", "recipe.epochs=4"
+    )
     trainer = tiny_trainer(config, OneShotMethod(config.growth.rule()))
     first = trainer.train().state.stages[0]
     assert first.decreases == tuple(log(10) - loss for loss in first.losses)
@@ -182,7 +194,7 @@ def test_the_decrease_since_the_stage_began_is_measured_from_the_network_that_it
 
 
 def test_later_stages_measure_from_their_own_beginning():
-    config = tiny_config("growth.search.score=loss_decrease_per_flop", "growth.force_growth=any")
+    config = tiny_config(*SHORT, *FEW, "growth.search.score=loss_decrease_per_flop", "growth.force_growth=any")
     trainer, noted = tiny_trainer(config, OneShotMethod(ScoreRule(w=9.0, score="loss_decrease_per_flop"))), []
     begin = trainer.search.begin
 
@@ -201,7 +213,8 @@ def test_later_stages_measure_from_their_own_beginning():
 
 
 def test_a_slope_is_what_the_loss_fell_by_within_the_search():
-    config = tiny_config("growth.search.score=slope", "growth.search.points=2", "space.stages=2", "recipe.epochs=4")
+    score = ("growth.search.score=slope", "growth.search.points=2")
+    config = tiny_config(*SHORT, *FEW, *score, "space.stages=2", "recipe.epochs=4")
     trainer, means = tiny_trainer(config, OneShotMethod(ScoreRule(score="slope"))), []
     estimate = trainer.search.estimate
 
@@ -217,7 +230,7 @@ def test_a_slope_is_what_the_loss_fell_by_within_the_search():
 
 
 def test_candidates_can_be_judged_as_they_were_grown():
-    config = tiny_config("growth.search.share=0", "growth.force_growth=any", "growth.search.points=3")
+    config = tiny_config(*SHORT, "growth.search.share=0", "growth.force_growth=any", "growth.search.points=3")
     result = tiny_trainer(config).train()
     assert [record.searched_steps for record in result.state.stages] == [0, 0, 0]
     first, second, _ = result.state.stages
@@ -226,7 +239,7 @@ def test_candidates_can_be_judged_as_they_were_grown():
     assert min(second.losses) < log(10)
     assert result.state.search_flops > 0
     counts = [sum(n for s, n in result.state.steps.items() if s == record.chosen) for record in result.state.stages]
-    assert sum(counts) >= 90  # every step trained what had been chosen
+    assert sum(counts) >= 30  # every step trained what had been chosen
     with pytest.raises(ConfigError, match=r"share: slope .* cannot be 0"):
         tiny_config("growth.search.share=0", "growth.search.score=slope", "growth.search.points=2")
 
@@ -238,7 +251,8 @@ def test_a_slope_needs_two_points():
 
 @pytest.mark.parametrize("target", [1.2, 1.5])
 def test_a_run_that_keeps_to_a_target_costs_what_was_asked_for(target):
-    config = tiny_config(f"growth.target_speedup={target}")
+    steps = ("data.train_share=0.4", "recipe.batch_size=40")  # 20 to a stage, of which a search takes 18
+    config = tiny_config(*steps, f"growth.target_speedup={target}")
     result = tiny_trainer(config, OneShotMethod(config.growth.rule())).train()
     full = result.step_flops_full * result.state.step
     assert full / (result.train_flops + result.state.search_flops) == pytest.approx(target, rel=0.05)
