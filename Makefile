@@ -14,7 +14,7 @@ demo: $(VENV)/.installed  ## compare six methods on embedded data; results under
 	$(BIN)/autoprog-search demo
 
 test: $(VENV)/.installed-test  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz

@@ -97,7 +97,13 @@ def test_files_that_the_docs_link_to_exist():
 
 def test_readme_commands_run(tmp_path):
     """All of them, in order, as they stand, but with a network and an epoch count that take seconds."""
-    fields = ("recipe.epochs=4", "recipe.batch_size=125", "space.model_args.embed_dim=12", "space.stages=2")
+    fields = (
+        "recipe.epochs=4",
+        "data.train_share=0.2",
+        "recipe.batch_size=25",
+        "space.model_args.embed_dim=12",
+        "space.stages=2",
+    )
     levels = ("space.depths=[3,6]", "space.patches=[9,36]")
     short = {"create": " ".join(f"--set {field}" for field in (*fields, *levels))}
     short["train"] = short["create"]

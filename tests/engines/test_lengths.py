@@ -14,7 +14,7 @@ from autoprog_search.study.checks import check_config
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import Job
-from tests.tiny import run_here, tiny_config, without_measuring
+from tests.tiny import SHORT, run_here, tiny_config, without_measuring
 
 CHOICES = "space.stage_length_choices=[[0.17, 0.33, 0.5], [0.5, 0.33, 0.17]]"
 EPOCHS = {0: (2, 2, 2), 1: (1, 2, 3), 2: (3, 1, 2)}  # of six, by level; 0 is the space's own
@@ -66,7 +66,7 @@ def test_the_grid_has_every_schedule_at_all_lengths(tmp_path):
 
 
 def test_a_search_trains_what_it_chose(tmp_path):
-    study = study_of(tmp_path, "{full: {seeds: 1}, tpe: {trials: 3, seeds: 1}}")
+    study = study_of(tmp_path, "{full: {seeds: 1}, tpe: {trials: 3, seeds: 1}}", *SHORT)
     run_here(study)
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}

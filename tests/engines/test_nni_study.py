@@ -20,11 +20,10 @@ from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
 from autoprog_search.study.store import Job, open_study
-from tests.tiny import TINY, cli_here, command, environment, tiny_config, without_measuring
+from tests.tiny import FEW, TINY, cli_here, command, environment, tiny_config, without_measuring
 
 LOCAL = ("nni:random", "nni:autoprog", "autoprog")
 TRIALS = 2
-SMALLER = ("space.depths=[2,4]", "space.resolutions=[8,16]", "recipe.epochs=3")  # two candidates an axis
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
 
 
@@ -34,7 +33,7 @@ def trials_of(name: str) -> int:
 
 def create(folder: Path, names: tuple[str, ...], *options: str) -> None:
     plans = ", ".join(f"{name!r}: {{trials: {trials_of(name)}, seeds: 1}}" for name in names)
-    fields = (*SMALLER, f"methods={{{plans}}}", *options)
+    fields = (*FEW, "recipe.epochs=3", f"methods={{{plans}}}", *options)
     settings = [word for field in fields for word in ("--set", field)]
     done = cli_here("study", "create", "tiny", "--config", TINY, *settings, cwd=folder)
     assert done.returncode == 0, done.stderr

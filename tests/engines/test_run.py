@@ -18,7 +18,7 @@ from autoprog_search.runs.row import COLUMNS
 from autoprog_search.study.results import curves_frame, estimates_frame, published_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
-from tests.tiny import CPU, TINY, cli_here, command, environment, run_here, tiny_data, without_measuring
+from tests.tiny import CPU, FEW, SHORT, TINY, cli_here, command, environment, run_here, tiny_data, without_measuring
 
 
 def with_profile_of(undisturbed, study: StoredStudy) -> None:
@@ -27,8 +27,7 @@ def with_profile_of(undisturbed, study: StoredStudy) -> None:
 
 
 def create(folder, *options: str) -> StoredStudy:
-    smaller = ("space.depths=[2,4]", "space.resolutions=[8,16]", "recipe.epochs=3")  # two candidates an axis
-    settings = [word for field in smaller for word in ("--set", field)]
+    settings = [word for field in (*FEW, *SHORT) for word in ("--set", field)]
     done = cli_here("study", "create", "tiny", "--config", TINY, *settings, *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     return open_study(folder / "studies", "tiny")
@@ -199,7 +198,7 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
-    without_measuring(create(tmp_path, "--set", "recipe.epochs=60"))  # no trial ends before it is told
+    without_measuring(create(tmp_path, "--set", "recipe.epochs=600"))  # no trial ends before it is told
     process = start(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
     while not list(checkpoints.glob("*/checkpoint.pt")):
