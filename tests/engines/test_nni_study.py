@@ -20,7 +20,7 @@ from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
 from autoprog_search.study.store import Job, open_study
-from tests.tiny import FEW, TINY, cli_here, command, environment, tiny_config, without_measuring
+from tests.tiny import FEW, TINY, cli_here, command, environment, run_here, tiny_config, without_measuring
 
 LOCAL = ("nni:random", "nni:autoprog", "autoprog")
 TRIALS = 2
@@ -33,7 +33,7 @@ def trials_of(name: str) -> int:
 
 def create(folder: Path, names: tuple[str, ...], *options: str) -> None:
     plans = ", ".join(f"{name!r}: {{trials: {trials_of(name)}, seeds: 1}}" for name in names)
-    fields = (*FEW, "recipe.epochs=3", f"methods={{{plans}}}", *options)
+    fields = (*FEW, f"methods={{{plans}}}", *options)
     settings = [word for field in fields for word in ("--set", field)]
     done = cli_here("study", "create", "tiny", "--config", TINY, *settings, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -219,7 +219,7 @@ def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed,
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not any("portal" in line for line in lines)  # it has none
-    finish(tmp_path)
+    run_here(open_study(tmp_path / "studies", "tiny"))
     frame = table(tmp_path)
     pd.testing.assert_frame_equal(rows(frame, "nni:random"), rows(table(killed["folder"]), "nni:random"))
     assert rows(frame, "nni:evolution")[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS

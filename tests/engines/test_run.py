@@ -15,6 +15,7 @@ import pytest
 
 from autoprog_search.analysis.headline import headline
 from autoprog_search.runs.row import COLUMNS
+from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.results import curves_frame, estimates_frame, published_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
@@ -43,6 +44,13 @@ def start(folder, workers: int) -> subprocess.Popen:
         text=True,
         start_new_session=True,  # a group of its own, so that SIGKILL reaches the workers too
     )
+
+
+def wait_for_a_start(process: subprocess.Popen) -> None:
+    """Until it has told that a trial has begun."""
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("start"):
+        assert process.poll() is None
 
 
 def finish(folder) -> None:
@@ -154,9 +162,7 @@ def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     with_profile_of(undisturbed, create(tmp_path))
     moments = random.Random(20261125)
     process = start(tmp_path, workers=2)
-    assert process.stderr is not None
-    while not process.stderr.readline().startswith("start"):
-        assert process.poll() is None
+    wait_for_a_start(process)
     time.sleep(moments.uniform(0, 3))
     kill(process)
     finish(tmp_path)
@@ -188,28 +194,37 @@ def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_
 def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
     methods = "methods={tpe: {trials: 2, seeds: 1}, full: {seeds: 1}, linear: {seeds: 1}}"
     with_profile_of(undisturbed, create(tmp_path, "--set", methods))
-    processes = [start(tmp_path, workers=1) for _ in range(2)]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    finished = [line.split(":")[0] for text in errors for line in text.splitlines() if line.startswith("done")]
-    assert sorted(finished) == sorted(f"done   {job}" for job in open_study(tmp_path / "studies", "tiny").jobs())
+    other = start(tmp_path, workers=1)
+    wait_for_a_start(other)
+    here = cli_here("study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
+    _, errors = other.communicate(timeout=240)
+    assert [here.returncode, other.returncode] == [0, 0]
+    finished = [
+        [line.split(":")[0] for line in of.splitlines() if line.startswith("done")] for of in (here.stderr, errors)
+    ]
+    assert all(finished)
+    assert sorted(finished[0] + finished[1]) == sorted(
+        f"done   {job}" for job in open_study(tmp_path / "studies", "tiny").jobs()
+    )
     both = table(undisturbed).query("method in ['tpe', 'full', 'linear']").reset_index(drop=True)
     pd.testing.assert_frame_equal(table(tmp_path), both)
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
-    without_measuring(create(tmp_path, "--set", "recipe.epochs=600"))  # no trial ends before it is told
+    """To all of its processes, as a queue sends it: the command ends after its workers have."""
+    study = without_measuring(create(tmp_path, "--set", "recipe.epochs=600"))  # no trial ends before it is told
     process = start(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
     while not list(checkpoints.glob("*/checkpoint.pt")):
         assert process.poll() is None
         time.sleep(0.02)
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("interrupted")
     assert "Traceback" not in errors
     assert list(checkpoints.glob("*/checkpoint.pt"))
+    delete_study(study)  # nobody runs it any more
 
 
 def test_failed_trial_is_reported_and_not_run_again(tmp_path):
