@@ -99,7 +99,8 @@ def open_file(path: str | Path) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is none: opening a FIFO would wait for somebody to write.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    flags = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))  # those that the system has
+    handle = os.open(path, os.O_RDONLY | flags)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError("it is no regular file")

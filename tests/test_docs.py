@@ -11,8 +11,9 @@ import pytest
 
 from autoprog_search.study.identity import study_hash
 from autoprog_search.study.results import published_frames
+from autoprog_search.study.store import open_study
 from docs import redraw, settings
-from tests.tiny import cli_here
+from tests.tiny import cli_here, run_here
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "studies/published/demo"
@@ -118,7 +119,9 @@ def test_readme_commands_run(tmp_path):
         extra = next((shlex.split(more) for word, more in short.items() if word in words[:2]), [])
         if "--schedule" in words and words[words.index("--schedule") + 1].endswith(".yaml"):
             extra = extra[2:]  # a schedule file brings its own epochs
-        done = cli_here(*words, *extra, cwd=tmp_path)  # in this process: torch and timm take seconds to import
+        if words[:2] == ["study", "run"]:  # in this process: torch and timm take seconds to import
+            run_here(open_study(tmp_path / "studies", words[2]))
+        done = cli_here(*words, *extra, cwd=tmp_path)
         assert done.returncode == 0, (line, done.stderr)
     assert (tmp_path / "pareto.html").stat().st_size > 1e6
     assert (tmp_path / "studies/mine/report.html").read_text().count("<html") == 1

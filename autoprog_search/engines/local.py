@@ -5,11 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
@@ -21,9 +19,6 @@ from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import check_runs, to_run, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
-
-if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext, SpawnContext  # the former is not on Windows
 
 
 def run_study(study: StoredStudy, *, workers: int, device: str, on_event: Tell = lambda event: None) -> bool:
@@ -58,7 +53,7 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:
-    context = _context(trains=study.config.data.table is None)
+    context = multiprocessing.get_context("spawn")
     events: multiprocessing.Queue[Event] = context.Queue()
     which = (study.folder.parent, study.folder.name)
     processes = [
@@ -98,18 +93,6 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) 
         on_event(Event("warning", message=f"{what}; the others finished its trials"))
 
 
-def _context(trains: bool) -> SpawnContext | ForkServerContext:
-    """How workers are started: forked from a server that has imported torch and timm once for all of them.
-
-    It never initialises CUDA, nor runs a thread. Elsewhere than on Linux, the system's own libraries do not stand it.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    if trains:
-        multiprocessing.set_forkserver_preload(["autoprog_search.engines.workplace", "autoprog_search.engines.trial"])
-    return multiprocessing.get_context("forkserver")
-
-
 def _how(exit_code: int | None) -> str:
     """What an exit code says of an end."""
     if exit_code is not None and exit_code < 0:
@@ -141,6 +124,6 @@ def _ended(processes: Sequence[BaseProcess]) -> Iterator[None]:
         yield
     finally:
         for process in processes:
-            if process.is_alive():
+            if process.pid is not None:  # else it could not be started
                 process.terminate()
-            process.join()
+                process.join()

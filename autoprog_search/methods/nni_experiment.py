@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NODE_MODULE = Path(__file__).parent / "nni_node.js"
 POLL_SECONDS = 0.2
-START_SECONDS = 60  # that NNI's node manager may take to start: it is asked once a second
+START_SECONDS = 30  # that NNI's node manager may take to start: it is asked once a second
 STOP_SECONDS = 30.0  # that NNI may take to stop, before it is interrupted once more
 
 Engine = Literal["local", "sequential"]

@@ -152,7 +152,10 @@ def _settings_of(model: type[BaseModel], path: str) -> Iterator[Setting]:
 
 def _texts(model: type[BaseModel]) -> dict[str, str]:
     """What stands below each field of a class. Pydantic would look for it whenever the class is made, which is slow."""
-    (made,) = ast.parse(dedent(getsource(model))).body
+    try:
+        (made,) = ast.parse(dedent(getsource(model))).body
+    except OSError:  # installed without its source
+        return {}
     assert isinstance(made, ast.ClassDef), "a class' source is a class"
     texts = {}
     for field, below in pairwise(made.body):

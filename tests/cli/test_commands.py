@@ -15,7 +15,7 @@ from timm.data import create_dataset, create_transform, resolve_data_config
 from autoprog_search.cli.main import cli as command_line
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
-from tests.tiny import TINY, cli, cli_here, without_measuring
+from tests.tiny import TINY, cli, cli_here, run_here, without_measuring
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,8 @@ def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_a
     assert 34 < row["top1"] < 100  # it has learnt something, and is not so good that any weights would do
 
 
-def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path):
+def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "idx").mkdir()
     make_fashion_mnist(tmp_path / "idx", train=700, test=50)
     small = ("recipe.epochs=2", "recipe.batch_size=90", "space.model_args.embed_dim=8", "space.stages=2")
@@ -216,7 +217,7 @@ def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path):
     plan = ("--methods", "full,linear", "--seeds", "1")
     done = cli_here("study", "create", "f", "--space", "fashion_mnist", *data, *plan, *settings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    without_measuring(open_study(tmp_path / "studies", "f"))
+    run_here(without_measuring(open_study(tmp_path / "studies", "f")))
     done = cli_here("study", "run", "f", "--workers", "1", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads(cli_here("study", "compare", "f", "-f", "json", cwd=tmp_path).stdout)

@@ -18,7 +18,7 @@ from autoprog_search.study.creation import complete_study
 from autoprog_search.study.identity import check_unchanged, stored_hashes
 from autoprog_search.study.results import published_frames, trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
-from tests.tiny import cli_here, without_measuring
+from tests.tiny import cli_here, run_here, without_measuring
 
 FOLDER = Path(__file__).parent / "before"
 
@@ -80,6 +80,7 @@ def test_it_resumes_but_for_what_no_code_runs_any_more(before, tmp_path):
     assert (refused.returncode, refused.stderr.count("Traceback")) == (2, 0)
     assert "checkpoint of format 2" in refused.stderr
     next(before.folder.glob("trials/random-s0-t1/checkpoint.pt")).unlink()
+    run_here(before)
     done = cli_here("study", "run", "before", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
