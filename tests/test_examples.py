@@ -95,13 +95,16 @@ def test_timm_train(tmp_path, image_folder):
         assert (model(images).argmax(-1) == labels).float().mean() > 0.8
 
 
-def test_nni_experiment(tmp_path, monkeypatch):
+def test_nni_experiment(tmp_path, monkeypatch, capsys):
     """The strategy that tests/engines/test_nni_study.py leaves out, on NNI's local training service."""
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
+    monkeypatch.chdir(tmp_path)
     options = ("--strategy", "grid", "--trials", "1", "--epochs", "4", "--port", str(free_port()))
-    (found,) = [line for line in run_example("nni_experiment.py", *options, cwd=tmp_path) if line.startswith("best")]
+    monkeypatch.setattr(sys, "argv", ["nni_experiment.py", *options])
+    runpy.run_path(str(EXAMPLES / "nni_experiment.py"), run_name="__main__")
+    (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best")]
     frame = trials_frame(open_study(tmp_path / "studies", "nni_grid"))
     assert frame["state"].tolist() == ["COMPLETE"]
     ran = zip(frame["depths"][0], frame["patches"][0], strict=True)

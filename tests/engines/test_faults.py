@@ -20,7 +20,7 @@ import pytest
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
-from tests.tiny import cli_here, command, environment, run_here, tiny_config, without_measuring
+from tests.tiny import FEW, SHORT, cli_here, command, environment, run_here, tiny_config, without_measuring
 
 KILLS = int(os.environ.get("AUTOPROG_FAULTS", "1"))
 DISKS = max(1, KILLS // 8)
@@ -36,7 +36,7 @@ LOOKED_UP = (
 
 def trained(root: Path) -> StoredStudy:
     """A study that trains, in SQLite."""
-    create_study(root, tiny_config(TRAINED if MANY else FEW_TRAINED))
+    create_study(root, tiny_config(TRAINED) if MANY else tiny_config(FEW_TRAINED, *SHORT, *FEW))
     return without_measuring(open_study(root, "tiny"))
 
 

@@ -118,7 +118,7 @@ def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
     assert all(done is not None for done in stood(study, 1))
     assert not any(trial.state.is_finished() for trial in study.trials().values())
     while any(not trial.state.is_finished() for trial in study.trials().values()):
-        run_here(study, lambda: next(asked) % 45 == 44)
+        run_here(study, lambda: next(asked) % 80 == 79)
     pd.testing.assert_frame_equal(comparable(study), comparable(undisturbed[0]))
 
 

@@ -22,7 +22,9 @@ METHODS = """{
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
-    config = check_config(tiny_config(f"methods={METHODS}", "first_seed=7", "recipe.batch_size=100"))
+    config = check_config(
+        tiny_config(f"methods={METHODS}", "first_seed=7", "data.train_share=0.2", "recipe.batch_size=20")
+    )
     study = without_measuring(create_study(tmp_path_factory.mktemp("plans"), config))
     run_here(study)
     frame = trials_frame(study)
