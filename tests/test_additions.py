@@ -13,7 +13,6 @@ import torch
 from timm.models.xcit import XCABlock, Xcit
 from torch import nn
 
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.growth.adapters import ADAPTERS, FamilyAdapter, Stack
 from autoprog_search.growth.operators import GROWTH_OPERATORS, GrowthOperator, interpolation
 from autoprog_search.methods.fixed import program_of
@@ -22,13 +21,13 @@ from autoprog_search.methods.registry import METHODS
 from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from tests.tiny import SHORT, tiny_config, without_measuring
+from tests.tiny import SHORT, run_here, tiny_config, without_measuring
 
 
 def rows_of(folder: Path, methods: str, *overrides: str) -> pd.DataFrame:
     """The results of a study of these methods."""
     study = create_study(folder, tiny_config(f"methods={methods}", *SHORT, *overrides))
-    run_trials(without_measuring(study), "cpu", 0, lambda event: None, lambda: False)
+    run_here(without_measuring(study))
     frame = trials_frame(study)
     assert set(frame["state"]) == {"COMPLETE"}
     return frame

@@ -101,14 +101,16 @@ def test_nni_experiment(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
     monkeypatch.chdir(tmp_path)
-    options = ("--strategy", "grid", "--trials", "1", "--epochs", "4", "--port", str(free_port()))
+    options = ("--strategy", "grid", "--trials", "2", "--epochs", "4", "--port", str(free_port()))
     monkeypatch.setattr(sys, "argv", ["nni_experiment.py", *options])
     runpy.run_path(str(EXAMPLES / "nni_experiment.py"), run_name="__main__")
     (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best")]
     frame = trials_frame(open_study(tmp_path / "studies", "nni_grid"))
-    assert frame["state"].tolist() == ["COMPLETE"]
-    ran = zip(frame["depths"][0], frame["patches"][0], strict=True)
+    assert frame["state"].tolist() == ["COMPLETE"] * 2
+    best = frame.loc[frame["metric"].idxmax()]
+    ran = zip(best["depths"], best["patches"], strict=True)
     assert found == "best schedule: " + ", then ".join(str(SubNetwork(*pair)) for pair in ran)
+    assert frame["metric"].nunique() == 2
 
 
 def free_port() -> int:

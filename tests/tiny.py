@@ -91,6 +91,11 @@ def without_measuring(study: StoredStudy) -> StoredStudy:
     return study
 
 
+def set_to(*fields: str) -> list[str]:
+    """The words that set these fields on the command line."""
+    return [word for field in fields for word in ("--set", field)]
+
+
 def run_here(study: StoredStudy, should_stop: Callable[[], bool] = lambda: False) -> list[Event]:
     """Run its trials as a worker does, but in this process, which has imported torch; and what the worker told."""
     events: list[Event] = []

@@ -19,7 +19,6 @@ from autoprog_search.analysis.regret import (
     regret_summary,
     scored,
 )
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.regret import draw_regret
@@ -31,7 +30,7 @@ from autoprog_search.study.results import stored_frames
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 from tests.tabulated import SPACE, cost, write_artificial
-from tests.tiny import tiny_config
+from tests.tiny import run_here, tiny_config
 
 FULL: Levels = ((1, 1), (1, 1), (1, 1))  # 2560 FLOPs; the cheapest is 1440
 CHEAPEST: Levels = ((0, 0), (0, 0), (1, 1))
@@ -154,7 +153,7 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
     study = create_study(tmp_path, config)
     with pytest.raises(StudyError, match="no finished trial"):
         FIGURES["regret"].draw(stored_frames(study), "flops")
-    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
+    run_here(study)
     assert len(FIGURES["regret"].draw(stored_frames(study), "flops").data) == 6
     with pytest.raises(ConfigError, match="got 'seconds'"):
         FIGURES["regret"].draw(stored_frames(study), "seconds")

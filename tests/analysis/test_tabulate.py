@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from autoprog_search.analysis.tabulate import tabulate
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import StudyError
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.creation import create_study
@@ -19,7 +18,7 @@ from autoprog_search.tables.format import estimates_path
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 from tests.synthetic import SyntheticStudy
-from tests.tiny import tiny_config, without_measuring
+from tests.tiny import run_here, tiny_config, without_measuring
 
 SMALL = (
     "space.depths=[2, 4]",
@@ -36,7 +35,7 @@ def small_config(name: str, methods: str, *more: str) -> StudyConfig:
 
 def finished(root: Path, config: StudyConfig) -> StoredStudy:
     study = create_study(root, config)
-    run_trials(without_measuring(study), "cpu", 0, lambda event: None, lambda: False)
+    run_here(without_measuring(study))
     return study
 
 

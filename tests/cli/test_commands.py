@@ -15,7 +15,7 @@ from timm.data import create_dataset, create_transform, resolve_data_config
 from autoprog_search.cli.main import cli as command_line
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
-from tests.tiny import TINY, cli, cli_here, run_here, without_measuring
+from tests.tiny import TINY, cli, cli_here, run_here, set_to, without_measuring
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_a
         "depth: 4\nresolution: 32\npatch_size: 8\ndepths: [2, 4]\nresolutions: [16, 32]\nstages: 2\n"
     )
     recipe = [f"recipe.{field}" for field in ("epochs=6", "batch_size=24", "lr=3e-3", "auto_augment=null", "repeats=1")]
-    settings = [word for field in recipe for word in ("--set", field)]
+    settings = set_to(*recipe)
     where = ("--data", "photos", "--set", "data.workers=1", "--device", "cpu", "-o", "out")
     done = cli_here("train", "--space", "small.yaml", "--schedule", "linear", *where, *settings, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -212,7 +212,7 @@ def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path, monkeypatch):
     make_fashion_mnist(tmp_path / "idx", train=700, test=50)
     small = ("recipe.epochs=2", "recipe.batch_size=90", "space.model_args.embed_dim=8", "space.stages=2")
     levels = ("space.depths=[3,6]", "space.patches=[16,49]")
-    settings = [word for field in (*small, *levels) for word in ("--set", field)]
+    settings = set_to(*small, *levels)
     data = ("--data", "fashion_mnist", "--data-root", "idx")
     plan = ("--methods", "full,linear", "--seeds", "1")
     done = cli_here("study", "create", "f", "--space", "fashion_mnist", *data, *plan, *settings, cwd=tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -19,19 +18,26 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.results import curves_frame, estimates_frame, published_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
-from tests.tiny import CPU, FEW, SHORT, TINY, cli_here, command, environment, run_here, tiny_data, without_measuring
+from tests.tiny import (
+    CPU,
+    FEW,
+    SHORT,
+    TINY,
+    cli_here,
+    command,
+    environment,
+    run_here,
+    set_to,
+    tiny_data,
+    without_measuring,
+)
 
 
-def with_profile_of(undisturbed, study: StoredStudy) -> None:
-    """Give it another one's step times, which no two studies share."""
-    shutil.copy(undisturbed / "studies/tiny/profile.json", study.folder)
-
-
-def create(folder, *options: str) -> StoredStudy:
-    settings = [word for field in (*FEW, *SHORT) for word in ("--set", field)]
-    done = cli_here("study", "create", "tiny", "--config", TINY, *settings, *options, cwd=folder)
+def create(folder, *fields: str) -> StoredStudy:
+    """The study, with step times made up, which no two studies share."""
+    done = cli_here("study", "create", "tiny", "--config", TINY, *set_to(*FEW, *SHORT, *fields), cwd=folder)
     assert done.returncode == 0, done.stderr
-    return open_study(folder / "studies", "tiny")
+    return without_measuring(open_study(folder / "studies", "tiny"))
 
 
 def start(folder, workers: int) -> subprocess.Popen:
@@ -44,13 +50,6 @@ def start(folder, workers: int) -> subprocess.Popen:
         text=True,
         start_new_session=True,  # a group of its own, so that SIGKILL reaches the workers too
     )
-
-
-def wait_for_a_start(process: subprocess.Popen) -> None:
-    """Until it has told that a trial has begun."""
-    assert process.stderr is not None
-    while not process.stderr.readline().startswith("start"):
-        assert process.poll() is None
 
 
 def finish(folder) -> None:
@@ -73,7 +72,7 @@ def kill(process: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    without_measuring(create(folder))
+    create(folder)
     finish(folder)
     return folder
 
@@ -159,21 +158,20 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
 
 
 def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
-    names = ("full", "linear", "tpe", "autoprog")
-    methods = "methods={full: {seeds: 1}, linear: {seeds: 1}, tpe: {trials: 2, seeds: 1}, autoprog: {seeds: 1}}"
-    with_profile_of(undisturbed, create(tmp_path, "--set", methods))
+    create(tmp_path)
     moments = random.Random(20261125)
-    process = start(tmp_path, workers=1)
-    wait_for_a_start(process)
+    process = start(tmp_path, workers=2)
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("start"):
+        assert process.poll() is None
     time.sleep(moments.uniform(0, 3))
     kill(process)
     finish(tmp_path)
-    frames = [frame.set_index("method").loc[list(names)] for frame in (table(tmp_path), table(undisturbed))]
-    pd.testing.assert_frame_equal(*frames)
+    pd.testing.assert_frame_equal(table(tmp_path), table(undisturbed))
 
 
 def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_path):
-    with_profile_of(undisturbed, create(tmp_path, "--set", "methods={autoprog: {seeds: 1}}"))
+    create(tmp_path, "methods={autoprog: {seeds: 1}}")
     process = start(tmp_path, workers=1)
     checkpoint = tmp_path / "studies/tiny/trials/autoprog-s0-t0/checkpoint.pt"
     deadline = time.monotonic() + 120
@@ -196,24 +194,19 @@ def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_
 
 def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
     methods = "methods={tpe: {trials: 2, seeds: 1}, full: {seeds: 1}, linear: {seeds: 1}}"
-    with_profile_of(undisturbed, create(tmp_path, "--set", methods))
-    other = start(tmp_path, workers=1)
-    wait_for_a_start(other)
-    study = open_study(tmp_path / "studies", "tiny")
-    ours = [str(event.job) for event in run_here(study) if event.kind == "done"]
-    _, errors = other.communicate(timeout=240)
-    assert other.returncode == 0
-    theirs = [line.split(":")[0].removeprefix("done   ") for line in errors.splitlines() if line.startswith("done")]
-    assert ours
-    assert theirs
-    assert sorted(ours + theirs) == sorted(map(str, study.jobs()))
+    create(tmp_path, methods)
+    processes = [start(tmp_path, workers=1) for _ in range(2)]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    finished = [line.split(":")[0] for text in errors for line in text.splitlines() if line.startswith("done")]
+    assert sorted(finished) == sorted(f"done   {job}" for job in open_study(tmp_path / "studies", "tiny").jobs())
     both = table(undisturbed).query("method in ['tpe', 'full', 'linear']").reset_index(drop=True)
     pd.testing.assert_frame_equal(table(tmp_path), both)
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
     """To all of its processes, as a queue sends it: the command ends after its workers have."""
-    study = without_measuring(create(tmp_path, "--set", "recipe.epochs=600"))  # no trial ends before it is told
+    study = create(tmp_path, "recipe.epochs=600")  # no trial ends before it is told
     process = start(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
     while not list(checkpoints.glob("*/checkpoint.pt")):
@@ -229,10 +222,11 @@ def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
 
 
 def test_failed_trial_is_reported_and_not_run_again(tmp_path):
-    wrong = ("recipe.lr=1e18", "recipe.warmup_share=0", "methods={full: {seeds: 1}}")
-    study = without_measuring(create(tmp_path, *(word for field in wrong for word in ("--set", field))))
-    (failure,) = [event.message for event in run_here(study) if event.kind == "fail"]
-    assert "loss: not finite" in failure
+    create(tmp_path, "recipe.lr=1e18", "recipe.warmup_share=0", "methods={full: {seeds: 1}}")
     done = cli_here("study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "error: 1 trial(s) failed: full seed 0; `study show tiny` has the rest\n"
+    assert "loss: not finite" in done.stderr
+    assert "Traceback" not in done.stderr
+    again = cli_here("study", "run", "tiny", "--device", "cpu", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "start" not in again.stderr

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from autoprog_search import GrowthSchedule, SubNetwork, load_study, train
-from autoprog_search.engines.worker import run_trials
 from autoprog_search.errors import AutoProgError, ConfigError, SpaceError
 from autoprog_search.study.creation import create_study
-from tests.tiny import cli_here, tiny_config, without_measuring
+from tests.tiny import cli_here, run_here, tiny_config, without_measuring
 
 SMALL = ("space.model_args.embed_dim=12", "data.train_share=0.2", "recipe.batch_size=50")
 SAME = ("depths", "stage_epochs", "val_top1", "top1", "ema_top1", "loss", "total_flops")
@@ -59,7 +58,7 @@ def test_a_run_is_the_same_in_a_study_and_alone_whatever_the_caller_set(tmp_path
     study = without_measuring(create_study(tmp_path / "studies", config))
     row = train(**small("recipe.epochs=2"), schedule="full")
     assert torch.get_num_threads() == 2
-    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
+    run_here(study)
     (stored,) = load_study("s", tmp_path / "studies").results().to_dict("records")
     assert {name: row[name] for name in SAME} == {name: stored[name] for name in SAME}
     assert stored["stage_epochs"] == [2.0]  # fewer than the space's 3 stages: one

@@ -29,7 +29,7 @@ from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 from tests.tabulated import SEARCHED, SPACE, STEPS, cost, rising, step_cost, write_artificial
-from tests.tiny import CPU, cli, cli_here
+from tests.tiny import CPU, cli, cli_here, run_here
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def config_on(file: Path, *methods: str, trials: int = 4, seeds: int = 2, overri
 
 def answered(root: Path, config: StudyConfig) -> StoredStudy:
     study = create_study(root, config)
-    run_trials(study, "cpu", 0, lambda event: None, lambda: False)
+    run_here(study)
     return study
 
 
