@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoprog_search.training.world import ALONE, World
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
@@ -20,8 +22,12 @@ class Metrics:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Metrics:
-    """Evaluate on (images, labels) batches; the model's mode is as before afterwards."""
+def evaluate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], world: World = ALONE) -> Metrics:
+    """Evaluate on (images, labels) batches; the model's mode is as before afterwards.
+
+    Args:
+        world: the processes that look at a part each, no image twice; all get the metrics of all images.
+    """
     was_training = model.training
     model.eval()
     loss, hits1, hits5, count = 0.0, 0, 0, 0
@@ -33,4 +39,5 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tenso
         hits5 += int(ranked.any(dim=1).sum())
         count += len(labels)
     model.train(was_training)
+    loss, hits1, hits5, count = world.sums(loss, hits1, hits5, count)
     return Metrics(loss / count, 100 * hits1 / count, 100 * hits5 / count)
