@@ -92,7 +92,8 @@ def peer_error(error: BaseException) -> AutoProgError | None:
     """What torch says where another process of the run is gone; None: it says something else."""
     by_name = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
     if by_name or (isinstance(error, RuntimeError) and PEER.search(str(error))):
-        reason = why(error).rpartition("] ")[2][:80]  # without the C++ file
+        # Without the C++ file, and without what may be the cause.
+        reason = why(error).rpartition("] ")[2].partition(". ")[0][:80]
         return LostProcess(
             f"a process of this run is gone, or cannot be reached ({reason}); the same command goes on from the last "
             "checkpoint"

@@ -39,5 +39,5 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tenso
         hits5 += int(ranked.any(dim=1).sum())
         count += len(labels)
     model.train(was_training)
-    loss, hits1, hits5, count = world.sums(loss, hits1, hits5, count)
-    return Metrics(loss / count, 100 * hits1 / count, 100 * hits5 / count)
+    total, first, in_five, seen = world.sums(loss, hits1, hits5, count)
+    return Metrics(total / seen, 100 * first / seen, 100 * in_five / seen)

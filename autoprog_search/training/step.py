@@ -47,7 +47,6 @@ class TrainingStep:
         world: World = ALONE,
     ) -> None:
         self._recipe, self._elastic, self._device, self._world = recipe, elastic, device, world
-        world.check_batch(recipe.batch_size, recipe.grad_accum, mixes=recipe.mixup > 0 or recipe.cutmix > 0)
         self._replica = Replica(elastic, world) if world.size > 1 else None
         self.optimizer = build_optimizer(recipe, elastic.model)
         self._scheduler = build_scheduler(recipe, self.optimizer, steps)

@@ -93,6 +93,7 @@ class Steps:
             stopped, self._save_is_due = world.any_of(self._hooks.should_stop(), run.save_is_due())
             if stopped:
                 self._save()
+                world.together()  # whoever ends first has torchrun end the others
                 raise Interrupted
             sub_network = trained(state.step)
             if sub_network != running:

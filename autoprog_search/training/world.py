@@ -1,34 +1,21 @@
-"""The processes that train one run together: they meet, take the same choices, and add up what each has found.
+"""The processes that train one run together: they take the same choices, and add up what each has found.
 
-`torchrun` starts them and says who is who. Small messages go over gloo, also where gradients go over NCCL: none waits
-for a GPU. Of what fails in all of them one process speaks (`joined`).
+Small messages are tensors on the CPU and go over gloo, also where gradients go over NCCL: none waits for a GPU.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from autoprog_search.data.part import Part
-from autoprog_search.errors import ConfigError, SaidElsewhere
-from autoprog_search.faults import known_error, peer_error
-
-PATIENCE = timedelta(minutes=10)
-"""How long a process waits for another that says nothing. One that dies is noticed at once, unless its machine does."""
-
-BACKEND = "AUTOPROG_SEARCH_BACKEND"
-"""Environment variable: `gloo` or `nccl` for gradients, in place of NCCL where there are GPUs and gloo elsewhere."""
-
-BACKENDS = {"gloo": "gloo", "nccl": "cpu:gloo,cuda:nccl"}
+from autoprog_search.errors import ConfigError
+from autoprog_search.settings.recipe import Recipe
 
 T = TypeVar("T")
 
@@ -69,6 +56,14 @@ class World:
         dist.broadcast_object_list(decision, src=0, device=torch.device("cpu"))
         return decision[0]
 
+    def tell(self, message: object) -> None:
+        """Say something to all others, who `hear` it; rank 0 does."""
+        self.decided(lambda: message)
+
+    def hear(self) -> Any:
+        """What rank 0 tells."""
+        return self.decided(lambda: None)
+
     def any_of(self, *claims: bool) -> tuple[bool, ...]:
         """Of each claim whether some process makes it."""
         if self.size == 1:
@@ -107,29 +102,32 @@ class World:
         if self.size > 1:
             self.any_of(True)
 
-    def check_batch(self, batch_size: int, grad_accum: int, mixes: bool) -> None:
-        """Whether a batch can be parted.
-
-        Args:
-            mixes: whether the recipe mixes pairs of images.
+    def check_batch(self, recipe: Recipe) -> None:
+        """Whether its batches can be parted.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: they cannot.
         """
-        if batch_size % (self.size * grad_accum):
-            parts = f"{self.size} processes" + (f" x grad_accum {grad_accum}" if grad_accum > 1 else "")
+        if self.size == 1:  # then the recipe has been checked itself
+            return
+        accumulated = f" x grad_accum {recipe.grad_accum}" if recipe.grad_accum > 1 else ""
+        own, left = divmod(recipe.batch_size, self.size)
+        if left or own % recipe.grad_accum:
             raise ConfigError(
-                f"recipe, batch_size: {batch_size} images do not divide among {parts}; take a multiple of "
-                f"{self.size * grad_accum}, or other processes"
+                f"recipe, batch_size: {recipe.batch_size} images do not divide among {self.size} processes"
+                f"{accumulated}; take a multiple of {self.size * recipe.grad_accum}, or another number of processes"
             )
-        if mixes and self.size > 1 and batch_size // self.size % 2:
+        if (recipe.mixup or recipe.cutmix) and own % 2:
             raise ConfigError(
-                f"recipe, batch_size: {batch_size} images among {self.size} processes are {batch_size // self.size} "
-                f"each, which is odd; mixup and cutmix pair them: take a multiple of {2 * self.size}"
+                f"recipe, batch_size: {recipe.batch_size} images among {self.size} processes are {own} each, which is "
+                f"odd; mixup and cutmix pair them: take a multiple of {2 * self.size}"
             )
 
-    def check_alike(self, **facts: str) -> None:
+    def check_alike(self, **facts: Any) -> None:
         """Whether all processes were started alike.
+
+        Args:
+            facts: plain values, by what an error calls them.
 
         Raises:
             ConfigError: a fact of one is another than rank 0's.
@@ -156,73 +154,14 @@ def current_world() -> World:
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
 
 
-@contextmanager
-def joined() -> Iterator[World]:
-    """Meet the other processes that torchrun has started; inside, `current_world` is theirs.
-
-    Where one fails, the others do at their next meeting, or all fail in the same way. The first says why; the others
-    raise `SaidElsewhere`, with its exit code.
+def check_device(world: World, name: str) -> None:
+    """Whether a device may be asked for by that name.
 
     Raises:
-        ConfigError: the launcher's environment is none, or what it asks for is not there.
-        LostProcess: the others do not come.
+        ConfigError: it may not: of several processes each takes its own.
     """
-    world, backend = _launched(os.environ)
-    try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
-        dist.init_process_group(BACKENDS[backend], store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    except (RuntimeError, ValueError) as error:
-        raise peer_error(error) or ConfigError(f"torchrun: {error}") from None
-    try:
-        yield world
-    except BaseException as error:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(
-                signal.SIGTERM, signal.SIG_IGN
-            )  # torchrun's, as soon as another has ended: this one ends, too
-        first_code = _say(store, _exit_code(error))
-        if first_code is None:
-            raise
-        raise SaidElsewhere(first_code) from None
-    finally:
-        with suppress(RuntimeError):
-            dist.destroy_process_group()
-
-
-def _launched(environment: Mapping[str, str]) -> tuple[World, str]:
-    """Who this process is, and what gradients go over, by the launcher's environment."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    for name in (*names, "MASTER_ADDR", "MASTER_PORT"):
-        value = environment.get(name, "")
-        if not value or (name in names and not value.isdecimal()):
-            raise ConfigError(f"{name}: {value!r} is no launcher's; start the processes with torchrun")
-    rank, size, local_rank, local_size = (int(environment[name]) for name in names)
-    gpus = torch.cuda.device_count()
-    backend = environment.get(BACKEND) or ("nccl" if gpus else "gloo")
-    if backend not in BACKENDS:
-        raise ConfigError(f"{BACKEND}: {backend!r} is neither gloo nor nccl")
-    if backend == "nccl" and local_size > gpus:
+    if world.size > 1 and name != "auto":
         raise ConfigError(
-            f"{BACKEND}: nccl takes a GPU a process; there are {gpus} for {local_size} on this machine: start fewer, or "
-            f"set {BACKEND}=gloo"
+            f"device: {name!r}: under torchrun every process takes the GPU of its number, or the CPU where there is "
+            "none; leave --device out, and hide GPUs with CUDA_VISIBLE_DEVICES"
         )
-    if gpus:
-        torch.cuda.set_device(local_rank % gpus)
-    return World(rank, size, local_rank), backend
-
-
-def _exit_code(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    return getattr(known_error(error) or error, "exit_code", 1)
-
-
-def _say(store: dist.Store, code: int) -> int | None:
-    """Take the word; None where it was free, else the exit code of the process that has it."""
-    try:
-        if store.add("autoprog-search/said", 1) == 1:
-            store.set("autoprog-search/exit-code", str(code))
-            return None
-        return int(store.get("autoprog-search/exit-code"))
-    except RuntimeError:  # the launcher that keeps the store is gone, too
-        return None
