@@ -9,11 +9,15 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from autoprog_search.errors import SaidElsewhere, masked
 from autoprog_search.faults import Warnings, known_error
+
+if TYPE_CHECKING:
+    from autoprog_search.training.world import World
 
 COMMANDS = {
     "config": ("autoprog_search.cli.config:config", "Fields that --set and a study.yaml know: list, show."),
@@ -80,7 +84,7 @@ def main() -> None:
     """Entry point: exit code 2 for wrong input, 1 for a failed run, 130 when interrupted."""
     _open_standard_streams()
     logger = logging.getLogger("autoprog_search")
-    if not logger.handlers:
+    if not logger.handlers and os.environ.get("RANK", "0") == "0":
         logger.addHandler(Warnings(lambda text: click.echo(f"warning: {text}", err=True)))
     debug = "--debug" in sys.argv
     try:
@@ -114,6 +118,21 @@ def main() -> None:
 def among_others() -> bool:
     """Whether torchrun has started several of these processes."""
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def others(device: str) -> World | None:
+    """This process among those that torchrun has started; None where it is alone.
+
+    Raises:
+        ConfigError: a device was asked for, where each process has its own.
+    """
+    if not among_others():
+        return None
+    from autoprog_search.training.world import check_device, current_world
+
+    world = current_world()
+    check_device(world, device)
+    return world
 
 
 def _joined() -> AbstractContextManager[object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprog_search.cli.main import Session, among_others
+from autoprog_search.cli.main import Session, others
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
@@ -137,7 +137,9 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
     from autoprog_search.study.creation import complete_study
     from autoprog_search.study.store import open_study
 
-    world = _world(workers, device) if among_others() else None
+    world = others(device)
+    if world is not None and workers != 1:
+        raise click.UsageError(f"--workers {workers}: under torchrun all processes train one trial, leave it out")
     if world is not None and not world.first:
         from autoprog_search.engines.together import follow
 
@@ -148,17 +150,6 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
     if not run_to_end(opened, workers, device, world):
         failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
         raise RunFailedError(f"{len(failed)} trial(s) failed: {', '.join(failed)}; `study show {name}` has the rest")
-
-
-def _world(workers: int, device: str) -> World:
-    """The processes that run the study together."""
-    from autoprog_search.training.world import check_device, current_world
-
-    if workers != 1:
-        raise click.UsageError(f"--workers {workers}: under torchrun all processes train one trial, leave it out")
-    world = current_world()
-    check_device(world, device)
-    return world
 
 
 def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | None = None) -> bool:

@@ -22,6 +22,9 @@ PATIENCE = timedelta(minutes=10)
 BACKEND = "AUTOPROG_SEARCH_BACKEND"
 """Environment variable: `gloo` or `nccl` for gradients, in place of NCCL where there are GPUs and gloo elsewhere."""
 
+HERE, SAID, EXIT_CODE = (f"autoprog-search/{key}" for key in ("here", "said", "exit-code"))
+"""Keys of the launcher's store: who has come; how many have had something to say; how the first of them ends."""
+
 BACKENDS = {"gloo": "gloo", "nccl": "cpu:gloo,cuda:nccl"}
 
 
@@ -39,6 +42,9 @@ def joined() -> Iterator[World]:
     world, on_this_machine = _launched(os.environ)
     store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
     try:
+        _end_with(store)
+        store.set(f"{HERE}/{rank}", "")
+        store.wait([f"{HERE}/{other}" for other in range(size)], PATIENCE)
         backend = _backend(os.environ, on_this_machine)
         if backend == "nccl":
             torch.cuda.set_device(world.local_rank)
@@ -46,7 +52,7 @@ def joined() -> Iterator[World]:
         yield world
     except BaseException as error:
         if threading.current_thread() is threading.main_thread():
-            # torchrun sends one as soon as another process has ended; this one ends by itself, and says what it has to.
+            # It ends, and says what it has to, whatever torchrun sends it meanwhile.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         first_code = _say(store, _exit_code(error))
         if first_code is None:
@@ -83,6 +89,21 @@ def _backend(environment: Mapping[str, str], on_this_machine: int) -> str:
     return backend
 
 
+def _end_with(store: dist.Store) -> None:
+    """From now on let SIGTERM, where a run does not take it, end this process as whoever has the word has ended.
+
+    torchrun sends one to all others as soon as a process has ended.
+    """
+
+    def end(*_: object) -> None:
+        if store.check([EXIT_CODE]):
+            raise SaidElsewhere(int(store.get(EXIT_CODE)))
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+
+
 def _exit_code(error: BaseException) -> int:
     if KeyboardInterrupt in (type(error), type(error.__cause__)):  # click's own exception has it as its cause
         return 130
@@ -92,9 +113,9 @@ def _exit_code(error: BaseException) -> int:
 def _say(store: dist.Store, code: int) -> int | None:
     """Take the word; None where it was free, else the exit code of the process that has it."""
     try:
-        if store.add("autoprog-search/said", 1) == 1:
-            store.set("autoprog-search/exit-code", str(code))
+        if store.add(SAID, 1) == 1:
+            store.set(EXIT_CODE, str(code))
             return None
-        return int(store.get("autoprog-search/exit-code"))
+        return int(store.get(EXIT_CODE))
     except RuntimeError:  # the launcher that keeps the store is gone, too
         return None
