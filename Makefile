@@ -33,6 +33,7 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.search_share
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.threads
+	$(BIN)/torchrun --standalone --nproc-per-node 2 -m benchmarks.ddp
 
 evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence/growing.md again, under studies/digits_quick/
 	$(BIN)/autoprog-search study create digits_quick --skip-if-exists --config studies/digits/study.yaml \

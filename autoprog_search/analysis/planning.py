@@ -75,6 +75,19 @@ class Resources:
         if not 0 < self.utilisation <= 1:  # so that NaN is refused
             raise ConfigError(f"utilisation: {self.utilisation} is not a share of the peak, above 0 and up to 1")
 
+    def share_of(self, batch_size: int) -> int:
+        """Images of a batch that each device takes where all train one run.
+
+        Raises:
+            ConfigError: they do not divide.
+        """
+        if batch_size % self.devices:
+            raise ConfigError(
+                f"devices: {self.devices} do not divide the recipe's batch of {batch_size} images, of which each takes "
+                "as many"
+            )
+        return batch_size // self.devices
+
     @property
     def device_flops(self) -> float:
         """The model's FLOPs that one device does in a second."""

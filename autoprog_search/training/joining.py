@@ -97,7 +97,7 @@ def _end_with(store: dist.Store) -> None:
 
     def end(*_: object) -> None:
         if store.check([EXIT_CODE]):
-            raise SaidElsewhere(int(store.get(EXIT_CODE)))
+            raise SystemExit  # nobody takes it for an error; `joined` says with which code
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():

@@ -6,6 +6,7 @@ import pytest
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.settings.recipe import Recipe
+from autoprog_search.training.joining import joined
 from autoprog_search.training.world import World
 from tests.distributed.launch import COMMAND, end, nodes, run, start
 
@@ -39,6 +40,15 @@ def test_a_process_with_another_configuration(tmp_path):
     (line,) = [line for one in ended for line in one.said]
     assert line.startswith("error: settings: those of process 1 are not those of process 0")
     assert ended[0].exit_codes | ended[1].exit_codes == {0: 2, 1: 2}
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"])
+def test_an_environment_that_is_no_launchers(name, monkeypatch):
+    for other in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(other, "1")
+    monkeypatch.setenv(name, "")
+    with pytest.raises(ConfigError, match=f"{name}: '' is no launcher's; start the processes with torchrun"), joined():
+        pass
 
 
 @pytest.mark.parametrize(
