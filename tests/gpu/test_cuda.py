@@ -111,7 +111,7 @@ def test_a_search_leaves_no_memory_behind(cuda):
     run = tiny_run(tiny_config("recipe.epochs=12", *SHORT, *FEW), device=cuda)
     Trainer(run, OneShotMethod(), hooks=Hooks(after_step=look)).train()
     assert run.state.stages[0].searched_steps > 0
-    # What a stage's steps hold differs by the gradients of the blocks that have grown; a megabyte is far below a graph's.
+    # What a stage's steps hold differs by the gradients of the blocks that have grown; a graph would be far more.
     assert max(allocated) - min(allocated) < 2**22
 
 
