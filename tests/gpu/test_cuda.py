@@ -7,6 +7,7 @@ import torch
 
 from autoprog_search import train
 from autoprog_search.growth.operators import GROWTH_OPERATORS
+from autoprog_search.growth.patch_projection import project_by_products
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.schedule import SubNetwork
@@ -77,6 +78,7 @@ def test_steps_are_recorded_once_a_kind_and_let_go_of(cuda):
 def test_bf16_computes_what_float32_does_to_its_precision(cuda):
     run = tiny_run(tiny_config(), device=cuda)
     images, _ = next(iter(run.data.eval_batches("val", 64, 16)))
+    list(steps_alone(run, 20, [run.elastic.full]))  # a fresh classifier is all zeros
     run.elastic.eval()
     with torch.inference_mode():
         exact = run.elastic(images)
@@ -133,6 +135,26 @@ def test_a_run_that_searches_and_grows_is_the_same_one_interrupted(cuda, tmp_pat
     assert len(resumed["curve"]) == len(whole["curve"])
     assert resumed["val_top1"] == pytest.approx(whole["val_top1"], abs=6)
     assert resumed["val_top1"] > 60
+
+
+@pytest.mark.parametrize("side", [16, 32])
+def test_patches_are_embedded_as_by_the_convolution(cuda, side):
+    conv = torch.nn.Conv2d(3, 48, 8, stride=8).to(cuda)
+    model = torch.nn.Module()
+    model.patch_embed = torch.nn.Module()
+    model.patch_embed.proj = conv
+    project_by_products(model)
+    product = model.patch_embed.proj
+    assert product is not conv
+    images = torch.randn(5, 3, side, side, device=cuda)
+    torch.testing.assert_close(product(images), conv(images), rtol=1e-5, atol=1e-5)
+    for embedded in (product, conv):
+        embedded.zero_grad()
+        embedded(images).square().sum().backward()
+        gradient = (conv.weight.grad.clone(), conv.bias.grad.clone())
+        if embedded is product:
+            of_product = gradient
+    torch.testing.assert_close(of_product, gradient, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("operator", GROWTH_OPERATORS)
