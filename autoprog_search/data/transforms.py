@@ -45,7 +45,8 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Transforms:
-    """timm's transforms of a recipe, for any side. Plain data, so that loader processes can be given it.
+    """timm's transforms of a recipe, for any side, but normalisation and random erasing: those are done on the device
+    (prefetch.py). Plain data, so that loader processes can be given it.
 
     Attributes:
         strength: of the augmentation of training images.
@@ -59,6 +60,11 @@ class Transforms:
     full_resolution: int
     strength: Strength = FULL
     _made: dict[int, Callable[[Image.Image], torch.Tensor]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def erasing(self) -> float:
+        """Probability of random erasing, which is done on the device."""
+        return self.recipe.random_erasing * self.strength.erasing if self.train else 0.0
 
     def decode(self, image: Image.Image, resolution: int) -> Image.Image:
         """The image that was opened, read from its file in the model's channels.
@@ -79,7 +85,7 @@ class Transforms:
         return image.convert("L" if len(self.normalisation.mean) == 1 else "RGB")
 
     def __call__(self, image: Image.Image, resolution: int) -> torch.Tensor:
-        """A decoded image as a normalised tensor (channels, resolution, resolution)."""
+        """A decoded image as a tensor (channels, resolution, resolution), uint8."""
         if resolution not in self._made:
             self._made[resolution] = self._make(resolution)
         return self._made[resolution](image)
@@ -109,7 +115,8 @@ class Transforms:
     def _make(self, resolution: int) -> Callable[[Image.Image], torch.Tensor]:
         n, recipe, strength = self.normalisation, self.recipe, self.strength
         shape = (len(n.mean), resolution, resolution)
-        common: dict[str, Any] = {"mean": n.mean, "std": n.std, "crop_pct": n.crop_pct}
+        # `mean` is the colour that augmentation fills with.
+        common: dict[str, Any] = {"mean": n.mean, "crop_pct": n.crop_pct, "normalize": False}
         if not self.train:
             return create_transform(shape, interpolation=n.interpolation, crop_mode=n.crop_mode, **common)
         policy = scaled_policy(recipe.auto_augment, strength.augment)
@@ -122,8 +129,6 @@ class Transforms:
             hflip=recipe.hflip,
             auto_augment=policy,
             color_jitter=recipe.color_jitter * (strength.augment if policy is None else 1.0),
-            re_prob=recipe.random_erasing * strength.erasing,
-            re_mode="pixel",
             **common,
         )
         _keep_a_bit(made)
