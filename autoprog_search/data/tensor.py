@@ -42,17 +42,18 @@ class TensorData(Data):
     ) -> Iterator[Batch]:
         images, labels = self.splits["train"]
         for step, order, places in steps_in_order(seed, start, stop, self.train_size, batch_size, self._permuted):
-            index = order[places.start : places.stop].to(images.device)
+            index = order[places.start : places.stop]
             generator = torch.Generator().manual_seed(derive(seed, "augment", step))
             batch = random_affine(images[index], self.augment * strength.augment, generator)
             yield random_mirror(batch, self.hflip, generator), labels[index]
 
     def _permuted(self, seed: int) -> torch.Tensor:
-        return torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
+        return sent(order, self.splits["train"][0].device)
 
     def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[Batch]:
         images, labels = self.splits["train"]
-        chosen = self._permuted(derive(seed, "subset"))[:count].to(images.device)
+        chosen = self._permuted(derive(seed, "subset"))[:count]
         for index in chosen.split(batch_size):
             yield images[index], labels[index]
 
@@ -77,7 +78,7 @@ def random_affine(images: torch.Tensor, strength: float, generator: torch.Genera
     )
     cos, sin = angle.cos(), angle.sin()
     rows = [(1 + scale_x) * cos, shear - sin, x, sin, (1 + scale_y) * cos, y]
-    theta = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.device)
+    theta = sent(torch.stack(rows, dim=1).view(-1, 2, 3), images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -86,8 +87,13 @@ def random_mirror(images: torch.Tensor, probability: float, generator: torch.Gen
     """Mirror each image of (batch, channels, side, side), left to right, with this probability."""
     if probability == 0:
         return images
-    mirrored = (torch.rand(len(images), generator=generator) < probability).to(images.device)
+    mirrored = sent(torch.rand(len(images), generator=generator) < probability, images.device)
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def sent(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """What was drawn on the CPU, on a device, without waiting until that has done what it was told before."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
 
 
 def load_tensors(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:

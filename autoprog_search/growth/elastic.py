@@ -50,6 +50,7 @@ class ElasticModel(nn.Module):
         drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
             the next `activate` or `grow` on.
         antialias: whether images that are made smaller are filtered first, as a loader's are; the released code's not.
+        fading: indices of the blocks that count for a share only.
 
     Raises:
         GrowthError: the model cannot be made elastic, or a depth is outside its own.
@@ -89,6 +90,7 @@ class ElasticModel(nn.Module):
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
+        self.fading: set[int] = set()
         self._described = type(model).__name__
         self._counted_as = ""
         self.model = model
@@ -257,9 +259,9 @@ class ElasticModel(nn.Module):
             blocks: indices, such as the new blocks that `grow` returns.
             share: m, from 0 (the output is that of the network without them) to 1 (the plain network again).
         """
-        fading = set(blocks) if share < 1 else set()
+        self.fading = set(blocks) if share < 1 else set()
         for container, inside in self._containers():
-            container.faded = {index - inside.start: share for index in inside if index in fading}
+            container.faded = {index - inside.start: share for index in inside if index in self.fading}
 
     def _run(self, active: ActiveSet) -> None:
         self.active = active

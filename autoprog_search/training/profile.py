@@ -23,6 +23,7 @@ from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import device_name
 from autoprog_search.training.optim import build_ema
+from autoprog_search.training.replay import EAGER_STEPS
 from autoprog_search.training.step import TrainingStep
 
 ROUNDS = 5
@@ -83,8 +84,9 @@ def profile_steps(
     images = torch.randn(recipe.batch_size, data.in_chans, space.resolution, space.resolution, device=device)
     labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
     times: dict[SubNetwork, list[float]] = {s: [] for s in sub_networks or space.sub_networks}
-    for turn in range(ROUNDS + 1):  # the first warms up
-        if turn > 2 and time.perf_counter() - start > BUDGET_SECONDS:
+    warm_up = EAGER_STEPS + 1 if device.type == "cuda" else 1  # a step is recorded in the turn after the eager ones
+    for turn in range(warm_up + ROUNDS):
+        if turn > warm_up + 1 and time.perf_counter() - start > BUDGET_SECONDS:
             break
         for sub_network, taken in times.items():
             if should_stop():
@@ -97,7 +99,7 @@ def profile_steps(
             taken.append(_now(device) - began)
             flops += elastic.cost.step_flops(sub_network, recipe.batch_size)
             flops += recipe.batch_size * take_step.teacher_flops
-    seconds = {s: median(taken[1:]) for s, taken in times.items()}
+    seconds = {s: median(taken[warm_up:]) for s, taken in times.items()}
     return StepProfile(device_name(device), seconds, flops, time.perf_counter() - start)
 
 

@@ -28,8 +28,10 @@ from autoprog_search.training.checkpoint import (
     save_checkpoint,
     set_aside,
 )
+from autoprog_search.training.compilation import eagerly
 from autoprog_search.training.evaluate import Metrics, evaluate
 from autoprog_search.training.networks import Networks
+from autoprog_search.training.optim import autocast
 from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.state import RunResult, RunState
@@ -112,13 +114,16 @@ class Run:
             return
         before = self.evaluate("val").top1 if to != self.elastic.sub_network else None
         torch.manual_seed(derive(self.spec.seed, "grow", state.stage))  # for operators that draw
+        self.step.settle()
         self.networks.grow(to, self.step.optimizer)
         state.growth_top1.append(None if before is None else (before, self.evaluate("val").top1))
 
     def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
         """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
-        network = network or self.reported
-        return evaluate(network, self.data.eval_batches(split, 2 * self.spec.recipe.batch_size, network.resolution))
+        network, recipe = network or self.reported, self.spec.recipe
+        batches = self.data.eval_batches(split, 2 * recipe.batch_size, network.resolution)
+        with eagerly(recipe), autocast(recipe, self.device):
+            return evaluate(network, batches)
 
     def train_flops(self) -> int:
         """FLOPs of the training steps taken so far, the teacher's included."""

@@ -17,6 +17,7 @@ from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.training.compilation import eagerly
 from autoprog_search.training.optim import autocast
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.run import Run
@@ -111,7 +112,7 @@ class Search:
         start = time.perf_counter()
         seed = derive(self._spec.seed, "estimate", state.stage)
         batches = self._data.train_subset(count, seed, self._spec.recipe.batch_size)
-        with autocast(self._spec.recipe, self._device):
+        with eagerly(self._spec.recipe), autocast(self._spec.recipe, self._device):
             losses = oneshot.network_losses(network, networks, batches)
         if not bool(losses.isfinite().all()):
             steps = sum(self._spec.stage_steps)

@@ -15,7 +15,7 @@ from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.settings.recipe import Recipe
+from autoprog_search.settings.recipe import HOW_FAST, Recipe
 from autoprog_search.space import GrowthSpace
 
 
@@ -49,7 +49,8 @@ class RunSpec:
     def identity(self) -> str:
         """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
         data = self.data.model_dump_json(include={"val_share", "train_share"})
-        parts = [*(model.model_dump_json() for model in (self.space, self.recipe, self.growth)), data]
+        recipe = self.recipe.model_dump_json(exclude=HOW_FAST)
+        parts = [self.space.model_dump_json(), recipe, self.growth.model_dump_json(), data]
         return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 

@@ -10,9 +10,11 @@ from timm.utils import dispatch_clip_grad
 from autoprog_search.data.data_set import ChannelStatistics
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.settings.recipe import Recipe
+from autoprog_search.training.compilation import compile_blocks
 from autoprog_search.training.device import seed_everywhere
 from autoprog_search.training.loss import build_loss
 from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler
+from autoprog_search.training.replay import Replay
 from autoprog_search.training.teacher import build_teacher
 
 
@@ -47,6 +49,10 @@ class TrainingStep:
         teacher = build_teacher(recipe, elastic.model, normalisation, num_classes)
         self.teacher_flops = teacher.forward_flops if teacher is not None else 0
         self._teacher = teacher.to(device) if teacher is not None else None
+        recorded = recipe.cuda_graphs and device.type == "cuda" and elastic.adapter.train_forward is None
+        self._replay = Replay(self._passes, elastic.parameters()) if recorded else None
+        if recipe.compile:
+            compile_blocks(elastic)
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor, step: int, seed: int) -> torch.Tensor:
         """Take step number `step` of the run; everything random in it follows from `seed`.
@@ -64,6 +70,24 @@ class TrainingStep:
         if self._mixup is not None:
             images, labels = self._mixup(images, labels)
         self._scheduler.step_update(step)
+        if self._replay is None or self._elastic.fading:  # how far blocks have come in changes with every step
+            total = self._passes(images, labels)
+        else:
+            total = self._replay(self._elastic.sub_network, images, labels)
+        if recipe.clip_grad > 0:
+            dispatch_clip_grad(self._elastic.parameters(), recipe.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total
+
+    def settle(self) -> None:
+        """Another stage begins: what its steps were like in the one before is let go of."""
+        if self._replay is not None:
+            self._replay.forget()
+
+    def _passes(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Forward and backward pass of a batch, part by part: leaves the gradients, gives the mean loss, detached."""
+        recipe = self._recipe
         parts = zip(images.chunk(recipe.grad_accum), labels.chunk(recipe.grad_accum), strict=True)
         total = torch.zeros((), device=self._device)
         for part, targets in parts:
@@ -72,10 +96,6 @@ class TrainingStep:
                 loss = self._loss(self._elastic(part), targets, imitated) / recipe.grad_accum
             loss.backward()
             total += loss.detach()
-        if recipe.clip_grad > 0:
-            dispatch_clip_grad(self._elastic.parameters(), recipe.clip_grad)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         return total
 
 

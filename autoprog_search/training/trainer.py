@@ -105,6 +105,7 @@ class Trainer:
 
     def _enter(self, choice: Choice, record: StageRecord) -> None:
         """Train the chosen sub-network from here on."""
+        self.run.step.settle()
         record.chosen, record.w, record.margin = choice.sub_network, choice.w, choice.margin
         self.run.state.stages.append(record)
         self.run.state.phase = "train"
