@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -27,8 +27,9 @@ from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadabl
 from autoprog_search.data.prefetch import Finish, HostBatch, prefetched
 from autoprog_search.data.processes import LoadersEnded, loaded
 from autoprog_search.data.reading import escaped
+from autoprog_search.data.shrunk import shrunk
 from autoprog_search.data.strength import FULL, Strength
-from autoprog_search.data.transforms import Normalisation, Transforms
+from autoprog_search.data.transforms import DECODED_OVER_WANTED, Normalisation, Transforms
 from autoprog_search.errors import DataError
 from autoprog_search.randomness import derive
 from autoprog_search.settings.data import DataConfig
@@ -79,10 +80,21 @@ class LoaderData(Data):
     antialias = True
 
     @classmethod
-    def open(cls, config: DataConfig, space: GrowthSpace, recipe: Recipe, device: torch.device) -> LoaderData:
+    def open(
+        cls,
+        config: DataConfig,
+        space: GrowthSpace,
+        recipe: Recipe,
+        device: torch.device,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> LoaderData:
         """Open a data set for a growth space's model: its channels, its normalisation, its full resolution.
 
+        Args:
+            should_stop: asked while the cache is made, if there is to be one.
+
         Raises:
+            Interrupted: `should_stop` said so.
             DataError: nothing there, or nothing in it.
             ConfigError: an augmentation that timm does not know.
         """
@@ -90,6 +102,9 @@ class LoaderData(Data):
         normalisation = Normalisation.of(space.model, space.in_chans or 3)
         train, evaluation = (Transforms(recipe, normalisation, train, space.resolution) for train in (True, False))
         train.check()
+        if config.cache == "shrunk":
+            side = round(DECODED_OVER_WANTED * space.resolution)
+            splits = shrunk(splits, config, side, len(normalisation.mean), should_stop)
         facts = splits.num_classes, len(splits.train[1]), (normalisation.mean, normalisation.std)
         return cls(*facts, splits, train, evaluation, config.workers, device, recipe.repeats)
 

@@ -76,13 +76,9 @@ class Transforms:
             # libjpeg computes no more than is enough, at 1/2, 1/4 or 1/8; other formats are decoded whole.
             side = round(DECODED_OVER_WANTED * resolution)
             image.draft(None, (side, side))
-        if image.mode.startswith("I") or image.mode == "F":
-            image = eight_bits(image)
         if not self.train:
             self._check_side(image, resolution)
-        if image.mode in STEPS:
-            image = image.convert(STEPS[image.mode])
-        return image.convert("L" if len(self.normalisation.mean) == 1 else "RGB")
+        return in_channels(image, len(self.normalisation.mean))
 
     def __call__(self, image: Image.Image, resolution: int) -> torch.Tensor:
         """A decoded image as a tensor (channels, resolution, resolution), uint8."""
@@ -133,6 +129,19 @@ class Transforms:
         )
         _keep_a_bit(made)
         return made
+
+
+def in_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image in a model's channels, 8 bits each: grey, or red, green and blue.
+
+    Raises:
+        Exception: any that PIL raises for a file that is no image, or is cut off; see `unreadable`.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        image = eight_bits(image)
+    if image.mode in STEPS:
+        image = image.convert(STEPS[image.mode])
+    return image.convert("L" if channels == 1 else "RGB")
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
