@@ -56,7 +56,7 @@ class TransformedImages(Dataset[Sample | DataError]):
         seed, index, resolution = ticket
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeks devices of every kind: 0.7 ms an image
         try:
             image, label = self.images.load(index)
             if not 0 <= label < self.num_classes:
