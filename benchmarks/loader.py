@@ -6,8 +6,8 @@ augmented there. In one process without loader workers.
 Then three ways side by side, as loader processes deliver them: `floats`, how it was until images stayed bytes up to the
 device: normalised and erased by the loader processes; `bytes`; and `shrunk`, bytes from `data.cache: shrunk`.
 
-Everything takes turns; ratios are of medians. Seconds are the processor's own, so that others' work on the machine counts
-less: images/s of one core that does nothing else. By the clock they are stored as well. The files are in memory.
+Everything takes turns; ratios are of medians. Seconds are the processor's own, so that others' work on the machine
+counts less: images/s of one core that does nothing else. The clock's are stored as well. The files are in memory.
 """
 
 from __future__ import annotations
