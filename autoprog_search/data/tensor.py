@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from autoprog_search.data.arrays import ARRAYS
+from autoprog_search.data.arrays import open_arrays
 from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.strength import FULL, Strength
@@ -104,7 +104,7 @@ def load_tensors(config: DataConfig, resolution: int, device: torch.device, reci
     Raises:
         DataError: a file is missing or damaged, or there are too few images to split.
     """
-    arrays = ARRAYS[config.name](config.root)
+    arrays = open_arrays(config)
     sets = {
         name: (torch.tensor(grey, dtype=torch.float32)[:, None] / arrays.white, torch.tensor(labels, dtype=torch.long))
         for name, (grey, labels) in arrays.sets.items()

@@ -55,7 +55,7 @@ def open_workplace(
     """
     device = pick_device(device_name, index)
     use_threads(study.config.threads)
-    data = open_data(study, device)
+    data = open_data(study, device, should_stop)
     _check_stages(study, data)
     profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring)
     return Workplace(data, device, profile)

@@ -77,7 +77,7 @@ def train(
         spec = RunSpec(space, recipe, growth, (), seed, data=data, method=str(schedule))
         torch_device = pick_device(device)
         _check(schedule, spec)
-        opened = load_data(data, space, recipe, torch_device)
+        opened = load_data(data, space, recipe, torch_device, should_stop)
         spec, method = _decided(schedule, spec, opened)
         return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop))
 

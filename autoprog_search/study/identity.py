@@ -46,7 +46,7 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
         "version": VERSION,
         "name": config.name,  # random numbers of samplers and draws follow from it
         "space": config.space_of(method).model_dump(),
-        "data": config.data.model_dump(include={"val_share", "train_share"}),
+        "data": config.data.model_dump(include=config.data.decisive),
         "recipe": config.recipe.model_dump(exclude=HOW_FAST),
         "growth": with_retired(config.growth_of(method).model_dump(), config.retired.get(method, {})),
         "threads": config.threads,
@@ -78,7 +78,7 @@ def first_hash(config: StudyConfig) -> str:
     """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
     decisive["growth"] = as_it_was(decisive["growth"])
-    decisive["data"].pop("workers")
+    decisive["data"] = config.data.model_dump(include={"name", "root"} | config.data.decisive)
     for field in HOW_FAST:
         decisive["recipe"].pop(field)
     return _digest(decisive)
