@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import click
 
-from autoprog_search.errors import masked
+from autoprog_search.errors import SaidElsewhere, masked
 from autoprog_search.faults import Warnings, known_error
 
 COMMANDS = {
@@ -84,8 +84,11 @@ def main() -> None:
         logger.addHandler(Warnings(lambda text: click.echo(f"warning: {text}", err=True)))
     debug = "--debug" in sys.argv
     try:
-        cli.main(standalone_mode=False)
+        with _joined():
+            cli.main(standalone_mode=False)
         sys.stdout.flush()  # here, where what is wrong with it can still be said
+    except SaidElsewhere as error:
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         object.__setattr__(error, "message", masked(error.message))  # a URL may have been given to the wrong option
         error.show()
@@ -106,6 +109,19 @@ def main() -> None:
         _give_up_output(error)
         click.echo(f"error: {known}", err=True)
         sys.exit(known.exit_code)
+
+
+def among_others() -> bool:
+    """Whether torchrun has started several of these processes."""
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def _joined() -> AbstractContextManager[object]:
+    if not among_others():
+        return nullcontext()
+    from autoprog_search.training.joining import joined  # loads torch
+
+    return joined()
 
 
 def _end_interrupted(debug: bool) -> None:

@@ -67,6 +67,8 @@ def train(
 ) -> None:
     """Train one model under a growth schedule; interrupted, the same command goes on.
 
+    Several processes that torchrun has started train it together (docs/distributed.md).
+
     Leaves weights.safetensors (the full model's: timm.create_model(NAME, checkpoint_path=...) loads it), schedule.yaml
     (what ran) and result.json in the output folder.
     """
@@ -83,8 +85,11 @@ def train(
     is_file = schedule.endswith((".yaml", ".yml"))
     chosen = GrowthSchedule.from_file(Path(schedule), config.space.patch_size) if is_file else schedule
     from autoprog_search.runs.train import train as run  # last: it loads torch and timm, which takes seconds
+    from autoprog_search.training.world import check_device, current_world
 
-    with signals_ask() as asked_to_stop, showing() as display:
+    world = current_world()
+    check_device(world, device)
+    with signals_ask() as asked_to_stop, showing(silent=not world.first) as display:
         try:
             row = run(
                 config.space,
@@ -101,7 +106,8 @@ def train(
             )
         except Interrupted:
             raise KeyboardInterrupt from None
-    _echo(row, output / "weights.safetensors")
+    if world.first:
+        _echo(row, output / "weights.safetensors")
 
 
 def _overrides(

@@ -70,7 +70,7 @@ def test_steps_are_recorded_once_a_kind_and_let_go_of(cuda):
         patch.setattr(Replay, "_record", lambda self, kind, *batch: (recorded.append(kind[0]), own(self, kind, *batch)))
         list(steps_alone(run, 12, [SMALL, run.elastic.full]))
         assert recorded == [SMALL, run.elastic.full]
-        run.step.settle()
+        run.step.begin(drawn=True)
         list(steps_alone(run, 4, [SMALL]))
     assert recorded == [SMALL, run.elastic.full, SMALL]
 
@@ -94,7 +94,7 @@ def test_a_small_sub_network_takes_less_memory(cuda):
     list(steps_alone(run, 2, [run.elastic.full]))
     peaks = {}
     for sub_network in (SMALL, run.elastic.full):
-        run.step.settle()
+        run.step.begin(drawn=True)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
