@@ -1,4 +1,4 @@
-"""Being asked to stop: a run writes its checkpoint and raises `Interrupted`; signals ask."""
+"""Being asked to stop: a run writes its checkpoint and raises `Interrupted`; signals ask. Waiting stops as well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from autoprog_search.errors import StudyError
+from autoprog_search.files import file_lock
+
+POLL_SECONDS = 0.5
 
 
 class Interrupted(Exception):
@@ -33,3 +39,36 @@ def signals_ask() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def locked(
+    path: Path, should_stop: Callable[[], bool] = lambda: False, on_wait: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Inside, this process alone holds the lock; it waits for whoever does.
+
+    Args:
+        on_wait: called once, if it has to.
+
+    Raises:
+        Interrupted: `should_stop` said so while it waited.
+        StudyError: the folder has gone meanwhile, or cannot be written.
+    """
+    from filelock import Timeout
+
+    lock, waits = file_lock(path), False
+    while not lock.is_locked:
+        if should_stop():
+            raise Interrupted
+        try:
+            lock.acquire(timeout=POLL_SECONDS if waits else 0)
+        except Timeout:
+            if not waits:
+                on_wait()
+            waits = True
+        except OSError as error:
+            raise StudyError(f"{path}: cannot be locked: {str(error.strerror).lower()}") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -75,6 +75,16 @@ def test_the_loaders_speed_is_the_stored_benchmarks():
     assert speed["112"] / speed["224"] >= 1.3
 
 
+def test_the_caches_speed_is_the_stored_benchmarks():
+    stored = max((ROOT / "benchmarks/results").glob("loader_cpu_*.json"))
+    rows = []
+    for case, ways in json.loads(stored.read_text())["figures"]["ways"].items():
+        speed = {way: found["core"] for way, found in ways.items()}
+        cells = (f"{value:.0f} ({value / speed['floats']:.2f} x)" for value in speed.values())
+        rows.append(f"| {' | '.join((case, *cells))} |")
+    assert quoted("docs/data.md", "cache").splitlines()[2:] == rows
+
+
 def test_the_steps_by_threads_are_the_stored_benchmarks():
     stored = max((ROOT / "benchmarks/results").glob("threads_cpu_*.json"))
     measured = json.loads(stored.read_text())["figures"]["milliseconds"]

@@ -100,6 +100,7 @@ def show(
         click.echo(bounds)
         if resources is not None:
             _echo_prediction(runs, resources, epochs, images, recipe.batch_size)
+            _echo_compilation(chosen, runs)
 
 
 def _cost_of(space: GrowthSpace) -> ModelCost:
@@ -171,6 +172,19 @@ def _echo_prediction(
     click.echo(
         f"predicted, not measured: {flops_text(accelerator.peak_flops)}/s {accelerator.precision} peak x utilisation "
         f"{resources.utilisation:g}; loader, evaluation and optimiser left out{shared}"
+    )
+
+
+def _echo_compilation(space: GrowthSpace, runs: Sequence[PlannedRun]) -> None:
+    """Whether `recipe.compile` pays back within the shortest of the runs."""
+    from autoprog_search.analysis.planning import compile_saves, compile_takes
+
+    takes, shortest = compile_takes(space), min(runs, key=lambda run: run.seconds)
+    saves = compile_saves(shortest)
+    verdict = "pays back" if saves > takes else "does not pay back; leave it off"
+    click.echo(
+        f"recipe.compile: {len(space.patches)} resolutions take about {takes:.0f} s to compile, {shortest.schedule} "
+        f"saves about {saves:,.0f} s (as DeiT-S on an H200): {verdict}"
     )
 
 

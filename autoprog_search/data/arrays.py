@@ -13,7 +13,8 @@ import numpy as np
 from autoprog_search.data.fingerprint import Fingerprint, SetFingerprint, hash_of
 from autoprog_search.data.idx import read_idx
 from autoprog_search.data.reading import escaped, existing_folder
-from autoprog_search.errors import DataError
+from autoprog_search.errors import ConfigError, DataError
+from autoprog_search.settings.data import DataConfig
 
 DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/data)
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -76,6 +77,21 @@ def fashion_mnist_arrays(root: str = "") -> ArraySets:
             )
         sets[name] = images, labels
     return ArraySets(sets, white=255)
+
+
+def open_arrays(config: DataConfig) -> ArraySets:
+    """The sets of that name, one of `ARRAYS`.
+
+    Raises:
+        ConfigError: they are to be cached.
+        DataError: a file is missing or damaged.
+    """
+    if config.cache != "none":
+        raise ConfigError(
+            f"data, cache: {config.cache!r} is for images that come through a loader; {config.name} lives on the "
+            "device, leave it at 'none'"
+        )
+    return ARRAYS[config.name](config.root)
 
 
 ARRAYS: dict[str, Callable[[str], ArraySets]] = {"digits": digits_arrays, "fashion_mnist": fashion_mnist_arrays}

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from autoprog_search.data.arrays import ARRAYS
+from autoprog_search.data.arrays import ARRAYS, open_arrays
 from autoprog_search.data.fingerprint import Fingerprint, SetFingerprint
 from autoprog_search.data.folder import open_folder
 from autoprog_search.data.named import NAMED, open_named
@@ -114,7 +114,7 @@ def fingerprint_of(config: DataConfig, *, sizes: bool) -> Fingerprint:
         DataError: the data cannot be found or read; or they are a table, see `table_fingerprint`.
     """
     if config.name in ARRAYS:
-        return ARRAYS[config.name](config.root).fingerprint()
+        return open_arrays(config).fingerprint()
     return open_splits(config).fingerprint(sizes=sizes)
 
 

@@ -3,35 +3,35 @@
 Every image's augmentation is seeded by (seed, step, position), not by the loader process that happens to draw it, so
 that a resumed run sees what the undisturbed one would have seen. That is why torch's loader is driven here directly and
 not through timm's `create_loader`, whose order depends on global state. As in timm's scheduled loader, the side that an
-image is wanted at travels with its index: early stages decode and load less.
+image is wanted at travels with its index: early stages decode and load less. What is done once the batch is on the
+device, random erasing too, follows from the seed of its first image (prefetch.py).
 """
 
 from __future__ import annotations
 
 import random
-import re
-import signal
-import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from logging import getLogger
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset, default_collate
 
 from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
 from autoprog_search.data.part import WHOLE, Part
+from autoprog_search.data.prefetch import Finish, HostBatch, prefetched
+from autoprog_search.data.processes import LoadersEnded, loaded
 from autoprog_search.data.reading import escaped
+from autoprog_search.data.shrunk import shrunk
 from autoprog_search.data.strength import FULL, Strength
-from autoprog_search.data.transforms import Normalisation, Transforms
-from autoprog_search.errors import DataError, why
+from autoprog_search.data.transforms import DECODED_OVER_WANTED, Normalisation, Transforms
+from autoprog_search.errors import DataError
 from autoprog_search.randomness import derive
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import Recipe
@@ -39,9 +39,8 @@ from autoprog_search.space import GrowthSpace
 
 Ticket = tuple[int, int, int]
 """(seed of its augmentation, index in the image set, side in pixels)."""
-Sample = tuple[torch.Tensor, int]
-ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGHUP)  # exit codes of a process that was asked to end
-NOT_HANDED_OVER = re.compile("open files|ancdata|shared memory")  # in torch's RuntimeErrors
+Sample = tuple[torch.Tensor, int, int]
+"""Image (channels, side, side), uint8; its label; the seed that it was augmented under."""
 
 logger = getLogger("autoprog_search")
 
@@ -58,13 +57,13 @@ class TransformedImages(Dataset[Sample | DataError]):
         seed, index, resolution = ticket
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` seeks devices of every kind: 0.7 ms an image
         try:
             image, label = self.images.load(index)
             if not 0 <= label < self.num_classes:
                 where = escaped(self.images.name(index))
                 return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
-            return self.transforms(self.transforms.decode(image, resolution), resolution), label
+            return self.transforms(self.transforms.decode(image, resolution), resolution), label, seed
         except Exception as error:  # noqa: BLE001 - see `unreadable`
             return unreadable(self.images, index, error)
 
@@ -82,10 +81,21 @@ class LoaderData(Data):
     antialias = True
 
     @classmethod
-    def open(cls, config: DataConfig, space: GrowthSpace, recipe: Recipe, device: torch.device) -> LoaderData:
+    def open(
+        cls,
+        config: DataConfig,
+        space: GrowthSpace,
+        recipe: Recipe,
+        device: torch.device,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> LoaderData:
         """Open a data set for a growth space's model: its channels, its normalisation, its full resolution.
 
+        Args:
+            should_stop: asked while the cache is made, if there is to be one.
+
         Raises:
+            Interrupted: `should_stop` said so.
             DataError: nothing there, or nothing in it.
             ConfigError: an augmentation that timm does not know.
         """
@@ -93,6 +103,9 @@ class LoaderData(Data):
         normalisation = Normalisation.of(space.model, space.in_chans or 3)
         train, evaluation = (Transforms(recipe, normalisation, train, space.resolution) for train in (True, False))
         train.check()
+        if config.cache == "shrunk":
+            side = round(DECODED_OVER_WANTED * space.resolution)
+            splits = shrunk(splits, config, side, len(normalisation.mean), should_stop)
         facts = splits.num_classes, len(splits.train[1]), (normalisation.mean, normalisation.std)
         return cls(*facts, splits, train, evaluation, config.workers, device, recipe.repeats)
 
@@ -146,7 +159,13 @@ class LoaderData(Data):
             yield [(derive(seed, "augment", step, n), index, side) for n, index in enumerate(chosen)]
 
     def _load(self, images: ImageSet, transforms: Transforms, tickets: Iterator[list[Ticket]]) -> Iterator[Batch]:
-        """The batches of these tickets, from loader processes; from this one once somebody has ended those.
+        """The batches of these tickets, on the device."""
+        dataset = TransformedImages(images, transforms, self.num_classes)
+        finish = Finish.on(self.device, self.normalisation, transforms.erasing)
+        return prefetched(self._on_host(dataset, tickets), finish)
+
+    def _on_host(self, dataset: TransformedImages, tickets: Iterator[list[Ticket]]) -> Iterator[HostBatch]:
+        """The batches from loader processes; from this one once somebody has ended those.
 
         A signal that is to stop a run may reach its whole process group, or all of a job's processes. Then the loader
         processes are gone, and the run needs one batch more to get where it can write its checkpoint.
@@ -158,88 +177,14 @@ class LoaderData(Data):
                 asked.append(ticket)
                 yield ticket
 
-        dataset = TransformedImages(images, transforms, self.num_classes)
+        pinned = self.device.type == "cuda"
         try:
-            for loaded in self._loaded(dataset, remembered(), self.workers):
+            for batch in loaded(dataset, remembered(), _collate, self.workers, pinned=pinned):
                 asked.popleft()
-                yield loaded
+                yield batch
         except LoadersEnded:
             logger.warning("data: the loader processes were ended by a signal; images are loaded without them")
-            yield from self._loaded(dataset, chain(list(asked), tickets), 0)
-
-    def _loaded(self, dataset: TransformedImages, tickets: Iterator[list[Ticket]], workers: int) -> Iterator[Batch]:
-        loader = DataLoader(
-            dataset,
-            batch_sampler=tickets,
-            num_workers=workers,
-            collate_fn=_collate,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_leave_interrupts_to_the_run,
-        )
-        batches = _started(loader)
-        while (loaded := _next(batches)) is not None:
-            if isinstance(loaded, DataError):
-                raise loaded
-            batch, labels = loaded
-            yield batch.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-
-
-class LoadersEnded(Exception):
-    """Loader processes were asked to end, and not by this process."""
-
-
-def _leave_interrupts_to_the_run(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal: the run decides, and still needs its batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """The loader's batches, with its processes started, if it has any.
-
-    torch lets SIGCHLD raise an error wherever this process then is, say in the middle of writing a checkpoint. It sees
-    a dead process at the next batch as well, within seconds, so its handler is taken out again.
-    """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        batches = iter(loader)
-    except (OSError, RuntimeError) as error:  # no process, no thread, no memory for one
-        raise _too_much(why(error)) from None
-    if in_main_thread and signal.getsignal(signal.SIGCHLD) is not before:
-        signal.signal(signal.SIGCHLD, before)
-    return batches
-
-
-def _next(batches: Iterator[Any]) -> Any:
-    """The next batch, or None at the end.
-
-    Raises:
-        LoadersEnded: see there.
-        DataError: a loader process has died otherwise, mostly for want of memory, or cannot hand its batch over.
-    """
-    try:
-        return next(batches, None)
-    except Exception as error:
-        processes = getattr(batches, "_workers", ())
-        if not processes:
-            raise
-        ends = [process.exitcode for process in processes if process.exitcode is not None]
-        if any(end in ENDED_FROM_OUTSIDE for end in ends):
-            raise LoadersEnded from None
-        killed = [signal.Signals(-end).name for end in ends if end < 0]
-        if killed:
-            raise _too_much(f"died of {killed[0]}") from None
-        if ends or isinstance(error, (OSError, EOFError)) or NOT_HANDED_OVER.search(str(error)):
-            raise _too_much(f"cannot hand over its batch ({why(error)})") from None
-        raise  # a fault of this program, with the traceback from the other process
-
-
-def _too_much(reason: str) -> DataError:
-    """Not a failure of the run: with less to load, the same command goes on from the checkpoint."""
-    return DataError(
-        f"data: a loader process {reason}; memory may be short: give fewer data.workers or smaller batches, and run "
-        "the same command again"
-    )
+            yield from loaded(dataset, chain(list(asked), tickets), _collate, 0, pinned=pinned)
 
 
 def _batches(indices: Sequence[int], batch_size: int, resolution: int) -> Iterator[list[Ticket]]:
@@ -247,6 +192,9 @@ def _batches(indices: Sequence[int], batch_size: int, resolution: int) -> Iterat
         yield [(0, i, resolution) for i in indices[start : start + batch_size]]
 
 
-def _collate(samples: list[Sample | DataError]) -> list[torch.Tensor] | DataError:
-    wrong = next((sample for sample in samples if isinstance(sample, DataError)), None)
-    return wrong if wrong is not None else default_collate(samples)
+def _collate(samples: list[Sample | DataError]) -> HostBatch | DataError:
+    good = [sample for sample in samples if not isinstance(sample, DataError)]
+    if len(good) < len(samples):
+        return next(sample for sample in samples if isinstance(sample, DataError))
+    images, labels = default_collate([sample[:2] for sample in good])
+    return images, labels, good[0][2]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from autoprog_search.data.arrays import ARRAYS
+from autoprog_search.data.arrays import open_arrays
 from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.part import WHOLE, Part
@@ -50,21 +50,23 @@ class TensorData(Data):
     ) -> Iterator[Batch]:
         images, labels = self.splits["train"]
         own = torch.as_tensor(part.of_batch(batch_size))
+        own_there = sent(own, images.device)
         for step, order, places in steps_in_order(seed, start, stop, self.train_size, batch_size, self._permuted):
-            index = order[places.start : places.stop][own].to(images.device)
+            index = order[places.start : places.stop][own_there]
             generator = torch.Generator().manual_seed(derive(seed, "augment", step))
             drawn = _rows_of(own, batch_size, generator)
             batch = random_affine(images[index], self.augment * strength.augment, drawn)
             yield random_mirror(batch, self.hflip, drawn), labels[index]
 
     def _permuted(self, seed: int) -> torch.Tensor:
-        return torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
+        return sent(order, self.splits["train"][0].device)
 
     def train_subset(self, count: int, seed: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
         images, labels = self.splits["train"]
         chosen = self._permuted(derive(seed, "subset"))[:count]
         own = part.of_split(len(chosen))
-        for index in chosen[own.start : own.stop].to(images.device).split(batch_size) if own else ():
+        for index in chosen[own.start : own.stop].split(batch_size) if own else ():
             yield images[index], labels[index]
 
     def eval_batches(self, split: str, batch_size: int, resolution: int, part: Part = WHOLE) -> Iterator[Batch]:
@@ -98,7 +100,7 @@ def random_affine(images: torch.Tensor, strength: float, drawn: Drawn) -> torch.
     angle, shear, scale_x, scale_y, x, y = ((2 * drawn(6) - 1) * amounts).unbind(dim=1)
     cos, sin = angle.cos(), angle.sin()
     rows = [(1 + scale_x) * cos, shear - sin, x, sin, (1 + scale_y) * cos, y]
-    theta = torch.stack(rows, dim=1).view(-1, 2, 3).to(images.device)
+    theta = sent(torch.stack(rows, dim=1).view(-1, 2, 3), images.device)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -107,8 +109,13 @@ def random_mirror(images: torch.Tensor, probability: float, drawn: Drawn) -> tor
     """Mirror each image of (batch, channels, side, side), left to right, with this probability."""
     if probability == 0:
         return images
-    mirrored = (drawn() < probability).to(images.device)
+    mirrored = sent(drawn() < probability, images.device)
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def sent(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """What was drawn on the CPU, on a device, without waiting until that has done what it was told before."""
+    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn.to(device)
 
 
 def load_tensors(config: DataConfig, resolution: int, device: torch.device, recipe: Recipe) -> TensorData:
@@ -119,7 +126,7 @@ def load_tensors(config: DataConfig, resolution: int, device: torch.device, reci
     Raises:
         DataError: a file is missing or damaged, or there are too few images to split.
     """
-    arrays = ARRAYS[config.name](config.root)
+    arrays = open_arrays(config)
     sets = {
         name: (torch.tensor(grey, dtype=torch.float32)[:, None] / arrays.white, torch.tensor(labels, dtype=torch.long))
         for name, (grey, labels) in arrays.sets.items()

@@ -45,7 +45,8 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Transforms:
-    """timm's transforms of a recipe, for any side. Plain data, so that loader processes can be given it.
+    """timm's transforms of a recipe, for any side, but normalisation and random erasing: those are done on the device
+    (prefetch.py). Plain data, so that loader processes can be given it.
 
     Attributes:
         strength: of the augmentation of training images.
@@ -60,6 +61,11 @@ class Transforms:
     strength: Strength = FULL
     _made: dict[int, Callable[[Image.Image], torch.Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def erasing(self) -> float:
+        """Probability of random erasing, which is done on the device."""
+        return self.recipe.random_erasing * self.strength.erasing if self.train else 0.0
+
     def decode(self, image: Image.Image, resolution: int) -> Image.Image:
         """The image that was opened, read from its file in the model's channels.
 
@@ -70,16 +76,12 @@ class Transforms:
             # libjpeg computes no more than is enough, at 1/2, 1/4 or 1/8; other formats are decoded whole.
             side = round(DECODED_OVER_WANTED * resolution)
             image.draft(None, (side, side))
-        if image.mode.startswith("I") or image.mode == "F":
-            image = eight_bits(image)
         if not self.train:
             self._check_side(image, resolution)
-        if image.mode in STEPS:
-            image = image.convert(STEPS[image.mode])
-        return image.convert("L" if len(self.normalisation.mean) == 1 else "RGB")
+        return in_channels(image, len(self.normalisation.mean))
 
     def __call__(self, image: Image.Image, resolution: int) -> torch.Tensor:
-        """A decoded image as a normalised tensor (channels, resolution, resolution)."""
+        """A decoded image as a tensor (channels, resolution, resolution), uint8."""
         if resolution not in self._made:
             self._made[resolution] = self._make(resolution)
         return self._made[resolution](image)
@@ -109,7 +111,8 @@ class Transforms:
     def _make(self, resolution: int) -> Callable[[Image.Image], torch.Tensor]:
         n, recipe, strength = self.normalisation, self.recipe, self.strength
         shape = (len(n.mean), resolution, resolution)
-        common: dict[str, Any] = {"mean": n.mean, "std": n.std, "crop_pct": n.crop_pct}
+        # `mean` is the colour that augmentation fills with.
+        common: dict[str, Any] = {"mean": n.mean, "crop_pct": n.crop_pct, "normalize": False}
         if not self.train:
             return create_transform(shape, interpolation=n.interpolation, crop_mode=n.crop_mode, **common)
         policy = scaled_policy(recipe.auto_augment, strength.augment)
@@ -122,12 +125,23 @@ class Transforms:
             hflip=recipe.hflip,
             auto_augment=policy,
             color_jitter=recipe.color_jitter * (strength.augment if policy is None else 1.0),
-            re_prob=recipe.random_erasing * strength.erasing,
-            re_mode="pixel",
             **common,
         )
         _keep_a_bit(made)
         return made
+
+
+def in_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image in a model's channels, 8 bits each: grey, or red, green and blue.
+
+    Raises:
+        Exception: any that PIL raises for a file that is no image, or is cut off; see `unreadable`.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        image = eight_bits(image)
+    if image.mode in STEPS:
+        image = image.convert(STEPS[image.mode])
+    return image.convert("L" if channels == 1 else "RGB")
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

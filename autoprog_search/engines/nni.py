@@ -23,7 +23,7 @@ from autoprog_search.engines.opening import info_of
 from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
 from autoprog_search.files import inside, write_atomic
-from autoprog_search.interrupt import Interrupted, signals_ask
+from autoprog_search.interrupt import POLL_SECONDS, Interrupted, locked, signals_ask
 from autoprog_search.methods.fixed import through
 from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.registry import method_named
@@ -31,7 +31,6 @@ from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
 from autoprog_search.study.identity import check_unchanged
-from autoprog_search.study.locking import POLL_SECONDS, locked
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 
 if TYPE_CHECKING:

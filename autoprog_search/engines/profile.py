@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from autoprog_search.errors import ScheduleError
 from autoprog_search.files import write_atomic
+from autoprog_search.interrupt import locked
 from autoprog_search.methods.registry import method_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.config import StudyConfig
-from autoprog_search.study.locking import locked
 from autoprog_search.study.store import StoredStudy
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from autoprog_search.choosing import Choice, Estimate, Method, StageContext
 from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.files import file_lock
+from autoprog_search.interrupt import POLL_SECONDS
 from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
 from autoprog_search.runs.row import ResultRow
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.creation import create_trials
-from autoprog_search.study.locking import POLL_SECONDS
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.tables.loading import load_table

@@ -22,9 +22,9 @@ from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.table import answer_trials
 from autoprog_search.faults import Warnings, known_error
 from autoprog_search.files import file_lock
-from autoprog_search.interrupt import Interrupted, signals_ask
+from autoprog_search.interrupt import POLL_SECONDS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.locking import POLL_SECONDS, in_use
+from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
 

@@ -78,7 +78,7 @@ def open_workplace(
     device = pick_device(device_name, index)
     use_threads(study.config.threads)
     world.tell(study.config)
-    data = open_data(study, device)
+    data = open_data(study, device, should_stop)
     _check_stages(study, data)
     check_alike(world, data)
     profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring, world=world)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
 from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc
-from timm.layers.drop import DropPath, calculate_drop_path_rates
+from timm.layers.drop import calculate_drop_path_rates
 from timm.models.beit import Beit
 from timm.models.beit import Block as BeitBlock
 from timm.models.cait import Cait, LayerScaleBlock
@@ -22,6 +23,7 @@ from timm.models.volo import VOLO, Outlooker, Transformer
 from torch import nn
 
 from autoprog_search.errors import GrowthError
+from autoprog_search.growth.drop_path import DropPath
 from autoprog_search.schedule import SubNetwork
 
 
@@ -112,18 +114,24 @@ class FamilyAdapter:
         """Stochastic depth rates of the blocks of a network of this depth, those of all stacks counted."""
         if self.drop_rule == "constant":
             return [rate] * depth
-        return [float(r) for r in calculate_drop_path_rates(rate, depth)]  # type: ignore[arg-type]
+        return _linear_rates(rate, depth)
 
     def drop_path_rate_of(self, block: nn.Module) -> float:
         """A block's current stochastic depth rate."""
         return float(getattr(getattr(block, self.drop_paths[0]), "drop_prob", 0.0))
 
     def set_drop_path_rate(self, block: nn.Module, rate: float) -> None:
-        """Set a block's stochastic depth rate; timm's identities, which it builds for a rate of 0, make room for it."""
+        """Set a block's stochastic depth rate; timm's modules, identities for a rate of 0, make room for ours."""
         for name in self.drop_paths:
-            if isinstance(getattr(block, name), nn.Identity):
-                setattr(block, name, DropPath(0.0))
+            if not isinstance(getattr(block, name), DropPath):
+                setattr(block, name, DropPath(device=next(block.parameters()).device).train(block.training))
             getattr(block, name).drop_prob = rate
+
+
+@cache
+def _linear_rates(rate: float, depth: int) -> list[float]:
+    """timm's, which takes them out of a tensor one by one; a search asks at every step."""
+    return [float(r) for r in calculate_drop_path_rates(rate, depth)]  # type: ignore[arg-type]
 
 
 # ── what the families do differently ────────────────────────────────────────────────────────────────────────────────

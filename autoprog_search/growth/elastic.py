@@ -25,6 +25,7 @@ from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
+from autoprog_search.growth.patch_projection import project_by_products
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -34,8 +35,8 @@ _counted: dict[str, ModelCost] = {}  # of spaces' models that this process has b
 class ElasticModel(nn.Module):
     """A timm model that trains as any of its sub-networks.
 
-    It starts as the full network. `activate` switches to a sub-network and costs nothing; `grow` also makes the
-    parameters of the blocks that come in. Blocks that do not run get no gradient, which torch's optimisers skip.
+    It starts as the full network. `activate` switches to a sub-network; `grow` also makes the parameters of the blocks
+    that come in. Blocks that do not run get no gradient, which torch's optimisers skip.
 
     Args:
         model: a timm model of a family in `growth/adapters.py`, made with `dynamic_img_size=True` where the family
@@ -47,9 +48,9 @@ class ElasticModel(nn.Module):
     Attributes:
         active: indices of the blocks that run, ascending.
         adapter: of its family (`growth/adapters.py`).
-        drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
-            the next `activate` or `grow` on.
+        drop_path_rate: of the last block, from the next `activate` or `grow` on; stays 0 where it was 0.
         antialias: whether images that are made smaller are filtered first, as a loader's are; the released code's not.
+        fading: indices of the blocks that count for a share only.
 
     Raises:
         GrowthError: the model cannot be made elastic, or a depth is outside its own.
@@ -65,6 +66,7 @@ class ElasticModel(nn.Module):
         super().__init__()
         self.adapter = adapter_of(model)
         self.adapter.prepare(model)
+        project_by_products(model)
         self.full = self.adapter.full_size(model)
         self.patch_size = patch_size_of(model)
         self.operator = operator
@@ -89,6 +91,7 @@ class ElasticModel(nn.Module):
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.antialias = False
+        self.fading: set[int] = set()
         self._described = type(model).__name__
         self._counted_as = ""
         self.model = model
@@ -257,9 +260,9 @@ class ElasticModel(nn.Module):
             blocks: indices, such as the new blocks that `grow` returns.
             share: m, from 0 (the output is that of the network without them) to 1 (the plain network again).
         """
-        fading = set(blocks) if share < 1 else set()
+        self.fading = set(blocks) if share < 1 else set()
         for container, inside in self._containers():
-            container.faded = {index - inside.start: share for index in inside if index in fading}
+            container.faded = {index - inside.start: share for index in inside if index in self.fading}
 
     def _run(self, active: ActiveSet) -> None:
         self.active = active

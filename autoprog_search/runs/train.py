@@ -80,7 +80,7 @@ def train(
         torch_device = pick_device(device, world.local_rank)
         _check(schedule, spec)
         world.check_batch(recipe)
-        opened = load_data(data, space, recipe, torch_device)
+        opened = load_data(data, space, recipe, torch_device, should_stop)
         spec, method = _decided(schedule, spec, opened)
         world.check_alike(settings=spec.identity(), versions=versions(), data=opened.fingerprint(sizes=False).to_dict())
         return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop), world)

@@ -14,12 +14,13 @@ from optuna.trial import TrialState
 
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.files import inside, sweep, write_atomic
+from autoprog_search.interrupt import locked
 from autoprog_search.methods.registry import method_named
 from autoprog_search.randomness import derive
 from autoprog_search.settings.retired import refusal
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.identity import FOLDER, SETTINGS, check_unchanged, settings_of
-from autoprog_search.study.locking import GATE, at_gate, locked
+from autoprog_search.study.locking import GATE, at_gate
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.storage import checked_url, open_sqlite
 from autoprog_search.study.store import NotStoredError, StoredStudy, open_study

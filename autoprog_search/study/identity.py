@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from autoprog_search.errors import StudyError
 from autoprog_search.methods.registry import method_named
+from autoprog_search.settings.recipe import HOW_FAST
 from autoprog_search.settings.retired import as_it_was, renamed, with_retired
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.scheduling import followed
@@ -45,8 +46,8 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
         "version": VERSION,
         "name": config.name,  # random numbers of samplers and draws follow from it
         "space": config.space_of(method).model_dump(),
-        "data": config.data.model_dump(include={"val_share", "train_share"}),
-        "recipe": config.recipe.model_dump(),
+        "data": config.data.model_dump(include=config.data.decisive),
+        "recipe": config.recipe.model_dump(exclude=HOW_FAST),
         "growth": with_retired(config.growth_of(method).model_dump(), config.retired.get(method, {})),
         "threads": config.threads,
         "epochs": plan.epochs,
@@ -77,7 +78,9 @@ def first_hash(config: StudyConfig) -> str:
     """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
     decisive["growth"] = as_it_was(decisive["growth"])
-    decisive["data"].pop("workers")
+    decisive["data"] = config.data.model_dump(include={"name", "root"} | config.data.decisive)
+    for field in HOW_FAST:
+        decisive["recipe"].pop(field)
     return _digest(decisive)
 
 

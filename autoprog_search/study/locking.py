@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -12,9 +12,8 @@ from filelock import Timeout
 
 from autoprog_search.errors import StudyError
 from autoprog_search.files import file_lock, inside
-from autoprog_search.interrupt import Interrupted
+from autoprog_search.interrupt import locked
 
-POLL_SECONDS = 0.5
 GATE = ".create.lock"
 """Of a study's folder: held while it is created, completed, exported, begun to be run, or deleted."""
 
@@ -23,30 +22,6 @@ RUNNING = ".running"
 
 OTHERS = (".profile.lock", "trials/*/.lock", "trials/.*.lock", f"{RUNNING}/*.lock")
 """All locks of a study but the gate."""
-
-
-@contextmanager
-def locked(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Inside, this process alone holds the lock; it waits for whoever does.
-
-    Raises:
-        Interrupted: `should_stop` said so while it waited.
-        StudyError: the folder has gone meanwhile, or cannot be written.
-    """
-    lock = file_lock(path)
-    while not lock.is_locked:
-        if should_stop():
-            raise Interrupted
-        try:
-            lock.acquire(timeout=POLL_SECONDS)
-        except Timeout:
-            continue
-        except OSError as error:
-            raise StudyError(f"{path}: cannot be locked: {str(error.strerror).lower()}") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

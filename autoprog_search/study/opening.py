@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autoprog_search.data.fingerprint import stored_difference, table_fingerprint, weights_fingerprints
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from autoprog_search.data.data_set import Data
 
 
-def open_data(study: StoredStudy, device: torch.device) -> Data:
+def open_data(study: StoredStudy, device: torch.device, should_stop: Callable[[], bool] = lambda: False) -> Data:
     """The data set on that device.
 
     Raises:
+        Interrupted: `should_stop` said so, while a cache was made.
         DataError: it cannot be found or read.
         StudyError: it is another one than when the trials were created.
     """
     from autoprog_search.data.load import load_data
 
     config = study.config
-    data = load_data(config.data, config.space, config.recipe, device)
+    data = load_data(config.data, config.space, config.recipe, device, should_stop)
     check_inputs(
         study, {FINGERPRINT: data.fingerprint(sizes=True).to_dict(), FILES: weights_fingerprints(config.recipe)}
     )

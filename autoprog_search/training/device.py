@@ -19,12 +19,15 @@ def pick_device(name: str, index: int = 0) -> torch.device:
     """
     if name == "auto":
         count = torch.cuda.device_count()
-        return torch.device("cuda", index % count) if count else torch.device("cpu")
+        name = f"cuda:{index % count}" if count else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"device: {name!r}: {str(error).splitlines()[0]}") from None
+    if device.type == "cuda":  # as timm's training script does
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
     return device
 
 

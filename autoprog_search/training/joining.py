@@ -16,7 +16,7 @@ from autoprog_search.errors import ConfigError, SaidElsewhere
 from autoprog_search.faults import known_error
 from autoprog_search.training.world import World
 
-PATIENCE = timedelta(minutes=10)
+PATIENCE = timedelta(minutes=30)
 """How long a process waits for another that says nothing. One that dies is noticed at once, unless its machine does."""
 
 BACKEND = "AUTOPROG_SEARCH_BACKEND"

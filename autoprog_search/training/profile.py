@@ -23,6 +23,7 @@ from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace
 from autoprog_search.training.device import device_name
 from autoprog_search.training.optim import build_ema
+from autoprog_search.training.replay import EAGER_STEPS
 from autoprog_search.training.step import TrainingStep
 from autoprog_search.training.world import ALONE, World
 
@@ -87,15 +88,16 @@ def profile_steps(
     images = torch.randn(own, data.in_chans, space.resolution, space.resolution, device=device)
     labels = torch.zeros(own, dtype=torch.long, device=device)
     times: dict[SubNetwork, list[float]] = {s: [] for s in sub_networks or space.sub_networks}
-    for turn in range(ROUNDS + 1):  # the first warms up
-        if world.any_of(turn > 2 and time.perf_counter() - start > BUDGET_SECONDS)[0]:
+    warm_up = EAGER_STEPS + 1 if device.type == "cuda" else 1  # a step is recorded in the turn after the eager ones
+    for turn in range(warm_up + ROUNDS):
+        if world.any_of(turn > warm_up + 1 and time.perf_counter() - start > BUDGET_SECONDS)[0]:
             break
         for sub_network, taken in times.items():
             if world.any_of(should_stop())[0]:
                 raise Interrupted
             elastic.activate(sub_network)
-            take_step.begin(drawn=False)
             if world.size > 1:  # the first step in several processes is not as all the others
+                take_step.begin(drawn=False)
                 take_step(images, labels, step=1, seed=turn)
             began = _now(device)
             take_step(images, labels, step=1, seed=turn)
@@ -104,7 +106,7 @@ def profile_steps(
             taken.append(_now(device) - began)
             flops += elastic.cost.step_flops(sub_network, recipe.batch_size)
             flops += recipe.batch_size * take_step.teacher_flops
-    seconds = {s: median(taken[1:]) for s, taken in times.items()}
+    seconds = {s: median(taken[warm_up:]) for s, taken in times.items()}
     return StepProfile(profiled_name(device, world), seconds, flops, time.perf_counter() - start)
 
 

@@ -30,8 +30,10 @@ from autoprog_search.training.checkpoint import (
     set_aside,
     state_bytes,
 )
+from autoprog_search.training.compilation import eagerly
 from autoprog_search.training.evaluate import Metrics, evaluate
 from autoprog_search.training.networks import Networks
+from autoprog_search.training.optim import autocast
 from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.state import RunResult, RunState
@@ -132,9 +134,10 @@ class Run:
 
     def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
         """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
-        network, world = network or self.reported, self.world
-        size = world.share(2 * self.spec.recipe.batch_size)
-        return evaluate(network, self.data.eval_batches(split, size, network.resolution, world.part), world)
+        network, recipe, world = network or self.reported, self.spec.recipe, self.world
+        batches = self.data.eval_batches(split, world.share(2 * recipe.batch_size), network.resolution, world.part)
+        with eagerly(recipe), autocast(recipe, self.device):
+            return evaluate(network, batches, world)
 
     def train_flops(self) -> int:
         """FLOPs of the training steps taken so far, the teacher's included."""

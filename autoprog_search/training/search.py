@@ -17,6 +17,7 @@ from autoprog_search.oneshot.outlook import Outlook
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.training.compilation import eagerly
 from autoprog_search.training.optim import autocast
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.run import Run
@@ -111,11 +112,10 @@ class Search:
         """Of sub-networks of `network` on the stage's images, (networks, images); what it costs goes to the search."""
         start = time.perf_counter()
         seed = derive(self._spec.seed, "estimate", state.stage)
-        batches = self._data.train_subset(
-            count, seed, self._world.share(self._spec.recipe.batch_size), self._world.part
-        )
-        with autocast(self._spec.recipe, self._device):
-            losses = self._world.whole(oneshot.network_losses(network, networks, batches), count)
+        recipe, world = self._spec.recipe, self._world
+        batches = self._data.train_subset(count, seed, world.share(recipe.batch_size), world.part)
+        with eagerly(recipe), autocast(recipe, self._device):
+            losses = world.whole(oneshot.network_losses(network, networks, batches), count)
         if not bool(losses.isfinite().all()):
             steps = sum(self._spec.stage_steps)
             raise RunFailedError(f"estimate: not finite at step {state.step} of {steps}; lower recipe.lr")

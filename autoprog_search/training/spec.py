@@ -15,7 +15,7 @@ from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.settings.recipe import Recipe
+from autoprog_search.settings.recipe import HOW_FAST, Recipe
 from autoprog_search.space import GrowthSpace
 
 
@@ -26,7 +26,7 @@ class RunSpec:
     Attributes:
         stage_steps: optimiser steps of each stage.
         seed: of the initial weights, the order of images and all else that is random.
-        data: what it trains on; `workers` make no difference.
+        data: what it trains on; `workers` and `cache_dir` make no difference.
         extra_depths: depths of a fixed schedule that are no levels of the space.
         augment: share of the recipe's augmentation in each stage; empty: what the growth settings say.
         method: how the schedule is chosen, in words; a checkpoint of another run is refused.
@@ -48,8 +48,9 @@ class RunSpec:
 
     def identity(self) -> str:
         """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
-        data = self.data.model_dump_json(include={"val_share", "train_share"})
-        parts = [*(model.model_dump_json() for model in (self.space, self.recipe, self.growth)), data]
+        data = self.data.model_dump_json(include=self.data.decisive)
+        recipe = self.recipe.model_dump_json(exclude=HOW_FAST)
+        parts = [self.space.model_dump_json(), recipe, self.growth.model_dump_json(), data]
         return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 

@@ -25,7 +25,7 @@ RECIPE = Recipe(batch_size=4)
 
 
 def read(path: Path, *, train: bool = False, model: str = "deit_tiny_patch16_224", channels: int = 3) -> object:
-    """The tensor and label of a file, or the error, as a loader process gives it."""
+    """The sample that a file is, or the error, as a loader process gives it."""
     transforms = Transforms(RECIPE, Normalisation.of(model, channels), train, full_resolution=32)
     found = TransformedImages(FolderImages(path.parent, [path.name], [0]), transforms, 1)[(0, 0, 32)]
     return str(found) if isinstance(found, DataError) else found
@@ -129,7 +129,7 @@ def test_an_image_that_would_take_all_memory_when_resized_is_refused(tmp_path):
 @pytest.mark.parametrize("train", [True, False])
 def test_tiny_and_narrow_images_are_read(tmp_path, size, train):
     Image.new("RGB", size).save(tmp_path / "x.png")
-    image, _ = read(tmp_path / "x.png", train=train)
+    image, _, _ = read(tmp_path / "x.png", train=train)
     assert image.shape == (3, 32, 32)
 
 

@@ -137,10 +137,8 @@ def test_the_models_channels_and_normalisation_are_taken(tmp_path):
     data = load_data(DataConfig(name=str(tmp_path), workers=0), grey, RECIPE, CPU)
     images, _ = next(data.train_batches(0, 0, 1, 4, at(32)))
     assert images.shape == (4, 1, 32, 32)
-    white = Image.fromarray(np.full((40, 40, 3), 255, np.uint8))
-    assert data.eval_transforms(white, 32).unique().tolist() == [1.0]  # of mean and deviation 0.5
-    imagenets = load(tmp_path).eval_transforms(white, 32)
-    assert imagenets[:, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+    assert data.normalisation == ((0.5,), (0.5,))
+    assert load(tmp_path).normalisation == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +162,7 @@ def test_augmentation_at_the_ends_of_its_range_runs(policy):
     transforms = Transforms(recipe, Normalisation.of("deit_tiny_patch16_224", 3), True, full_resolution=32)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8))
     for _ in range(40):
-        assert bool(transforms(image, 16).isfinite().all())
+        assert transforms(image, 16).shape == (3, 16, 16)
 
 
 def test_grey_images_of_16_bits_are_scaled_not_clipped(tmp_path):

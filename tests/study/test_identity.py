@@ -41,6 +41,7 @@ EDITS = {
     "space.stages was 3, is 4": lambda d: d["space"].update(stages=4),
     "growth.tie_se was 1.0, is 3.0": lambda d: d["growth"].update(tie_se=3.0),
     "threads was 1, is 2": lambda d: d.update(threads=2),
+    'data.cache was null, is "shrunk"': lambda d: d["data"].update(cache="shrunk"),
     "data.val_share was 0.1, is 0.2": lambda d: d["data"].update(val_share=0.2),
     "growth.tie_se was 0.5, is 0.75": lambda d: d["methods"]["full+late"]["growth"].update(tie_se=0.75),
     "name was 'tiny', is 'other'": lambda d: d.update(name="other"),
@@ -62,13 +63,20 @@ def test_a_study_file_that_was_edited_is_refused_in_a_line_that_says_what(tmp_pa
     "change",
     [
         lambda d: d.update(tolerance=2.0),
-        lambda d: d["data"].update(workers=7),
+        lambda d: d["data"].update(workers=7, cache_dir="/elsewhere"),
         lambda d: d["nni"].update(engine="sequential"),
         lambda d: d["methods"]["full"].update(seeds=3),
         lambda d: d["methods"].update(linear={"seeds": 1}),
         lambda d: d["methods"]["random"].update(trials=4),
     ],
-    ids=["tolerance", "loader processes", "where NNI runs", "more seeds", "another method", "more draws"],
+    ids=[
+        "tolerance",
+        "loader processes, a cache's place",
+        "where NNI runs",
+        "more seeds",
+        "another method",
+        "more draws",
+    ],
 )
 def test_what_decides_no_result_of_before_may_be_edited(tmp_path, change):
     study = create_study(tmp_path, tiny_config(TWO))

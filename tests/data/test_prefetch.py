@@ -1,0 +1,156 @@
+"""What is done to a batch on the device: the values are timm's own, erasing follows from the seed, nothing waits."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_transform
+
+from autoprog_search.data.loader import LoaderData, TransformedImages
+from autoprog_search.data.prefetch import Finish, prefetched
+from autoprog_search.data.strength import Strength
+from tests.data.files import RECIPE, at, load, make_images
+from tests.tiny import CPU
+
+PLAIN = RECIPE.model_copy(update={"random_erasing": 0.0})
+ERASED = RECIPE.model_copy(update={"random_erasing": 1.0})
+IMAGENETS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_images(tmp_path, train={"a": 10, "b": 10}, val={"a": 2, "b": 2})
+
+
+def test_evaluation_images_have_the_values_of_timms_own_transform(root):
+    """To the last bit: decoded whole, resized, normalised, image by image."""
+    images, _ = next(load(root).eval_batches("test", 4, 32))
+    mean, deviation = IMAGENETS
+    timms = create_transform((3, 32, 32), interpolation="bicubic", crop_pct=0.9, mean=mean, std=deviation)
+    files = [root / "val" / name / f"{k}.jpg" for name in "ab" for k in range(2)]
+    assert torch.equal(images, torch.stack([timms(Image.open(file).convert("RGB")) for file in files]))
+
+
+def test_training_images_have_the_values_of_timms_own_transform_where_none_is_erased(root):
+    data = load(root, PLAIN)
+    batch, _ = next(data.train_batches(3, 0, 1, 4, at(32)))
+    mean, deviation = IMAGENETS
+    timms = create_transform(
+        (3, 32, 32),
+        is_training=True,
+        interpolation=PLAIN.train_interpolation,
+        scale=PLAIN.crop_scale,
+        hflip=PLAIN.hflip,
+        auto_augment=PLAIN.auto_augment,
+        mean=mean,
+        std=deviation,
+    )
+    expected = []
+    for seed, index, side in next(data._tickets(3, 0, 1, 4, data.splits.train[1], at(32))):
+        image, _ = data.splits.train[0].load(index)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        expected.append(timms(data.train_transforms.decode(image, side)))
+    assert torch.equal(batch, torch.stack(expected))
+
+
+def test_images_are_bytes_until_they_are_on_the_device(root):
+    data = load(root)
+    for transforms in (data.train_transforms, data.eval_transforms):
+        image, label, seed = TransformedImages(data.splits.train[0], transforms, 2)[(5, 0, 32)]
+        assert (image.dtype, image.shape, label, seed) == (torch.uint8, (3, 32, 32), 0, 5)
+
+
+# ── erasing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def images_of(data: LoaderData, start: int, stop: int, strength: Strength | None = None) -> list[torch.Tensor]:
+    return [images for images, _ in data.train_batches(3, start, stop, 4, at(32), strength or Strength())]
+
+
+def test_a_rectangle_of_every_image_is_erased_and_nothing_else_changes(root):
+    for erased, plain in zip(images_of(load(root, ERASED), 0, 3), images_of(load(root, PLAIN), 0, 3), strict=True):
+        changed = (erased != plain).any(dim=1)
+        assert changed.flatten(1).any(dim=1).all()
+        for image in changed:
+            rows, columns = image.any(dim=1), image.any(dim=0)
+            assert image.sum() == rows.sum() * columns.sum()  # noise of floats is nowhere what was there
+            assert 0.01 < image.float().mean() < 0.4  # timm's: 2 % to a third of the area
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_erased_follows_from_seed_and_step(root, workers):
+    whole = images_of(load(root, ERASED), 0, 5)
+    random.seed(99)
+    torch.manual_seed(99)  # no global state matters
+    part = images_of(load(root, ERASED, workers=workers), 3, 5)
+    assert all(torch.equal(a, b) for a, b in zip(whole[3:], part, strict=True))
+    assert not torch.equal(whole[0], whole[1])
+
+
+def test_erasing_is_as_strong_as_its_stage(root):
+    none = images_of(load(root, ERASED), 0, 2, Strength(erasing=0.0))
+    assert all(torch.equal(a, b) for a, b in zip(none, images_of(load(root, PLAIN), 0, 2), strict=True))
+
+
+def test_evaluation_erases_nothing(root):
+    erased, plain = (next(load(root, recipe).eval_batches("test", 4, 32))[0] for recipe in (ERASED, PLAIN))
+    assert torch.equal(erased, plain)
+
+
+# ── ahead ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def host_batches(count: int = 6) -> list[tuple[torch.Tensor, torch.Tensor, int]]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 8, 3, 24, 24), dtype=torch.uint8, generator=generator)
+    return [(batch, torch.full((8,), k), k) for k, batch in enumerate(images)]
+
+
+def test_on_the_cpu_a_batch_is_finished_when_it_is_asked_for():
+    asked = []
+    batches = prefetched((asked.append(batch[2]) or batch for batch in host_batches()), Finish.on(CPU, IMAGENETS))
+    next(batches)
+    assert asked == [0]
+    assert [int(labels[0]) for _, labels in batches] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits():
+    """While each is in use, the next is copied into memory that must not be its own."""
+    device = torch.device("cuda")
+    weight = torch.randn(4096, 4096, device=device)
+    pinned = [(images.pin_memory(), labels.pin_memory(), seed) for images, labels, seed in host_batches()]
+    seen = []
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for images, labels in prefetched(pinned, Finish.on(device, IMAGENETS, erasing=0.0)):
+            for _ in range(20):
+                weight = (weight @ weight).clamp(-1, 1)  # the device is still busy when the next is asked for
+            seen.append((images + 0 * weight[0, 0].nan_to_num(), labels.clone()))
+            del images, labels
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = list(prefetched(host_batches(), Finish.on(CPU, IMAGENETS)))
+    assert len(seen) == len(expected)
+    for (images, labels), (ours, of_ours) in zip(seen, expected, strict=True):
+        torch.testing.assert_close(images.cpu(), ours, rtol=1e-6, atol=1e-6)
+        assert torch.equal(labels.cpu(), of_ours)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_erasing_follows_from_the_seed():
+    finish = Finish.on(torch.device("cuda"), IMAGENETS, erasing=1.0)
+    once, again = (list(prefetched(host_batches(), finish)) for _ in range(2))
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(once, again, strict=True))
+    plain = list(prefetched(host_batches(), Finish.on(torch.device("cuda"), IMAGENETS)))
+    assert not any(torch.equal(a, b) for (a, _), (b, _) in zip(once, plain, strict=True))
