@@ -1,7 +1,7 @@
 """Images/s of the loader, on photographs of ImageNet's size (500 x 375 px, 116 KB). Goal: 112 px >= 1.3 times 224 px.
 
 First by side, what early stages save besides compute: a JPEG is decoded at the stage's resolution, then cropped and
-augmented there. In one process without loader workers.
+augmented there. In one process, by what a loader process does.
 
 Then three ways side by side, as loader processes deliver them: `floats`, how it was until images stayed bytes up to the
 device: normalised and erased by the loader processes; `bytes`; and `shrunk`, bytes from `data.cache: shrunk`.
@@ -24,10 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
+from timm.data.random_erasing import RandomErasing
 from torch.utils.data import default_collate
 
+from autoprog_search.data.erasing import NOTHING
 from autoprog_search.data.loader import LoaderData, Ticket, TransformedImages
-from autoprog_search.data.prefetch import Finish
+from autoprog_search.data.prefetch import Finish, HostBatch
 from autoprog_search.data.processes import loaded
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import load_recipe
@@ -44,16 +46,20 @@ class Floats(TransformedImages):
     """Images as loader processes gave them before: normalised and erased there, floats, under `torch.manual_seed`."""
 
     def __getitem__(self, ticket: Ticket) -> Any:
-        image, label, seed = super().__getitem__(ticket)
+        image, label, _, seed = super().__getitem__(ticket)
         torch.manual_seed(seed)
-        images, _ = self.finish(image[None], torch.tensor(label), seed)
-        return images[0], label, seed
+        images, _ = self.finish(HostBatch(image[None], torch.tensor(label), None, seed))
+        return self.erasing(images[0]), label, NOTHING, seed
 
     @cached_property
     def finish(self) -> Finish:
         """What is done on the device otherwise."""
-        statistics = self.transforms.normalisation.mean, self.transforms.normalisation.std
-        return Finish.on(CPU, statistics, self.transforms.erasing)
+        return Finish.on(CPU, (self.transforms.normalisation.mean, self.transforms.normalisation.std))
+
+    @cached_property
+    def erasing(self) -> RandomErasing:
+        """timm's, as it was."""
+        return RandomErasing(self.transforms.recipe.random_erasing, mode="pixel", device="cpu")
 
 
 def main() -> None:
@@ -83,11 +89,12 @@ def main() -> None:
 
 def by_side(data: LoaderData) -> dict[int, float]:
     """Images a second of this process at each side."""
+    images = TransformedImages(data.splits.train[0], data.train_transforms, 1)
     times: dict[int, list[float]] = {side: [] for side in SIDES}
     for turn in range(ROUNDS + 1):  # the first warms up
         for side, taken in times.items():
             start = time.process_time()
-            for _ in data.train_batches(turn, 0, 1, BATCH, lambda step, side=side: side):
+            for _ in loaded(images, [next(tickets(turn, side))], default_collate, 0):
                 pass
             taken.append(time.process_time() - start)
     return {side: BATCH / median(taken[1:]) for side, taken in times.items()}

@@ -3,8 +3,8 @@
 Every image's augmentation is seeded by (seed, step, position), not by the loader process that happens to draw it, so
 that a resumed run sees what the undisturbed one would have seen. That is why torch's loader is driven here directly and
 not through timm's `create_loader`, whose order depends on global state. As in timm's scheduled loader, the side that an
-image is wanted at travels with its index: early stages decode and load less. What is done once the batch is on the
-device, random erasing too, follows from the seed of its first image (prefetch.py).
+image is wanted at travels with its index: early stages decode and load less. What is random once the batch is on the
+device, the noise of random erasing, follows from the seed of its first image (prefetch.py).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
+from autoprog_search.data.erasing import NOTHING, Rectangle, drawn_rectangle
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
 from autoprog_search.data.part import WHOLE, Part
@@ -39,8 +40,8 @@ from autoprog_search.space import GrowthSpace
 
 Ticket = tuple[int, int, int]
 """(seed of its augmentation, index in the image set, side in pixels)."""
-Sample = tuple[torch.Tensor, int, int]
-"""Image (channels, side, side), uint8; its label; the seed that it was augmented under."""
+Sample = tuple[torch.Tensor, int, Rectangle, int]
+"""Image (channels, side, side), uint8; its label; what is to be erased; the seed that it was augmented under."""
 
 logger = getLogger("autoprog_search")
 
@@ -63,7 +64,8 @@ class TransformedImages(Dataset[Sample | DataError]):
             if not 0 <= label < self.num_classes:
                 where = escaped(self.images.name(index))
                 return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
-            return self.transforms(self.transforms.decode(image, resolution), resolution), label, seed
+            transformed = self.transforms(self.transforms.decode(image, resolution), resolution)
+            return transformed, label, drawn_rectangle(self.transforms.erasing, resolution), seed
         except Exception as error:  # noqa: BLE001 - see `unreadable`
             return unreadable(self.images, index, error)
 
@@ -161,8 +163,7 @@ class LoaderData(Data):
     def _load(self, images: ImageSet, transforms: Transforms, tickets: Iterator[list[Ticket]]) -> Iterator[Batch]:
         """The batches of these tickets, on the device."""
         dataset = TransformedImages(images, transforms, self.num_classes)
-        finish = Finish.on(self.device, self.normalisation, transforms.erasing)
-        return prefetched(self._on_host(dataset, tickets), finish)
+        return prefetched(self._on_host(dataset, tickets), Finish.on(self.device, self.normalisation))
 
     def _on_host(self, dataset: TransformedImages, tickets: Iterator[list[Ticket]]) -> Iterator[HostBatch]:
         """The batches from loader processes; from this one once somebody has ended those.
@@ -196,5 +197,6 @@ def _collate(samples: list[Sample | DataError]) -> HostBatch | DataError:
     good = [sample for sample in samples if not isinstance(sample, DataError)]
     if len(good) < len(samples):
         return next(sample for sample in samples if isinstance(sample, DataError))
+    rectangles = [(place, *rectangle) for place, (_, _, rectangle, _) in enumerate(good) if rectangle != NOTHING]
     images, labels = default_collate([sample[:2] for sample in good])
-    return images, labels, good[0][2]
+    return HostBatch(images, labels, torch.tensor(rectangles) if rectangles else None, good[0][3])

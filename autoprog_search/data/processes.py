@@ -6,6 +6,8 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -13,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from autoprog_search.errors import DataError, why
 
 ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGHUP)  # exit codes of a process that was asked to end
+ENDING_SECONDS = 1.0
 NOT_HANDED_OVER = re.compile("open files|ancdata|shared memory")  # in torch's RuntimeErrors
 
 
@@ -72,12 +75,26 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        batches = iter(loader)
+        with _no_interrupts():
+            batches = iter(loader)
     except (OSError, RuntimeError) as error:  # no process, no thread, no memory for one
         raise _too_much(why(error)) from None
     if in_main_thread and signal.getsignal(signal.SIGCHLD) is not before:
         signal.signal(signal.SIGCHLD, before)
     return batches
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes that are started inside are not interrupted before they say so themselves; an interrupt waits."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _next(batches: Iterator[Any]) -> Any:
@@ -93,6 +110,8 @@ def _next(batches: Iterator[Any]) -> Any:
         processes = getattr(batches, "_workers", ())
         if not processes:
             raise
+        if isinstance(error, OSError | EOFError):  # a pipe broke: whoever held its other end may still be ending
+            wait([process.sentinel for process in processes], timeout=ENDING_SECONDS)
         ends = [process.exitcode for process in processes if process.exitcode is not None]
         if any(end in ENDED_FROM_OUTSIDE for end in ends):
             raise LoadersEnded from None

@@ -63,7 +63,7 @@ class Transforms:
 
     @property
     def erasing(self) -> float:
-        """Probability of random erasing, which is done on the device."""
+        """Probability of random erasing (erasing.py)."""
         return self.recipe.random_erasing * self.strength.erasing if self.train else 0.0
 
     def decode(self, image: Image.Image, resolution: int) -> Image.Image:

@@ -129,7 +129,7 @@ def test_an_image_that_would_take_all_memory_when_resized_is_refused(tmp_path):
 @pytest.mark.parametrize("train", [True, False])
 def test_tiny_and_narrow_images_are_read(tmp_path, size, train):
     Image.new("RGB", size).save(tmp_path / "x.png")
-    image, _, _ = read(tmp_path / "x.png", train=train)
+    image, *_ = read(tmp_path / "x.png", train=train)
     assert image.shape == (3, 32, 32)
 
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 from timm.data import create_transform
+from timm.data.random_erasing import RandomErasing
 
+from autoprog_search.data.erasing import NOTHING, drawn_rectangle, erase
 from autoprog_search.data.loader import LoaderData, TransformedImages
-from autoprog_search.data.prefetch import Finish, prefetched
+from autoprog_search.data.prefetch import Finish, HostBatch, prefetched
 from autoprog_search.data.strength import Strength
 from tests.data.files import RECIPE, at, load, make_images
 from tests.tiny import CPU
@@ -63,7 +65,7 @@ def test_training_images_have_the_values_of_timms_own_transform_where_none_is_er
 def test_images_are_bytes_until_they_are_on_the_device(root):
     data = load(root)
     for transforms in (data.train_transforms, data.eval_transforms):
-        image, label, seed = TransformedImages(data.splits.train[0], transforms, 2)[(5, 0, 32)]
+        image, label, _, seed = TransformedImages(data.splits.train[0], transforms, 2)[(5, 0, 32)]
         assert (image.dtype, image.shape, label, seed) == (torch.uint8, (3, 32, 32), 0, 5)
 
 
@@ -74,14 +76,44 @@ def images_of(data: LoaderData, start: int, stop: int, strength: Strength | None
     return [images for images, _ in data.train_batches(3, start, stop, 4, at(32), strength or Strength())]
 
 
-def test_a_rectangle_of_every_image_is_erased_and_nothing_else_changes(root):
-    for erased, plain in zip(images_of(load(root, ERASED), 0, 3), images_of(load(root, PLAIN), 0, 3), strict=True):
-        changed = (erased != plain).any(dim=1)
-        assert changed.flatten(1).any(dim=1).all()
-        for image in changed:
-            rows, columns = image.any(dim=1), image.any(dim=0)
-            assert image.sum() == rows.sum() * columns.sum()  # noise of floats is nowhere what was there
-            assert 0.01 < image.float().mean() < 0.4  # timm's: 2 % to a third of the area
+@pytest.mark.parametrize("probability", [0.3, 1.0])
+def test_rectangles_are_those_that_timm_draws(probability):
+    timms = RandomErasing(probability, device="cpu")
+    found = 0
+    for seed in range(200):
+        random.seed(seed)
+        top, left, height, width = drawn_rectangle(probability, 24)
+        expected = torch.ones(1, 24, 24)
+        expected[:, top : top + height, left : left + width] = 0
+        random.seed(seed)
+        assert torch.equal(timms(torch.ones(1, 24, 24)), expected)
+        found += height > 0
+    assert found == 200 if probability == 1 else 30 < found < 90
+    assert drawn_rectangle(0.0, 24) == NOTHING
+
+
+def test_a_rectangle_is_filled_with_noise_and_nothing_else_changes():
+    images = torch.full((3, 2, 64, 64), 7.0)
+    erase(images, torch.tensor([(0, 0, 0, 64, 32), (2, 60, 10, 4, 50)]), seed=1)
+    inside, outside = images[0, :, :, :32], images[0, :, :, 32:]
+    assert outside.eq(7).all()
+    assert images[1].eq(7).all()
+    assert images[2, :, 60:, 10:60].ne(7).all()
+    assert images[2].ne(7).sum() == 2 * 4 * 50
+    assert inside.mean().item() == pytest.approx(0, abs=0.1)
+    assert inside.std().item() == pytest.approx(1, abs=0.1)
+    assert not torch.equal(inside[0], inside[1])
+
+
+def test_a_batchs_images_are_erased_where_their_own_seeds_say(root):
+    data = load(root, ERASED)
+    erased, plain = images_of(data, 0, 1)[0], images_of(load(root, PLAIN), 0, 1)[0]
+    dataset = TransformedImages(data.splits.train[0], data.train_transforms, 2)
+    for number, ticket in enumerate(next(data._tickets(3, 0, 1, 4, data.splits.train[1], at(32)))):
+        _, _, (top, left, height, width), _ = dataset[ticket]
+        changed = (erased[number] != plain[number]).all(dim=0)
+        assert changed[top : top + height, left : left + width].all()
+        assert changed.sum() == height * width > 0
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -107,15 +139,23 @@ def test_evaluation_erases_nothing(root):
 # ── ahead ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def host_batches(count: int = 6) -> list[tuple[torch.Tensor, torch.Tensor, int]]:
+def host_batches(count: int = 6, *, erased: bool = False) -> list[HostBatch]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 8, 3, 24, 24), dtype=torch.uint8, generator=generator)
-    return [(batch, torch.full((8,), k), k) for k, batch in enumerate(images)]
+    rectangles = torch.tensor([(place, 2, 3, 10, 12) for place in range(8)]) if erased else None
+    return [HostBatch(batch, torch.full((8,), k), rectangles, k) for k, batch in enumerate(images)]
+
+
+def pinned(batches: list[HostBatch]) -> list[HostBatch]:
+    """As torch's loader does it."""
+    from torch.utils.data._utils.pin_memory import pin_memory
+
+    return [pin_memory(batch) for batch in batches]
 
 
 def test_on_the_cpu_a_batch_is_finished_when_it_is_asked_for():
     asked = []
-    batches = prefetched((asked.append(batch[2]) or batch for batch in host_batches()), Finish.on(CPU, IMAGENETS))
+    batches = prefetched((asked.append(batch.seed) or batch for batch in host_batches()), Finish.on(CPU, IMAGENETS))
     next(batches)
     assert asked == [0]
     assert [int(labels[0]) for _, labels in batches] == [1, 2, 3, 4, 5]
@@ -127,12 +167,12 @@ def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits():
     """While each is in use, the next is copied into memory that must not be its own."""
     device = torch.device("cuda")
     weight = torch.randn(4096, 4096, device=device)
-    pinned = [(images.pin_memory(), labels.pin_memory(), seed) for images, labels, seed in host_batches()]
-    seen = []
+    batches, finish, seen = pinned(host_batches(erased=True)), Finish.on(device, IMAGENETS), []
+    list(prefetched(batches, finish))  # what is done once is done
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for images, labels in prefetched(pinned, Finish.on(device, IMAGENETS, erasing=0.0)):
+        for images, labels in prefetched(batches, finish):
             for _ in range(20):
                 weight = (weight @ weight).clamp(-1, 1)  # the device is still busy when the next is asked for
             seen.append((images + 0 * weight[0, 0].nan_to_num(), labels.clone()))
@@ -142,15 +182,16 @@ def test_on_a_gpu_batches_are_those_of_the_cpu_and_nothing_waits():
     expected = list(prefetched(host_batches(), Finish.on(CPU, IMAGENETS)))
     assert len(seen) == len(expected)
     for (images, labels), (ours, of_ours) in zip(seen, expected, strict=True):
-        torch.testing.assert_close(images.cpu(), ours, rtol=1e-6, atol=1e-6)
+        images = images.cpu()
+        assert (images != ours)[:, :, 2:12, 3:15].float().mean() > 0.9
+        images[:, :, 2:12, 3:15] = ours[:, :, 2:12, 3:15]
+        torch.testing.assert_close(images, ours, rtol=1e-6, atol=1e-6)
         assert torch.equal(labels.cpu(), of_ours)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_erasing_follows_from_the_seed():
-    finish = Finish.on(torch.device("cuda"), IMAGENETS, erasing=1.0)
-    once, again = (list(prefetched(host_batches(), finish)) for _ in range(2))
+    finish = Finish.on(torch.device("cuda"), IMAGENETS)
+    once, again = (list(prefetched(host_batches(erased=True), finish)) for _ in range(2))
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(once, again, strict=True))
-    plain = list(prefetched(host_batches(), Finish.on(torch.device("cuda"), IMAGENETS)))
-    assert not any(torch.equal(a, b) for (a, _), (b, _) in zip(once, plain, strict=True))
