@@ -12,9 +12,12 @@ from benchmarks.gpu.fashion import study
 from benchmarks.gpu.part import Part
 
 
+MARKED = ("tests/gpu", "tests/data/test_prefetch.py")
+
+
 def tests(part: Part) -> None:
     """The tests marked `gpu`."""
-    words = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "-rfE", "tests/gpu"]
+    words = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", "-rfE", *MARKED]
     told = subprocess.run(words, capture_output=True, text=True, check=False)
     print(told.stdout, told.stderr)
     summary = [line for line in told.stdout.splitlines() if line.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -53,7 +54,8 @@ def nodes(count: int) -> list[list[str]]:
 
 
 def start(words: Sequence[str | Path], cwd: Path, **more: str) -> subprocess.Popen[str]:
-    env = environment() | {"PYTHONPATH": str(ROOT)} | more
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = environment() | {"PYTHONPATH": path} | more
     return subprocess.Popen(
         [*map(str, words)], cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
