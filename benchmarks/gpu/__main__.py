@@ -11,7 +11,6 @@ from benchmarks.gpu.deit import growth, sizes, steps
 from benchmarks.gpu.fashion import study
 from benchmarks.gpu.part import Part
 
-
 MARKED = ("tests/gpu", "tests/data/test_prefetch.py")
 
 
