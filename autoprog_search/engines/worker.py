@@ -50,6 +50,8 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
         logging.getLogger("autoprog_search").addHandler(heard)
         try:
             study = open_study(root, name)
+            if asked_to_stop():  # while it started: torch need not be waited for
+                return
             if study.config.data.table is None:
                 _import_what_trains()
             with in_use(study.folder):
