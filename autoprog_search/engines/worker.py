@@ -52,9 +52,9 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             study = open_study(root, name)
             if asked_to_stop():  # while it started: torch need not be waited for
                 return
-            if study.config.data.table is None:
-                _import_what_trains()
             with in_use(study.folder):
+                if study.config.data.table is None:
+                    _import_what_trains()
                 # A parent that was killed cannot end its workers: they look for themselves.
                 run_trials(study, device, index, events.put, lambda: asked_to_stop() or not parent.is_alive())
         except Exception as error:
