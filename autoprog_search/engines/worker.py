@@ -67,8 +67,8 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
 def _import_what_trains() -> None:
     """Without a look at it by the garbage collector, neither now nor later.
 
-    torch and timm make half a million objects that last as long as the process. To walk them again and again takes a
-    seventh of their import, and 0.3 s each time in the middle of training.
+    torch and timm make half a million objects that last as long as the process. To walk them again and again takes an
+    eighth of their import, and 0.3 s each time in the middle of training.
     """
     gc.disable()
     import autoprog_search.engines.trial
