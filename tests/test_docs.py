@@ -135,3 +135,28 @@ def test_readme_commands_run(tmp_path):
         assert done.returncode == 0, (line, done.stderr)
     assert (tmp_path / "pareto.html").stat().st_size > 1e6
     assert (tmp_path / "studies/mine/report.html").read_text().count("<html") == 1
+
+
+def test_the_steps_on_a_gpu_are_the_stored_ones():
+    parts = json.loads((ROOT / "benchmarks/results/gpu_check_cuda_2026-11-27.json").read_text())["parts"]
+    rows = []
+    for what, figures in parts["steps"]["figures"].items():
+        if what.startswith("step, "):
+            seconds, used, ratio = (figures[name] for name in ("seconds", "utilisation", "ratio"))
+            cells = f"{1e3 * seconds:.2f} | {256 / seconds:,.0f} | {used:.3f} | {ratio:.3f}"
+            rows.append(f"| {what.removeprefix('step, ')} | {cells} |")
+    assert quoted("docs/gpu.md", "steps").splitlines()[2:] == rows
+
+
+def test_what_small_sub_networks_save_on_a_gpu_is_what_was_stored():
+    figures = json.loads((ROOT / "benchmarks/results/gpu_check_cuda_2026-11-27.json").read_text())["parts"]["sizes"]
+    kinds = [figures["figures"][f"sizes, {kind}"] for kind in ("recorded", "compiled and recorded")]
+    recorded, compiled = (kind["depth_patches_s_flops_ratio"] for kind in kinds)
+    full_seconds, full_flops = recorded[-1][2:4]
+    rows = []
+    for (depth, patches, seconds, flops, ratio), (_, _, theirs, _, other) in zip(recorded, compiled, strict=True):
+        assert ratio == pytest.approx(full_seconds / seconds / (full_flops / flops))
+        size = f"{depth} x {16 * round(patches**0.5)} px"
+        cells = f"{1e3 * seconds:.1f} ({ratio:.2f}) | {1e3 * theirs:.1f} ({other:.2f})"
+        rows.append(f"| {size} | {full_flops / flops:.2f} | {cells} |")
+    assert quoted("docs/gpu.md", "sizes").splitlines()[2:] == rows
