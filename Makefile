@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FASHION ?= /usr/share/datasets/fashion-mnist
 
 # The headline of studies/digits again, two of its ten seeds, without its searches over several trials.
 QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear: {seeds: 2, epochs: [20, 28, 36]}, \
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test fuzz faults lint bench evidence-quick docs-figures clean
+.PHONY: demo test fuzz faults lint bench gpu-check evidence-quick docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
@@ -33,6 +34,10 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.search_share
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.threads
+	$(BIN)/torchrun --standalone --nproc-per-node 2 -m benchmarks.ddp
+
+gpu-check: $(VENV)/.installed-test  ## what a GPU makes of it, nine minutes at most; TOY=--toy: small, on the CPU
+	$(BIN)/python -m benchmarks.gpu_check --out gpu-check --fashion "$(FASHION)" $(TOY)
 
 evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence/growing.md again, under studies/digits_quick/
 	$(BIN)/autoprog-search study create digits_quick --skip-if-exists --config studies/digits/study.yaml \

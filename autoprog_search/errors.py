@@ -68,6 +68,20 @@ class RunFailedError(AutoProgError):
     exit_code = 1
 
 
+class LostProcess(AutoProgError):
+    """Another process of the same run is gone, or cannot be reached."""
+
+    exit_code = 1
+
+
+class SaidElsewhere(AutoProgError):
+    """What ends this process has been said by another one of the same run; it ends with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process of the run has said what is wrong")
+        self.exit_code = exit_code
+
+
 class EnvironmentFault(AutoProgError):
     """What the system refused: a file, space on a disk, memory."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from errno import ENOSPC
 
-from autoprog_search.errors import AutoProgError, EnvironmentFault, StudyError
+from autoprog_search.errors import AutoProgError, EnvironmentFault, LostProcess, StudyError, why
 
 WAYS_OUT = (
     (r"full|no space", "free some space, then run the same command again: nothing that finished is lost"),
@@ -38,7 +38,7 @@ def known_error(error: BaseException) -> AutoProgError | None:
     """The error as a user is told of it; None: it is our own bug, and its traceback is wanted."""
     if isinstance(error, AutoProgError):
         return error
-    return storage_error(error) or environment_error(error)
+    return storage_error(error) or environment_error(error) or peer_error(error)
 
 
 def storage_error(error: BaseException) -> AutoProgError | None:
@@ -80,5 +80,22 @@ def environment_error(error: BaseException) -> AutoProgError | None:
         return EnvironmentFault(
             "memory: there is not enough; a smaller recipe.batch_size or a larger recipe.grad_accum needs less; the "
             "same command goes on"
+        )
+    return None
+
+
+PEER = re.compile(r"gloo|NCCL|TCPStore|Socket|process group", re.IGNORECASE)
+"""In torch's RuntimeErrors that tell of other processes."""
+
+
+def peer_error(error: BaseException) -> AutoProgError | None:
+    """What torch says where another process of the run is gone; None: it says something else."""
+    by_name = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
+    if by_name or (isinstance(error, RuntimeError) and PEER.search(str(error))):
+        # Without the C++ file, and without what may be the cause.
+        reason = why(error).rpartition("] ")[2].partition(". ")[0][:80]
+        return LostProcess(
+            f"a process of this run is gone, or cannot be reached ({reason}); the same command goes on from the last "
+            "checkpoint"
         )
     return None

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
@@ -26,6 +26,8 @@ from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.randomness import derive
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.store import StoredStudy
@@ -46,15 +48,28 @@ def tiny_config(*overrides: str, name: str = "tiny") -> StudyConfig:
     return config_from_file(TINY, name, overrides=overrides)
 
 
-def tiny_data(config: StudyConfig) -> Data:
-    return load_data(config.data, config.space, config.recipe, CPU)
+def tiny_data(config: StudyConfig, device: torch.device = CPU) -> Data:
+    return load_data(config.data, config.space, config.recipe, device)
 
 
-def tiny_run(config: StudyConfig, seed: int = 0, checkpoint: Path | None = None) -> Run:
-    data = tiny_data(config)
+def tiny_run(config: StudyConfig, seed: int = 0, checkpoint: Path | None = None, device: torch.device = CPU) -> Run:
+    data = tiny_data(config, device)
     stage_steps = planned_steps(config.space, config.recipe, data.train_size)
     spec = RunSpec(config.space, config.recipe, config.growth, stage_steps, seed)
-    return Run(spec, data, device=CPU, checkpoint=checkpoint)
+    return Run(spec, data, device=device, checkpoint=checkpoint)
+
+
+def steps_alone(run: Run, count: int, sub_networks: Sequence[SubNetwork]) -> Iterator[torch.Tensor]:
+    """Take so many training steps, as these sub-networks in turn, with nothing around them; the loss of each."""
+    recipe, elastic, seed = run.spec.recipe, run.elastic, run.spec.seed
+    elastic.train()
+    in_turn = [sub_networks[step % len(sub_networks)] for step in range(count)]
+    side = [sub_network.resolution(elastic.patch_size) for sub_network in in_turn]
+    batches = run.data.train_batches(seed, 0, count, recipe.batch_size, side.__getitem__)
+    for step, sub_network in enumerate(in_turn):
+        elastic.activate(sub_network)
+        yield run.step(*next(batches), step, derive(seed, "step", step))
+        run.networks.update(step + 1, estimation=True)
 
 
 def tiny_trainer(

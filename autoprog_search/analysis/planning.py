@@ -17,6 +17,8 @@ from autoprog_search.space import GrowthSpace, Levels
 
 IMAGENET_IMAGES = 1_281_167  # the training split of ILSVRC 2012, 1,000 classes
 UTILISATION = 0.35
+COMPILE_SECONDS = 4.0  # of the blocks at one resolution: DeiT-S on an H200 took 3.7 (benchmarks/results)
+COMPILED_SAVES = 0.36  # of an eager step's time, there
 MOST = 10**12  # devices, or images
 
 
@@ -74,6 +76,19 @@ class Resources:
             raise ConfigError(f"devices: {shown(self.devices)} is below 1 or above {MOST:,}")
         if not 0 < self.utilisation <= 1:  # so that NaN is refused
             raise ConfigError(f"utilisation: {self.utilisation} is not a share of the peak, above 0 and up to 1")
+
+    def share_of(self, batch_size: int) -> int:
+        """Images of a batch that each device takes where all train one run.
+
+        Raises:
+            ConfigError: they do not divide.
+        """
+        if batch_size % self.devices:
+            raise ConfigError(
+                f"devices: {self.devices} do not divide the recipe's batch of {batch_size} images, of which each takes "
+                "as many"
+            )
+        return batch_size // self.devices
 
     @property
     def device_flops(self) -> float:
@@ -158,6 +173,16 @@ def schedule_flops(space: GrowthSpace, cost: ModelCost, levels: Levels, epochs: 
 def images_per_second(cost: ModelCost, sub_network: SubNetwork, resources: Resources) -> float:
     """Training images that one device takes in a second, and that its loader has to bring."""
     return resources.device_flops / cost.step_flops(sub_network, 1)
+
+
+def compile_takes(space: GrowthSpace) -> float:
+    """Seconds that `recipe.compile` takes: its blocks are compiled once for each resolution."""
+    return COMPILE_SECONDS * len(space.patches)
+
+
+def compile_saves(run: PlannedRun) -> float:
+    """Seconds that compiled blocks save in a run that is eager; compiling itself is not counted."""
+    return COMPILED_SAVES * run.seconds
 
 
 # ── bounds ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from autoprog_search.errors import masked
+from autoprog_search.errors import SaidElsewhere, masked
 from autoprog_search.faults import Warnings, known_error
+
+if TYPE_CHECKING:
+    from autoprog_search.training.world import World
 
 COMMANDS = {
     "config": ("autoprog_search.cli.config:config", "Fields that --set and a study.yaml know: list, show."),
@@ -80,12 +84,15 @@ def main() -> None:
     """Entry point: exit code 2 for wrong input, 1 for a failed run, 130 when interrupted."""
     _open_standard_streams()
     logger = logging.getLogger("autoprog_search")
-    if not logger.handlers:
+    if not logger.handlers and os.environ.get("RANK", "0") == "0":
         logger.addHandler(Warnings(lambda text: click.echo(f"warning: {text}", err=True)))
     debug = "--debug" in sys.argv
     try:
-        cli.main(standalone_mode=False)
+        with _joined():
+            cli.main(standalone_mode=False)
         sys.stdout.flush()  # here, where what is wrong with it can still be said
+    except SaidElsewhere as error:
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         object.__setattr__(error, "message", masked(error.message))  # a URL may have been given to the wrong option
         error.show()
@@ -106,6 +113,34 @@ def main() -> None:
         _give_up_output(error)
         click.echo(f"error: {known}", err=True)
         sys.exit(known.exit_code)
+
+
+def among_others() -> bool:
+    """Whether torchrun has started several of these processes."""
+    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def others(device: str) -> World | None:
+    """This process among those that torchrun has started; None where it is alone.
+
+    Raises:
+        ConfigError: a device was asked for, where each process has its own.
+    """
+    if not among_others():
+        return None
+    from autoprog_search.training.world import check_device, current_world
+
+    world = current_world()
+    check_device(world, device)
+    return world
+
+
+def _joined() -> AbstractContextManager[object]:
+    if not among_others():
+        return nullcontext()
+    from autoprog_search.training.joining import joined  # loads torch
+
+    return joined()
 
 
 def _end_interrupted(debug: bool) -> None:

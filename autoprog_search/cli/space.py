@@ -79,13 +79,15 @@ def show(
     images = given.pop("images", IMAGENET_IMAGES)
     resources = Resources(accelerator_named(device), **given) if device is not None else None
     chosen = GrowthSpace.load(name)
-    epochs = load_recipe(chosen.recipe).epochs if epochs is None else epochs
+    recipe = load_recipe(chosen.recipe)
+    epochs = recipe.epochs if epochs is None else epochs
+    share = resources.share_of(recipe.batch_size) if resources is not None else None
     cost = _cost_of(chosen)
     runs = plan_runs(chosen, cost, resources, epochs, images) if resources is not None else ()
     stages = _stage_rows(chosen, cost, resources)
     bounds = _bounds(chosen, cost, epochs)
     if fmt == "json" and resources is not None:
-        prediction = {**asdict(resources), "epochs": epochs, "images": images}
+        prediction = {**asdict(resources), "epochs": epochs, "images": images, "images_per_step": share}
         document = {"stages": stages, "schedules": [asdict(run) for run in runs], "prediction": prediction}
         click.echo(json.dumps(document, indent=1))
     elif fmt != "table":
@@ -97,7 +99,8 @@ def show(
         click.echo(f"patches of {chosen.patch_size} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
         click.echo(bounds)
         if resources is not None:
-            _echo_prediction(runs, resources, epochs, images)
+            _echo_prediction(runs, resources, epochs, images, recipe.batch_size)
+            _echo_compilation(chosen, runs)
 
 
 def _cost_of(space: GrowthSpace) -> ModelCost:
@@ -147,7 +150,9 @@ def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
     )
 
 
-def _echo_prediction(runs: Sequence[PlannedRun], resources: Resources, epochs: int, images: int) -> None:
+def _echo_prediction(
+    runs: Sequence[PlannedRun], resources: Resources, epochs: int, images: int, batch_size: int
+) -> None:
     accelerator, devices = resources.accelerator, resources.devices
     rows = [
         {
@@ -161,10 +166,25 @@ def _echo_prediction(runs: Sequence[PlannedRun], resources: Resources, epochs: i
     ]
     click.echo(f"\na run of {epochs} epochs of {images:,} images, {devices} x {accelerator.name}:")
     echo_table(rows, "table")
-    shared = f"; a trial runs on one GPU: {devices} share a study's trials" if devices > 1 else ""
+    parts = f"a step's {batch_size:,} images are {resources.share_of(batch_size):,} each"
+    together = "what adding up gradients takes is left out, too; or they share a study's trials"
+    shared = f"\n{devices} train a run together under torchrun, {parts}: {together}" if devices > 1 else ""
     click.echo(
         f"predicted, not measured: {flops_text(accelerator.peak_flops)}/s {accelerator.precision} peak x utilisation "
         f"{resources.utilisation:g}; loader, evaluation and optimiser left out{shared}"
+    )
+
+
+def _echo_compilation(space: GrowthSpace, runs: Sequence[PlannedRun]) -> None:
+    """Whether `recipe.compile` pays back within the shortest of the runs."""
+    from autoprog_search.analysis.planning import compile_saves, compile_takes
+
+    takes, shortest = compile_takes(space), min(runs, key=lambda run: run.seconds)
+    saves = compile_saves(shortest)
+    verdict = "pays back" if saves > takes else "does not pay back; leave it off"
+    click.echo(
+        f"recipe.compile: {len(space.patches)} resolutions take about {takes:.0f} s to compile, {shortest.schedule} "
+        f"saves about {saves:,.0f} s (as DeiT-S on an H200): {verdict}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprog_search.cli.main import Session
+from autoprog_search.cli.main import Session, others
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autoprog_search.space import GrowthSpace
     from autoprog_search.study.config import StudyConfig
     from autoprog_search.study.store import StoredStudy
+    from autoprog_search.training.world import World
 
 COSTS = ("flops", "seconds")
 DEFAULT_METHODS = ("full", "full-short", "linear", "autoprog")
@@ -130,19 +131,28 @@ def _check_models(config: StudyConfig) -> None:
 def run(session: Session, name: str, workers: int, device: str) -> None:
     """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work.
 
-    A study that came as a study.yaml, without its database, is run anew.
+    A study that came as a study.yaml, without its database, is run anew. Several processes that torchrun has started
+    train each trial together (docs/distributed.md).
     """
     from autoprog_search.study.creation import complete_study
     from autoprog_search.study.store import open_study
 
+    world = others(device)
+    if world is not None and workers != 1:
+        raise click.UsageError(f"--workers {workers}: under torchrun all processes train one trial, leave it out")
+    if world is not None and not world.first:
+        from autoprog_search.engines.together import follow
+
+        follow(world)
+        return
     opened = open_study(session.root, name)
     complete_study(opened)
-    if not run_to_end(opened, workers, device):
+    if not run_to_end(opened, workers, device, world):
         failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
         raise RunFailedError(f"{len(failed)} trial(s) failed: {', '.join(failed)}; `study show {name}` has the rest")
 
 
-def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
+def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | None = None) -> bool:
     """Run a stored study under a display."""
     from autoprog_search.cli.progress import showing
     from autoprog_search.engines.local import run_study
@@ -153,7 +163,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str) -> bool:
     finished = sum(trial.state.is_finished() for trial in trials.values())
     try:
         with showing(len(trials), finished) as display:
-            complete = run_study(opened, workers=workers, device=device, on_event=display.event)
+            complete = run_study(opened, workers=workers, device=device, on_event=display.event, world=world)
     except BaseException:
         with suppress(Exception):  # what has finished is there to look at, however the rest ended
             export(opened)

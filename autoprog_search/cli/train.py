@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from autoprog_search.cli.main import others
+
 OF_RUNS = ("space", "data", "recipe", "growth", "threads")
 OF_STUDIES = ("name", "methods", "first_seed", "nni", "tolerance", "storage")
 
@@ -67,6 +69,8 @@ def train(
 ) -> None:
     """Train one model under a growth schedule; interrupted, the same command goes on.
 
+    Several processes that torchrun has started train it together (docs/distributed.md).
+
     Leaves weights.safetensors (the full model's: timm.create_model(NAME, checkpoint_path=...) loads it), schedule.yaml
     (what ran) and result.json in the output folder.
     """
@@ -75,16 +79,20 @@ def train(
     from autoprog_search.schedule import GrowthSchedule
     from autoprog_search.study.resolve import make_config
 
+    world = others(device)
     own = _overrides(schedule, target_speedup, threads, overrides)
     images = {"name": data, "root": data_root}
     config = make_config(
         "train", space=space, data=images, methods=["full"], trials=1, seeds=1, recipe=recipe, overrides=own
     )
+    if world is not None:
+        world.check_batch(config.recipe)
     is_file = schedule.endswith((".yaml", ".yml"))
     chosen = GrowthSchedule.from_file(Path(schedule), config.space.patch_size) if is_file else schedule
     from autoprog_search.runs.train import train as run  # last: it loads torch and timm, which takes seconds
 
-    with signals_ask() as asked_to_stop, showing() as display:
+    first = world is None or world.first
+    with signals_ask() as asked_to_stop, showing(silent=not first) as display:
         try:
             row = run(
                 config.space,
@@ -101,7 +109,8 @@ def train(
             )
         except Interrupted:
             raise KeyboardInterrupt from None
-    _echo(row, output / "weights.safetensors")
+    if first:
+        _echo(row, output / "weights.safetensors")
 
 
 def _overrides(

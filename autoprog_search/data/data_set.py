@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 import torch
 
 from autoprog_search.data.fingerprint import Fingerprint
+from autoprog_search.data.part import WHOLE, Part
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.randomness import derive
 
@@ -47,21 +48,32 @@ class Data(ABC):
 
     @abstractmethod
     def train_batches(
-        self, seed: int, start: int, stop: int, batch_size: int, resolution: Side, strength: Strength = FULL
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        batch_size: int,
+        resolution: Side,
+        strength: Strength = FULL,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         """Augmented training batches of the optimiser steps `start` to `stop`, a pure function of (seed, step).
 
         Args:
+            batch_size: of all processes together.
             strength: of the augmentation.
+            part: of each batch; an image's augmentation does not depend on it.
         """
 
     @abstractmethod
-    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[Batch]:
-        """The same `count` training images for the same seed, without augmentation, at full resolution."""
+    def train_subset(self, count: int, seed: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
+        """The same `count` training images for the same seed, or a part of them, without augmentation, at full
+        resolution.
+        """
 
     @abstractmethod
-    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[Batch]:
-        """The whole `val` or `test` split."""
+    def eval_batches(self, split: str, batch_size: int, resolution: int, part: Part = WHOLE) -> Iterator[Batch]:
+        """The whole `val` or `test` split, or a part of it."""
 
     @abstractmethod
     def fingerprint(self, *, sizes: bool) -> Fingerprint:

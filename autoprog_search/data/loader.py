@@ -25,6 +25,7 @@ from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.erasing import NOTHING, Rectangle, drawn_rectangle
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
+from autoprog_search.data.part import WHOLE, Part
 from autoprog_search.data.prefetch import Finish, HostBatch, prefetched
 from autoprog_search.data.processes import LoadersEnded, loaded
 from autoprog_search.data.reading import escaped
@@ -111,21 +112,30 @@ class LoaderData(Data):
         return cls(*facts, splits, train, evaluation, config.workers, device, recipe.repeats)
 
     def train_batches(
-        self, seed: int, start: int, stop: int, batch_size: int, resolution: Side, strength: Strength = FULL
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        batch_size: int,
+        resolution: Side,
+        strength: Strength = FULL,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         images, indices = self.splits.train
-        tickets = self._tickets(seed, start, stop, batch_size, indices, resolution)
+        whole = self._tickets(seed, start, stop, batch_size, indices, resolution)
+        tickets = ([tickets[n] for n in part.of_batch(batch_size)] for tickets in whole)
         return self._load(images, replace(self.train_transforms, strength=strength), tickets)
 
-    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[Batch]:
+    def train_subset(self, count: int, seed: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
         images, indices = self.splits.train
         chosen = np.random.default_rng(derive(seed, "subset")).permutation(len(indices))[:count]
-        side = self.eval_transforms.full_resolution
-        return self._load(images, self.eval_transforms, _batches([indices[i] for i in chosen], batch_size, side))
+        own, side = part.of_split(len(chosen)), self.eval_transforms.full_resolution
+        return self._load(images, self.eval_transforms, _batches([indices[chosen[n]] for n in own], batch_size, side))
 
-    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[Batch]:
+    def eval_batches(self, split: str, batch_size: int, resolution: int, part: Part = WHOLE) -> Iterator[Batch]:
         images, indices = {"val": self.splits.val, "test": self.splits.test}[split]
-        return self._load(images, self.eval_transforms, _batches(indices, batch_size, resolution))
+        own = [indices[n] for n in part.of_split(len(indices))]
+        return self._load(images, self.eval_transforms, _batches(own, batch_size, resolution))
 
     def fingerprint(self, *, sizes: bool) -> Fingerprint:
         return self._with_sizes if sizes else self.splits.fingerprint(sizes=False)

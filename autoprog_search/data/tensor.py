@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from autoprog_search.data.arrays import open_arrays
 from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
 from autoprog_search.data.fingerprint import Fingerprint
+from autoprog_search.data.part import WHOLE, Part
 from autoprog_search.data.strength import FULL, Strength
 from autoprog_search.errors import DataError, why
 from autoprog_search.randomness import SPLIT_SEED, derive
@@ -38,34 +39,57 @@ class TensorData(Data):
     antialias = False  # the released code's bilinear resizing, for all images alike
 
     def train_batches(
-        self, seed: int, start: int, stop: int, batch_size: int, resolution: Side, strength: Strength = FULL
+        self,
+        seed: int,
+        start: int,
+        stop: int,
+        batch_size: int,
+        resolution: Side,
+        strength: Strength = FULL,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         images, labels = self.splits["train"]
+        own = torch.as_tensor(part.of_batch(batch_size))
+        own_there = sent(own, images.device)
         for step, order, places in steps_in_order(seed, start, stop, self.train_size, batch_size, self._permuted):
-            index = order[places.start : places.stop]
+            index = order[places.start : places.stop][own_there]
             generator = torch.Generator().manual_seed(derive(seed, "augment", step))
-            batch = random_affine(images[index], self.augment * strength.augment, generator)
-            yield random_mirror(batch, self.hflip, generator), labels[index]
+            drawn = _rows_of(own, batch_size, generator)
+            batch = random_affine(images[index], self.augment * strength.augment, drawn)
+            yield random_mirror(batch, self.hflip, drawn), labels[index]
 
     def _permuted(self, seed: int) -> torch.Tensor:
         order = torch.randperm(self.train_size, generator=torch.Generator().manual_seed(seed))
         return sent(order, self.splits["train"][0].device)
 
-    def train_subset(self, count: int, seed: int, batch_size: int) -> Iterator[Batch]:
+    def train_subset(self, count: int, seed: int, batch_size: int, part: Part = WHOLE) -> Iterator[Batch]:
         images, labels = self.splits["train"]
         chosen = self._permuted(derive(seed, "subset"))[:count]
-        for index in chosen.split(batch_size):
+        own = part.of_split(len(chosen))
+        for index in chosen[own.start : own.stop].split(batch_size) if own else ():
             yield images[index], labels[index]
 
-    def eval_batches(self, split: str, batch_size: int, resolution: int) -> Iterator[Batch]:
+    def eval_batches(self, split: str, batch_size: int, resolution: int, part: Part = WHOLE) -> Iterator[Batch]:
         images, labels = self.splits[split]
-        yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+        own = part.of_split(len(labels))
+        for start in range(own.start, own.stop, batch_size):
+            stop = min(start + batch_size, own.stop)
+            yield images[start:stop], labels[start:stop]
 
     def fingerprint(self, *, sizes: bool) -> Fingerprint:
         return self.origin
 
 
-def random_affine(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+Drawn = Callable[..., torch.Tensor]
+"""Gives so many numbers from 0 to 1 of each image, (images, *how many)."""
+
+
+def _rows_of(own: torch.Tensor, batch_size: int, generator: torch.Generator) -> Drawn:
+    """Numbers of these images of a batch, drawn for all of it: what an image gets does not depend on its part."""
+    return lambda *columns: torch.rand(batch_size, *columns, generator=generator)[own]
+
+
+def random_affine(images: torch.Tensor, strength: float, drawn: Drawn) -> torch.Tensor:
     """Rotate, shear, scale and shift each image of (batch, channels, side, side) by its own random amounts.
 
     At strength 1: up to 20 degrees, a shear of 0.2, 15 % of scale, 12 % of the side.
@@ -73,9 +97,7 @@ def random_affine(images: torch.Tensor, strength: float, generator: torch.Genera
     if strength == 0:
         return images
     amounts = torch.tensor([0.35, 0.2, 0.15, 0.15, 0.24, 0.24]) * strength  # shifts are in half sides
-    angle, shear, scale_x, scale_y, x, y = ((2 * torch.rand(len(images), 6, generator=generator) - 1) * amounts).unbind(
-        dim=1
-    )
+    angle, shear, scale_x, scale_y, x, y = ((2 * drawn(6) - 1) * amounts).unbind(dim=1)
     cos, sin = angle.cos(), angle.sin()
     rows = [(1 + scale_x) * cos, shear - sin, x, sin, (1 + scale_y) * cos, y]
     theta = sent(torch.stack(rows, dim=1).view(-1, 2, 3), images.device)
@@ -83,11 +105,11 @@ def random_affine(images: torch.Tensor, strength: float, generator: torch.Genera
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def random_mirror(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+def random_mirror(images: torch.Tensor, probability: float, drawn: Drawn) -> torch.Tensor:
     """Mirror each image of (batch, channels, side, side), left to right, with this probability."""
     if probability == 0:
         return images
-    mirrored = sent(torch.rand(len(images), generator=generator) < probability, images.device)
+    mirrored = sent(drawn() < probability, images.device)
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 

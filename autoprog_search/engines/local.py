@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
@@ -20,9 +21,22 @@ from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import check_runs, to_run, unfinished
 from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 
+if TYPE_CHECKING:
+    from autoprog_search.training.world import World
 
-def run_study(study: StoredStudy, *, workers: int, device: str, on_event: Tell = lambda event: None) -> bool:
+
+def run_study(
+    study: StoredStudy,
+    *,
+    workers: int,
+    device: str,
+    on_event: Tell = lambda event: None,
+    world: World | None = None,
+) -> bool:
     """Run whatever is unfinished; safe to call again, and at the same time from elsewhere.
+
+    Args:
+        world: the processes that train each trial together, in place of workers; this is rank 0.
 
     Returns:
         Whether every trial of the study has ended without failure.
@@ -34,7 +48,11 @@ def run_study(study: StoredStudy, *, workers: int, device: str, on_event: Tell =
         KeyboardInterrupt: SIGINT or SIGTERM; workers have written their checkpoints.
     """
     check_unchanged(study)
-    if unfinished(to_run(study)):
+    if world is not None:
+        from autoprog_search.engines.together import run_together  # loads torch, as workers do
+
+        run_together(study, world, on_event)
+    elif unfinished(to_run(study)):
         with in_use(study.folder):
             _run_workers(study, workers, device, on_event)
     trials = study.trials()

@@ -133,7 +133,7 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = through(space, turn.levels)
     spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
-    run = place.run(spec, checkpoint)
+    run = place.run(spec, checkpoint, method, stage)
     Trainer(run, method, profile=place.profile, hooks=hooks).train_stages(stage)
     total = own = run.train_flops()
     if stage > 1:

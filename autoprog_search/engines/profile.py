@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from autoprog_search.data.data_set import Data
     from autoprog_search.training.profile import StepProfile
+    from autoprog_search.training.world import World
 
 
 def shared_profile(
@@ -31,25 +32,43 @@ def shared_profile(
     *,
     should_stop: Callable[[], bool],
     on_measuring: Callable[[str], None] = lambda device: None,
+    world: World | None = None,
 ) -> StepProfile:
-    """The study's step profile on this kind of device, measured by the first process while the others wait.
+    """The study's step profile on this kind of device, measured by the first worker while the others wait.
+
+    Args:
+        world: the processes that train together, default this one; rank 0 has them measure with it.
 
     Raises:
         Interrupted: `should_stop` said so.
     """
-    from autoprog_search.training.device import device_name
-    from autoprog_search.training.profile import profile_steps
+    from autoprog_search.training.profile import profiled_name
+    from autoprog_search.training.world import ALONE
 
-    path = study.folder / "profile.json"
+    path, world = study.folder / "profile.json", world or ALONE
     with locked(study.folder / ".profile.lock", should_stop):
-        name, stored, wanted = device_name(device), _stored(path), sub_networks(study.config)
-        if name not in stored or not set(wanted) <= set(stored[name].seconds):
+        name, stored, wanted = profiled_name(device, world), _stored(path), sub_networks(study.config)
+        if not world.decided(lambda: name in stored and set(wanted) <= set(stored[name].seconds)):
             on_measuring(name)
-            stored[name] = profile_steps(
-                _union(study.config), study.config.recipe, data, device, sub_networks=wanted, should_stop=should_stop
-            )
+            stored[name] = measured(study.config, data, device, should_stop, world)
             write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
     return stored[name]
+
+
+def measured(
+    config: StudyConfig, data: Data, device: torch.device, should_stop: Callable[[], bool], world: World
+) -> StepProfile:
+    """Step times of every sub-network that a trial may train; all processes of the world measure together.
+
+    Raises:
+        Interrupted: `should_stop` of one said so.
+    """
+    from autoprog_search.training.profile import profile_steps
+
+    wanted = sub_networks(config)
+    return profile_steps(
+        _union(config), config.recipe, data, device, sub_networks=wanted, should_stop=should_stop, world=world
+    )
 
 
 def _stored(path: Path) -> dict[str, StepProfile]:

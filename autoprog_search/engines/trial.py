@@ -47,12 +47,12 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
     trial, checkpoint = open_trial(study, job), study.trial_folder(job) / CHECKPOINT
     try:
         spec, method = plan(study, job, trial, place.data, method)
-        run = place.run(spec, checkpoint)
+        run = place.run(spec, checkpoint, method)
         hooks = replace(hooks, stops=partial(_stops, study, job, full_flops=_full_flops(study, run)))
         Trainer(run, method, profile=place.profile, hooks=hooks).train_stages(len(run.ends))
         finish(study, job, trial, run, place)
     except StoppedEarly:
-        row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps)
+        row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps, place.world.size)
         row["val_top1"] = row["curve"][-1]["val_top1"]
         _end(study, job, trial, run, row, TrialState.PRUNED)
         return TrialState.PRUNED
@@ -117,7 +117,7 @@ def finish(
     """
     result = run.result()
     export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
-    row = result_row(run.spec, result, place.profile, run.epoch_steps)
+    row = result_row(run.spec, result, place.profile, run.epoch_steps, place.world.size)
     if own_flops is not None:
         row["own_flops"] = own_flops
     _end(study, job, trial, run, row, TrialState.COMPLETE)

@@ -30,6 +30,10 @@ from autoprog_search.study.store import Job, StoredStudy, open_study
 
 if TYPE_CHECKING:
     from autoprog_search.engines.workplace import Workplace
+    from autoprog_search.training.world import World
+
+REST = "rest"
+"""What rank 0 tells others while there is nothing to train."""
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that ask a study to stop."""
@@ -59,19 +63,35 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             events.put(Event("error", message=str(known)))
 
 
-def run_trials(study: StoredStudy, device_name: str, index: int, tell: Tell, should_stop: Callable[[], bool]) -> None:
-    """Run trials, one after the other, until all of the study's are finished (or `should_stop`)."""
+def run_trials(
+    study: StoredStudy,
+    device_name: str,
+    index: int,
+    tell: Tell,
+    should_stop: Callable[[], bool],
+    world: World | None = None,
+) -> None:
+    """Run trials, one after the other, until all of the study's are finished (or `should_stop`).
+
+    Args:
+        world: the processes that train each trial together, default this one; this is rank 0.
+    """
     if study.config.data.table is not None:
         answer_trials(study, tell, should_stop)
         return
     from autoprog_search.analysis.budget import budget
     from autoprog_search.engines.workplace import open_workplace
+    from autoprog_search.training.world import ALONE
+
+    world = world or ALONE
 
     def on_measuring(device: str) -> None:
         tell(Event("profile", message=device))
 
     try:
-        place = open_workplace(study, device_name, index, should_stop=should_stop, on_measuring=on_measuring)
+        place = open_workplace(
+            study, device_name, index, should_stop=should_stop, on_measuring=on_measuring, world=world
+        )
         if index == 0:
             tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))
         while not should_stop():
@@ -81,10 +101,14 @@ def run_trials(study: StoredStudy, device_name: str, index: int, tell: Tell, sho
                 _run(study, *claimed, place, tell, should_stop)
             elif unfinished(trials):
                 time.sleep(POLL_SECONDS)
+                world.tell(REST)  # whoever hears nothing for long takes this process for dead
+                if world.any_of(should_stop())[0]:
+                    raise Interrupted
             else:
-                return
+                break
     except Interrupted:
         return
+    world.tell(None)
 
 
 def _run(

@@ -7,19 +7,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
 from autoprog_search.engines.profile import shared_profile
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
+from autoprog_search.runs.row import versions
 from autoprog_search.study.opening import open_data
 from autoprog_search.study.store import StoredStudy
 from autoprog_search.training.device import pick_device, use_threads
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, check_search, planned_steps
+from autoprog_search.training.world import ALONE, World
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Task:
+    """What processes train together: a run to the end of stage `last`, and which stages need estimates."""
+
+    spec: RunSpec
+    needs_estimates: tuple[bool, ...]
+    last: int
 
 
 @dataclass(frozen=True)
@@ -29,10 +41,18 @@ class Workplace:
     data: Data
     device: torch.device
     profile: StepProfile
+    world: World = ALONE
 
-    def run(self, spec: RunSpec, checkpoint: Path) -> Run:
-        """That run, here."""
-        return Run(spec, self.data, device=self.device, checkpoint=checkpoint)
+    def run(self, spec: RunSpec, checkpoint: Path, method: Method, last: int | None = None) -> Run:
+        """That run, here. Where several processes train together, the others begin to train it as well.
+
+        Args:
+            method: who will choose.
+            last: the stage to whose end it is to be trained; default: all of them.
+        """
+        stages = len(spec.stage_steps)
+        self.world.tell(Task(spec, tuple(map(method.needs_estimates, range(1, stages))), last or stages))
+        return Run(spec, self.data, device=self.device, checkpoint=checkpoint, world=self.world)
 
 
 def open_workplace(
@@ -42,11 +62,13 @@ def open_workplace(
     *,
     should_stop: Callable[[], bool],
     on_measuring: Callable[[str], None] = lambda device: None,
+    world: World = ALONE,
 ) -> Workplace:
     """Open what the study's runs need.
 
     Args:
         index: of the worker, which takes a device of its own where there are several.
+        world: the processes that train together, of which this is rank 0 (`engines/together.py` has the others).
         on_measuring: told the device's name, should its step times have to be measured.
 
     Raises:
@@ -55,10 +77,22 @@ def open_workplace(
     """
     device = pick_device(device_name, index)
     use_threads(study.config.threads)
+    world.tell(study.config)
     data = open_data(study, device, should_stop)
     _check_stages(study, data)
-    profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring)
-    return Workplace(data, device, profile)
+    check_alike(world, data)
+    profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring, world=world)
+    world.tell(profile)
+    return Workplace(data, device, profile, world)
+
+
+def check_alike(world: World, data: Data) -> None:
+    """Whether all processes have the same package and the same data.
+
+    Raises:
+        ConfigError: they have not.
+    """
+    world.check_alike(versions=versions(), data=data.fingerprint(sizes=False).to_dict())
 
 
 def _check_stages(study: StoredStudy, data: Data) -> None:

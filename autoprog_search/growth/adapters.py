@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -113,7 +114,7 @@ class FamilyAdapter:
         """Stochastic depth rates of the blocks of a network of this depth, those of all stacks counted."""
         if self.drop_rule == "constant":
             return [rate] * depth
-        return [float(r) for r in calculate_drop_path_rates(rate, depth)]  # type: ignore[arg-type]
+        return _linear_rates(rate, depth)
 
     def drop_path_rate_of(self, block: nn.Module) -> float:
         """A block's current stochastic depth rate."""
@@ -125,6 +126,12 @@ class FamilyAdapter:
             if not isinstance(getattr(block, name), DropPath):
                 setattr(block, name, DropPath(device=next(block.parameters()).device).train(block.training))
             getattr(block, name).drop_prob = rate
+
+
+@cache
+def _linear_rates(rate: float, depth: int) -> list[float]:
+    """timm's, which takes them out of a tensor one by one; a search asks at every step."""
+    return [float(r) for r in calculate_drop_path_rates(rate, depth)]  # type: ignore[arg-type]
 
 
 # ── what the families do differently ────────────────────────────────────────────────────────────────────────────────

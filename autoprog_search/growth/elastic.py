@@ -25,6 +25,7 @@ from autoprog_search.growth.create import create_timm_model, described
 from autoprog_search.growth.flops import measure_cost
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
+from autoprog_search.growth.patch_projection import project_by_products
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 
@@ -34,8 +35,8 @@ _counted: dict[str, ModelCost] = {}  # of spaces' models that this process has b
 class ElasticModel(nn.Module):
     """A timm model that trains as any of its sub-networks.
 
-    It starts as the full network. `activate` switches to a sub-network and costs nothing; `grow` also makes the
-    parameters of the blocks that come in. Blocks that do not run get no gradient, which torch's optimisers skip.
+    It starts as the full network. `activate` switches to a sub-network; `grow` also makes the parameters of the blocks
+    that come in. Blocks that do not run get no gradient, which torch's optimisers skip.
 
     Args:
         model: a timm model of a family in `growth/adapters.py`, made with `dynamic_img_size=True` where the family
@@ -47,8 +48,7 @@ class ElasticModel(nn.Module):
     Attributes:
         active: indices of the blocks that run, ascending.
         adapter: of its family (`growth/adapters.py`).
-        drop_path_rate: of the last block; may be changed where the model was built with a rate above 0, and holds from
-            the next `activate` or `grow` on.
+        drop_path_rate: of the last block, from the next `activate` or `grow` on; stays 0 where it was 0.
         antialias: whether images that are made smaller are filtered first, as a loader's are; the released code's not.
         fading: indices of the blocks that count for a share only.
 
@@ -66,6 +66,7 @@ class ElasticModel(nn.Module):
         super().__init__()
         self.adapter = adapter_of(model)
         self.adapter.prepare(model)
+        project_by_products(model)
         self.full = self.adapter.full_size(model)
         self.patch_size = patch_size_of(model)
         self.operator = operator

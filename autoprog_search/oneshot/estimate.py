@@ -102,6 +102,8 @@ def network_losses(
             model.activate(network)
             row.append(F.cross_entropy(model(images).float(), labels, reduction="none"))
     model.activate(supernet)
+    if not any(rows.values()):  # of a process that has none of the images
+        return torch.empty(len(networks), 0, dtype=torch.double)
     return torch.stack([torch.cat(rows[network]) for network in networks]).double().cpu()
 
 

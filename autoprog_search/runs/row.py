@@ -86,6 +86,7 @@ class ResultRow(TypedDict, total=False):
     epochs: Annotated[float, "epochs", "passes over the training data"]
     scheduled_epochs: Annotated[float, "epochs", "as the recipe or the sweep says; full-short trains fewer"]
     device: Annotated[str, "", "where it ran"]
+    world_size: Annotated[int, "", "processes that trained it together when it ended; seconds are of them all"]
     versions: Annotated[str, "", "of autoprog-search, torch, timm and Optuna"]
     config_hash: Annotated[str, "", "of the settings that the trial ran under: version of the rule, and digest"]
     curve: Sequence[Mapping[str, Any]]
@@ -146,9 +147,11 @@ def list_in(text: str) -> list[Any] | None:
 # ── of a run ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, epoch_steps: int) -> ResultRow:
+def result_row(
+    spec: RunSpec, result: RunResult, profile: StepProfile | None, epoch_steps: int, world_size: int
+) -> ResultRow:
     """What is stored of a finished run."""
-    row = cost_row(spec, result.state, result.train_flops, profile, epoch_steps)
+    row = cost_row(spec, result.state, result.train_flops, profile, epoch_steps, world_size)
     row |= {
         "val_top1": result.val.top1,
         "top1": result.test.top1,
@@ -161,7 +164,7 @@ def result_row(spec: RunSpec, result: RunResult, profile: StepProfile | None, ep
 
 
 def cost_row(
-    spec: RunSpec, state: RunState, train_flops: int, profile: StepProfile | None, epoch_steps: int
+    spec: RunSpec, state: RunState, train_flops: int, profile: StepProfile | None, epoch_steps: int, world_size: int
 ) -> ResultRow:
     """What is stored of a run wherever it ended: the stages it began, what it spent, how it went."""
     chosen = [record.chosen for record in state.stages]
@@ -189,6 +192,7 @@ def cost_row(
         "stage_flops": state.stage_flops,
         "versions": versions(),
         "device": profile.device if profile is not None else "",
+        "world_size": world_size,
     }
 
 

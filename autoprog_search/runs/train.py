@@ -17,7 +17,7 @@ from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
 from autoprog_search.runs.program import spec_under
-from autoprog_search.runs.row import result_row
+from autoprog_search.runs.row import result_row, versions
 from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
@@ -30,6 +30,7 @@ from autoprog_search.training.spec import RunSpec, planned_steps, steps_of_stage
 from autoprog_search.training.state import Progress
 from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
+from autoprog_search.training.world import World, current_world
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def train(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Train one model under a growth schedule.
+    """Train one model under a growth schedule; where torch.distributed is initialised, all its processes together.
 
     Args:
         space: a growth space, or a preset's name.
@@ -61,7 +62,7 @@ def train(
         recipe, growth: default: the space's recipe, and the measured defaults.
         threads: torch's, on the CPU, during the run; with as many the same run has the same bits in a study.
         out: folder for checkpoints, from which an interrupted run goes on, then for weights.safetensors (the full timm
-            model's), schedule.yaml and result.json. None: nothing is written.
+            model's), schedule.yaml and result.json. None: nothing is written. Of several processes rank 0 writes.
 
     Returns:
         What a run fills in of a result row (`runs.row.ResultRow`), with `curve`, `stages` and `create_model`: the
@@ -75,11 +76,14 @@ def train(
         recipe, growth = recipe or load_recipe(space.recipe), growth or GrowthSettings()
         data = DataConfig(name=data) if isinstance(data, str) else data
         spec = RunSpec(space, recipe, growth, (), seed, data=data, method=str(schedule))
-        torch_device = pick_device(device)
+        world = current_world()
+        torch_device = pick_device(device, world.local_rank)
         _check(schedule, spec)
+        world.check_batch(recipe)
         opened = load_data(data, space, recipe, torch_device, should_stop)
         spec, method = _decided(schedule, spec, opened)
-        return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop))
+        world.check_alike(settings=spec.identity(), versions=versions(), data=opened.fingerprint(sizes=False).to_dict())
+        return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop), world)
 
 
 # ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,14 +146,16 @@ def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple
 
 
 def _run(
-    spec: RunSpec, method: Method, data: Data, device: torch.device, out: Path | None, hooks: Hooks
+    spec: RunSpec, method: Method, data: Data, device: torch.device, out: Path | None, hooks: Hooks, world: World
 ) -> dict[str, Any]:
-    timed = method.needs_estimates(1) and spec.growth.search.score_cost == "seconds"
-    profile = profile_steps(spec.space, spec.recipe, data, device, should_stop=hooks.should_stop) if timed else None
+    profile = None
+    if method.needs_estimates(1) and spec.growth.search.score_cost == "seconds":
+        profile = profile_steps(spec.space, spec.recipe, data, device, should_stop=hooks.should_stop, world=world)
+    out = out if world.first else None
     with alone_in(out) if out is not None else nullcontext():
-        run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None)
+        run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None, world=world)
         result = Trainer(run, method, profile=profile, hooks=hooks).train()
-        row = result_row(spec, result, profile, data.train_size // spec.recipe.batch_size)
+        row = result_row(spec, result, profile, run.epoch_steps, world.size)
         found = {**row, "create_model": _create_model(spec.space, data)}
         if out is not None:
             ran = GrowthSchedule.of(row["stage_epochs"], [record.chosen for record in result.state.stages])

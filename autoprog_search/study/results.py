@@ -39,6 +39,7 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
         row |= {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial}
         row |= {"state": trial.state.name, "config_hash": hashes[job.method, job.seed]}
+        row["world_size"] = attributes.get("world_size", 1)  # trials of before there could be others had one process
         rows.append(row)
     frame = pd.DataFrame(rows, columns=[column.name for column in COLUMNS])
     full_flops = pd.Series([trial.user_attrs.get("full_flops") for trial in trials.values()], dtype=float)
@@ -139,6 +140,8 @@ def published_frames(folder: Path) -> StudyFrames:
     trials = _csv(folder / "results.csv", LISTS)
     others = (folder / "curves.csv", folder / "estimates.csv")
     curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
+    if "world_size" not in trials:  # published before there could be another
+        trials.insert([*trials].index("device") + 1, "world_size", 1)
     missing = [column.name for column in COLUMNS if column.name not in trials]
     if missing:
         raise StudyError(f"{folder / 'results.csv'}: no column {missing[0]!r}; `study export` writes all of them")

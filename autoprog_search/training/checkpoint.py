@@ -33,9 +33,14 @@ class DamagedCheckpoint(Exception):
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values, atomically; what was there is kept as the one before."""
+    write_atomic(path, state_bytes({**state, "format": FORMAT}), before=before(path))
+
+
+def state_bytes(state: dict[str, Any]) -> memoryview:
+    """Tensors and plain values as torch writes them."""
     buffer = io.BytesIO()
-    torch.save({**state, "format": FORMAT}, buffer)
-    write_atomic(path, buffer.getbuffer(), before=before(path))
+    torch.save(state, buffer)
+    return buffer.getbuffer()
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from autoprog_search.training.device import device_name
 from autoprog_search.training.optim import build_ema
 from autoprog_search.training.replay import EAGER_STEPS
 from autoprog_search.training.step import TrainingStep
+from autoprog_search.training.world import ALONE, World
 
 ROUNDS = 5
 BUDGET_SECONDS = 60.0  # after two rounds, no further one is begun past this
@@ -65,11 +66,13 @@ def profile_steps(
     *,
     sub_networks: Sequence[SubNetwork] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> StepProfile:
     """Measure a whole optimiser step (forward, backward, optimiser, two EMAs) of every sub-network, in turns, on noise.
 
     Args:
         data: what the noise is like.
+        world: the processes that take the steps together.
 
     Raises:
         Interrupted: `should_stop` said so.
@@ -78,20 +81,24 @@ def profile_steps(
     elastic = ElasticModel.from_space(space, num_classes=data.num_classes, in_chans=data.in_chans).to(device).train()
     unmixed = recipe.model_copy(update={"mixup": 0.0, "cutmix": 0.0})  # mixing images costs next to nothing
     take_step = TrainingStep(
-        unmixed, elastic, data.normalisation, steps=100, num_classes=data.num_classes, device=device
+        unmixed, elastic, data.normalisation, steps=100, num_classes=data.num_classes, device=device, world=world
     )
     emas = [build_ema(elastic, 0.5, 100) for _ in range(2)]
-    images = torch.randn(recipe.batch_size, data.in_chans, space.resolution, space.resolution, device=device)
-    labels = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
+    own = world.share(recipe.batch_size)
+    images = torch.randn(own, data.in_chans, space.resolution, space.resolution, device=device)
+    labels = torch.zeros(own, dtype=torch.long, device=device)
     times: dict[SubNetwork, list[float]] = {s: [] for s in sub_networks or space.sub_networks}
     warm_up = EAGER_STEPS + 1 if device.type == "cuda" else 1  # a step is recorded in the turn after the eager ones
     for turn in range(warm_up + ROUNDS):
-        if turn > warm_up + 1 and time.perf_counter() - start > BUDGET_SECONDS:
+        if world.any_of(turn > warm_up + 1 and time.perf_counter() - start > BUDGET_SECONDS)[0]:
             break
         for sub_network, taken in times.items():
-            if should_stop():
+            if world.any_of(should_stop())[0]:
                 raise Interrupted
             elastic.activate(sub_network)
+            if world.size > 1:  # the first step in several processes is not as all the others
+                take_step.begin(drawn=False)
+                take_step(images, labels, step=1, seed=turn)
             began = _now(device)
             take_step(images, labels, step=1, seed=turn)
             for ema in emas:
@@ -100,7 +107,12 @@ def profile_steps(
             flops += elastic.cost.step_flops(sub_network, recipe.batch_size)
             flops += recipe.batch_size * take_step.teacher_flops
     seconds = {s: median(taken[warm_up:]) for s, taken in times.items()}
-    return StepProfile(device_name(device), seconds, flops, time.perf_counter() - start)
+    return StepProfile(profiled_name(device, world), seconds, flops, time.perf_counter() - start)
+
+
+def profiled_name(device: torch.device, world: World) -> str:
+    """The name of what a profile is of: the device, and how many of them if they are several."""
+    return f"{world.size} x {device_name(device)}" if world.size > 1 else device_name(device)
 
 
 def _now(device: torch.device) -> float:

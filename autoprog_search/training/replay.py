@@ -83,6 +83,7 @@ class Replay:
                 loss = self._passes(own_images, own_targets)
         except RuntimeError as error:
             self._refused = True
+            _draw_again(images.device)
             getLogger("autoprog_search").warning(
                 "recipe.cuda_graphs: this model's steps cannot be recorded (%s); they are launched kernel by kernel",
                 str(error).splitlines()[0],
@@ -99,3 +100,9 @@ class Replay:
         if key not in self._inputs:
             self._inputs[key] = torch.empty_like(like)
         return self._inputs[key]
+
+
+def _draw_again(device: torch.device) -> None:
+    """A recording that fails leaves the device's random generator waiting for its end: give it a state of its own."""
+    index = device.index if device.index is not None else torch.cuda.current_device()
+    torch.cuda.default_generators[index].graphsafe_set_state(torch.Generator(device).graphsafe_get_state())

@@ -5,6 +5,7 @@ Killed anywhere, it goes on from its last checkpoint and, on the CPU, ends with 
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping
 from itertools import accumulate
@@ -27,6 +28,7 @@ from autoprog_search.training.checkpoint import (
     readable_checkpoints,
     save_checkpoint,
     set_aside,
+    state_bytes,
 )
 from autoprog_search.training.compilation import eagerly
 from autoprog_search.training.evaluate import Metrics, evaluate
@@ -36,6 +38,7 @@ from autoprog_search.training.session import Session
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.state import RunResult, RunState
 from autoprog_search.training.step import TrainingStep
+from autoprog_search.training.world import ALONE, World
 
 
 class Run:
@@ -44,7 +47,9 @@ class Run:
     Args:
         spec: what to train.
         data: on `device`.
-        checkpoint: file to keep the run's state in; None: none is kept.
+        checkpoint: file to keep the run's state in; None: none is kept. Of several processes rank 0 keeps it, and the
+            others begin where it stands: a checkpoint knows no number of processes.
+        world: the processes that train the run together.
 
     Attributes:
         ends: optimiser steps at which the stages end.
@@ -59,16 +64,26 @@ class Run:
         ConfigError: the checkpoint is of another run.
     """
 
-    def __init__(self, spec: RunSpec, data: Data, *, device: torch.device, checkpoint: Path | None = None) -> None:
-        self.spec, self.data, self.device, self.checkpoint = spec, data, device, checkpoint
+    def __init__(
+        self,
+        spec: RunSpec,
+        data: Data,
+        *,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        world: World = ALONE,
+    ) -> None:
+        self.spec, self.data, self.device, self.world = spec, data, device, world
+        self.checkpoint = checkpoint if world.first else None
         self.ends = tuple(accumulate(spec.stage_steps))
         self.epoch_steps = data.train_size // spec.recipe.batch_size
-        self.networks, self.step = _fresh(spec, data, device)
+        self.networks, self.step = self._fresh()
         self.state = RunState()
         self.cost = self.elastic.cost  # measured here: measuring runs the model as other sub-networks
-        self._identity = identity_of(spec, data) if checkpoint is not None else {}
-        if checkpoint is not None:
-            self._restore(checkpoint)
+        self._identity = identity_of(spec, data) if self.checkpoint is not None else {}
+        if self.checkpoint is not None:
+            self._restore(self.checkpoint)
+        self._follow()
         self.session = Session(self.state.wall_seconds)
 
     @property
@@ -114,16 +129,15 @@ class Run:
             return
         before = self.evaluate("val").top1 if to != self.elastic.sub_network else None
         torch.manual_seed(derive(self.spec.seed, "grow", state.stage))  # for operators that draw
-        self.step.settle()
         self.networks.grow(to, self.step.optimizer)
         state.growth_top1.append(None if before is None else (before, self.evaluate("val").top1))
 
     def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
         """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
-        network, recipe = network or self.reported, self.spec.recipe
-        batches = self.data.eval_batches(split, 2 * recipe.batch_size, network.resolution)
+        network, recipe, world = network or self.reported, self.spec.recipe, self.world
+        batches = self.data.eval_batches(split, world.share(2 * recipe.batch_size), network.resolution, world.part)
         with eagerly(recipe), autocast(recipe, self.device):
-            return evaluate(network, batches)
+            return evaluate(network, batches, world)
 
     def train_flops(self) -> int:
         """FLOPs of the training steps taken so far, the teacher's included."""
@@ -145,19 +159,31 @@ class Run:
 
     # ── checkpoint ──────────────────────────────────────────────────────────────────────────────────────────────
 
+    def save_is_due(self) -> bool:
+        """Whether a checkpoint is kept here, and the last one is old."""
+        return self.checkpoint is not None and self.session.save_is_due()
+
     def save(self) -> None:
-        """Write the checkpoint, if one is kept."""
+        """Write the checkpoint, if one is kept here."""
         if self.checkpoint is None:
             return
         began = time.perf_counter()
         self.state.wall_seconds = self.session.wall_seconds
-        stands = {
-            "state": self.state.to_dict(),
-            **self.networks.to_dict(),
-            "optimizer": self.step.optimizer.state_dict(),
-        }
-        save_checkpoint(self.checkpoint, {**self._identity, **stands})
+        save_checkpoint(self.checkpoint, {**self._identity, **self._stands()})
         self.session.saved(began)
+
+    def _stands(self) -> dict[str, Any]:
+        """Where it stands, as plain values and tensors."""
+        optimizer = self.step.optimizer.state_dict()
+        return {"state": self.state.to_dict(), **self.networks.to_dict(), "optimizer": optimizer}
+
+    def _follow(self) -> None:
+        """Stand where rank 0 does, which alone reads a checkpoint: other machines may not have that disk."""
+        if self.world.size == 1:
+            return
+        stands = self.world.decided(lambda: bytes(state_bytes(self._stands())))
+        if not self.world.first:
+            self._load(torch.load(io.BytesIO(stands), map_location=self.device, weights_only=True))
 
     def _restore(self, checkpoint: Path) -> None:
         """Go on from the newest checkpoint that is whole, if there is one."""
@@ -171,33 +197,41 @@ class Run:
                 if isinstance(error, ConfigError) or environment_error(error) is not None:
                     raise
                 set_aside(path, f"{type(error).__name__}: {error}")
-                self.networks, self.step = _fresh(self.spec, self.data, self.device)
+                self.networks, self.step = self._fresh()
                 self.state = RunState()
 
     def _load(self, saved: Mapping[str, Any]) -> None:
         self.state = RunState.from_dict(saved["state"])
         self.networks.load(saved)
         self.step.optimizer.load_state_dict(saved["optimizer"])
-        self.networks.activate(self.standing)
+        if self.state.stages or self.state.phase != "open":
+            self.networks.activate(self.standing)
         if self.state.phase != "open":  # then the stage's blocks have yet to be grown
             self.networks.fade_in(self.state.previous, self.state.stage, self.state.step)
 
-
-def _fresh(spec: RunSpec, data: Data, device: torch.device) -> tuple[Networks, TrainingStep]:
-    """Networks and optimiser as they are before the first step."""
-    recipe, growth, space = spec.recipe, spec.growth, spec.space
-    torch.manual_seed(derive(spec.seed, "weights"))
-    space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
-    elastic = ElasticModel.from_space(
-        space,
-        num_classes=data.num_classes,
-        in_chans=data.in_chans,
-        operator=growth.operator,
-        chain=growth.blocks.chain,
-        drop_path_rate=recipe.drop_path,
-        checkpoint=recipe.init_checkpoint,
-    ).to(device)
-    elastic.antialias = data.antialias
-    steps = sum(spec.stage_steps)
-    step = TrainingStep(recipe, elastic, data.normalisation, steps=steps, num_classes=data.num_classes, device=device)
-    return Networks(elastic, growth, spec.stage_steps), step
+    def _fresh(self) -> tuple[Networks, TrainingStep]:
+        """Networks and optimiser as they are before the first step."""
+        spec, data = self.spec, self.data
+        recipe, growth, space = spec.recipe, spec.growth, spec.space
+        torch.manual_seed(derive(spec.seed, "weights"))
+        space = space.model_copy(update={"depths": tuple(sorted({*space.depths, *spec.extra_depths}))})
+        elastic = ElasticModel.from_space(
+            space,
+            num_classes=data.num_classes,
+            in_chans=data.in_chans,
+            operator=growth.operator,
+            chain=growth.blocks.chain,
+            drop_path_rate=recipe.drop_path,
+            checkpoint=recipe.init_checkpoint,
+        ).to(self.device)
+        elastic.antialias = data.antialias
+        step = TrainingStep(
+            recipe,
+            elastic,
+            data.normalisation,
+            steps=sum(spec.stage_steps),
+            num_classes=data.num_classes,
+            device=self.device,
+            world=self.world,
+        )
+        return Networks(elastic, growth, spec.stage_steps), step

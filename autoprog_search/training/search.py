@@ -43,6 +43,7 @@ class Search:
     def __init__(self, run: Run, method: Method, profile: StepProfile | None) -> None:
         spec, growth = run.spec, run.spec.growth
         self._spec, self._cost, self._data, self._device, self._profile = spec, run.cost, run.data, run.device, profile
+        self._world = run.world
         self.outlook = Outlook(
             spec.space,
             spec.stage_steps,
@@ -111,9 +112,10 @@ class Search:
         """Of sub-networks of `network` on the stage's images, (networks, images); what it costs goes to the search."""
         start = time.perf_counter()
         seed = derive(self._spec.seed, "estimate", state.stage)
-        batches = self._data.train_subset(count, seed, self._spec.recipe.batch_size)
-        with eagerly(self._spec.recipe), autocast(self._spec.recipe, self._device):
-            losses = oneshot.network_losses(network, networks, batches)
+        recipe, world = self._spec.recipe, self._world
+        batches = self._data.train_subset(count, seed, world.share(recipe.batch_size), world.part)
+        with eagerly(recipe), autocast(recipe, self._device):
+            losses = world.whole(oneshot.network_losses(network, networks, batches), count)
         if not bool(losses.isfinite().all()):
             steps = sum(self._spec.stage_steps)
             raise RunFailedError(f"estimate: not finite at step {state.step} of {steps}; lower recipe.lr")

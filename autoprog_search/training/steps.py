@@ -47,15 +47,23 @@ class Steps:
     def __init__(self, run: Run, hooks: Hooks = NO_HOOKS) -> None:
         self._run, self._hooks = run, hooks
         self._losses: list[torch.Tensor] = []  # since the last look at them
+        self._save_is_due = False
 
     def take(
-        self, stop: int, trained: Callable[[int], SubNetwork], rates_of: SubNetwork, *, estimation: bool = True
+        self,
+        stop: int,
+        trained: Callable[[int], SubNetwork],
+        rates_of: SubNetwork,
+        *,
+        drawn: bool = True,
+        estimation: bool = True,
     ) -> None:
         """Take optimiser steps of one stage, up to number `stop` of the run.
 
         Args:
             trained: the sub-network of a step, a pure function: the loader asks ahead.
             rates_of: whose drop-path rates hold, whatever is drawn.
+            drawn: whether `trained` may say another one each step.
             estimation: whether a search is still to come that the estimation EMA is for.
 
         Raises:
@@ -63,6 +71,7 @@ class Steps:
             Interrupted, StoppedEarly: a hook said so.
         """
         run, state, elastic, recipe = self._run, self._run.state, self._run.elastic, self._run.spec.recipe
+        world = run.world
         strength = run.strength
         elastic.train()
         elastic.drop_path_rate = recipe.drop_path * strength.drop_path
@@ -73,14 +82,18 @@ class Steps:
             recipe.batch_size,
             lambda step: trained(step).resolution(elastic.patch_size),
             strength,
+            world.part,
         )
+        run.step.begin(drawn=drawn)
         running: SubNetwork | None = None
         while state.step < stop:
             began = time.perf_counter()
             images, labels = next(batches)
             waited = time.perf_counter() - began
-            if self._hooks.should_stop():
+            stopped, self._save_is_due = world.any_of(self._hooks.should_stop(), run.save_is_due())
+            if stopped:
                 self._save()
+                world.together()  # whoever ends first has torchrun end the others
                 raise Interrupted
             sub_network = trained(state.step)
             if sub_network != running:
@@ -110,12 +123,12 @@ class Steps:
         if epoch_ends:
             self._end_epoch()
             # Before any checkpoint of this epoch: a run that is resumed is asked again.
-            if state.step < run.ends[-1] and self._hooks.stops(state.curve):
+            if state.step < run.ends[-1] and run.world.decided(lambda: self._hooks.stops(state.curve)):
                 state.wall_seconds = run.session.wall_seconds
                 raise StoppedEarly
         elif state.step % CHECK_LOSS_EVERY == 0:
             self._look_at_losses()
-        if run.session.save_is_due():
+        if self._save_is_due:
             self._save()
         if run.session.tell_is_due(anyway=epoch_ends):
             self._hooks.on_progress(progress_of(run))
@@ -155,7 +168,7 @@ class Steps:
         if not self._losses:
             return
         run, state = self._run, self._run.state
-        losses = torch.stack(self._losses).double()
+        losses = run.world.mean(torch.stack(self._losses).double())
         if not bool(losses.isfinite().all()):
             first = int(losses.isfinite().logical_not().nonzero()[0]) + state.step - len(losses)
             raise RunFailedError(

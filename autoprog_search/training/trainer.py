@@ -94,7 +94,7 @@ class Trainer:
         run, state = self.run, self.run.state
         chosen = run.elastic.sub_network
         ahead = any(map(self._searches, range(state.stage + 1, len(run.ends))))
-        self._steps.take(run.ends[state.stage - 1], lambda step: chosen, chosen, estimation=ahead)
+        self._steps.take(run.ends[state.stage - 1], lambda step: chosen, chosen, drawn=False, estimation=ahead)
         state.stage += 1
         state.phase = "open"
         run.save()
@@ -105,7 +105,6 @@ class Trainer:
 
     def _enter(self, choice: Choice, record: StageRecord) -> None:
         """Train the chosen sub-network from here on."""
-        self.run.step.settle()
         record.chosen, record.w, record.margin = choice.sub_network, choice.w, choice.margin
         self.run.state.stages.append(record)
         self.run.state.phase = "train"
@@ -116,7 +115,7 @@ class Trainer:
     def _choose(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> Choice:
         if self.run.state.stage == len(self.run.ends):
             return Choice(self.run.elastic.full)
-        return self.method.choose(self._context(allowed, record))
+        return self.run.world.decided(lambda: self.method.choose(self._context(allowed, record)))
 
     def _context(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> StageContext:
         spec, state = self.run.spec, self.run.state

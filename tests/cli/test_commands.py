@@ -86,6 +86,10 @@ WRONG = {
     "data empty": (("train", "--space", "deit_tiny", "--data", "empty", "-o", "out"), ["data", "empty"]),
     "epochs without end": (("space", "show", "digits", "--epochs", "9" * 4000), ["epochs", "1,000,000"]),
     "images without end": (("space", "show", "digits", "--device", "h100", "--images", "9" * 400), ["images", "9..."]),
+    "devices that do not divide the batch": (
+        ("space", "show", "deit_tiny", "--device", "h100", "--devices", "12"),
+        ["devices", "12 do not divide", "1024"],
+    ),
     "devices without end": (
         ("space", "show", "digits", "--device", "h100", "--devices", "9" * 400),
         ["devices", "9..."],
@@ -252,6 +256,8 @@ def test_space_show_predicts_runs_on_an_accelerator():
     assert cheapest["speedup"] > linear["speedup"] > full["speedup"] == 1
     assert document["stages"][-1]["images_per_second"] == pytest.approx(1e8 / full["gpu_hours"] / 3600, rel=1e-3)
     assert document["prediction"]["accelerator"]["name"] == "NVIDIA A100 SXM"
+    assert document["prediction"]["images_per_step"] == 1024 / 8
+    assert "a step's 1,024 images are 128 each" in show("table")
     assert f"{linear['speedup']:.2f}×" in show("table")
     assert "predicted, not measured: 312 TFLOPs/s bfloat16 peak x utilisation 0.5" in show("table")
     assert [line.split(",")[0] for line in show("csv").splitlines()] == ["schedule", "full", "linear", "cheapest"]

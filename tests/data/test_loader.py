@@ -13,6 +13,7 @@ from autoprog_search.data import images as image_sets
 from autoprog_search.data.images import open_splits
 from autoprog_search.data.load import load_data
 from autoprog_search.data.loader import LoaderData
+from autoprog_search.data.part import WHOLE, Part
 from autoprog_search.data.transforms import Normalisation, Transforms, scaled_policy
 from autoprog_search.errors import ConfigError, DataError
 from autoprog_search.settings.data import DataConfig
@@ -51,6 +52,20 @@ def test_batches_are_a_pure_function_of_seed_and_step(tmp_path):
     assert all(torch.equal(x[0], y[0]) for x, y in zip(part, in_workers, strict=True))
     other = list(data.train_batches(4, 5, 8, 4, at(32)))
     assert not torch.equal(part[0][0], other[0][0])
+
+
+def test_parts_of_a_batch_are_its_images_with_their_augmentation(tmp_path):
+    data = load(make_images(tmp_path, train={"a": 10, "b": 10}, val={"a": 3, "b": 2}))
+    parts = [Part(index, 2) for index in range(2)]
+    ((whole, labels),) = data.train_batches(3, 5, 6, 8, at(32))
+    for part in parts:
+        ((images, of_these),) = data.train_batches(3, 5, 6, 8, at(32), part=part)
+        places = list(part.of_batch(8))
+        assert torch.equal(images, whole[places])
+        assert torch.equal(of_these, labels[places])
+    for batches in (lambda part: data.eval_batches("val", 2, 32, part), lambda part: data.train_subset(7, 1, 2, part)):
+        together = torch.cat([images for part in parts for images, _ in batches(part)])
+        assert torch.equal(together, torch.cat([images for images, _ in batches(WHOLE)]))
 
 
 def test_classes_are_numbered_by_the_training_split(tmp_path):

@@ -35,8 +35,8 @@ def rates_and_strengths(*pairs: tuple[int, int]) -> list[tuple[float, float]]:
     seen = []
     train_batches = trainer.run.data.train_batches
 
-    def spy(seed, start, stop, batch_size, resolution, strength=FULL):
-        for batch in train_batches(seed, start, stop, batch_size, resolution, strength):
+    def spy(seed, start, stop, batch_size, resolution, strength=FULL, *part):
+        for batch in train_batches(seed, start, stop, batch_size, resolution, strength, *part):
             yield batch
             last = trainer.run.elastic.blocks[trainer.run.elastic.active[-1]]
             seen.append((trainer.run.state.stage, round(last.drop_path2.drop_prob, 6), strength.augment))

@@ -65,8 +65,10 @@ def test_parquet_holds_lists(study):
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_published_results_are_written_again_to_the_byte(folder):
-    published = published_frames(folder).trials
-    assert csv_text(published).encode() == (folder / "results.csv").read_bytes()
+    published, stored = published_frames(folder).trials, (folder / "results.csv").read_bytes()
+    younger = [] if b",world_size," in stored else ["world_size"]
+    assert csv_text(published.drop(columns=younger)).encode() == stored
+    assert (published["world_size"] == 1).all()
     assert all(isinstance(depths, list) for depths in published["depths"])
 
 

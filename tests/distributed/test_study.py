@@ -1,0 +1,46 @@
+"""A study under two launchers, as on two machines: rank 0 has the study, the other trains with it."""
+
+from __future__ import annotations
+
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.results import trials_frame
+from autoprog_search.study.store import open_study
+from tests.distributed.launch import COMMAND, end, nodes, run, start
+from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
+
+METHODS = "methods={full: {seeds: 1}, autoprog: {seeds: 1}, random: {seeds: 1, trials: 1}}"
+EXACT = ["method", "seed", "trial", "state", "depths", "patches", "train_flops", "search_flops", "epochs"]
+
+
+def test_two_machines_run_a_study(tmp_path):
+    """One row a trial, with what one process chooses; the second machine has no study, and gets none."""
+    folders = [tmp_path / name for name in ("first", "second")]
+    config = tiny_config(METHODS, *SHORT, *FEW)
+    create_study(folders[0] / "studies", config)
+    folders[1].mkdir()
+    launchers = [
+        start([*launcher, *COMMAND, "study", "run", "tiny"], folder)
+        for launcher, folder in zip(nodes(2), folders, strict=True)
+    ]
+    ended = [end(process) for process in launchers]
+    assert [one.returncode for one in ended] == [0, 0], ended
+    assert not any(folders[1].iterdir())
+    ours = trials_frame(open_study(folders[0] / "studies", "tiny"))
+    assert ours["state"].tolist() == ["COMPLETE"] * 3
+    assert ours["world_size"].tolist() == [2] * 3
+    assert ours["device"].tolist() == ["2 x cpu, 1 thread(s)"] * 3
+    assert "done   full seed 0" in ended[0].errors
+    assert "full seed 0" not in ended[1].errors
+
+    create_study(tmp_path / "alone", config)
+    run_here(without_measuring(open_study(tmp_path / "alone", "tiny")))
+    theirs = trials_frame(open_study(tmp_path / "alone", "tiny"))
+    assert ours[EXACT].equals(theirs[EXACT])
+    assert (theirs["world_size"] == 1).all()
+
+
+def test_what_needs_other_processes_is_refused(tmp_path):
+    create_study(tmp_path / "studies", tiny_config(METHODS, *SHORT, *FEW))
+    ended = run(2, *COMMAND, "study", "run", "tiny", "--workers", "2", cwd=tmp_path)
+    assert ended.said == ["Error: --workers 2: under torchrun all processes train one trial, leave it out"]
+    assert ended.exit_codes == {0: 2, 1: 2}
