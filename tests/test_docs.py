@@ -109,9 +109,9 @@ def test_files_that_the_docs_link_to_exist():
 def test_readme_commands_run(tmp_path):
     """All of them, in order, as they stand, but with a network and an epoch count that take seconds."""
     fields = (
-        "recipe.epochs=4",
+        "recipe.epochs=2",
         "data.train_share=0.2",
-        "recipe.batch_size=25",
+        "recipe.batch_size=20",
         "space.model_args.embed_dim=12",
         "space.stages=2",
     )

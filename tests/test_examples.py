@@ -1,4 +1,4 @@
-"""The examples run as they are, and stay as short as promised."""
+"""The examples run as they are, on fewer digits, and stay as short as promised."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from sklearn import datasets
+from sklearn.utils import Bunch
 from timm.data import create_dataset, create_transform
 from torch.utils.data import default_collate
 
@@ -38,7 +40,15 @@ def value(line: str, name: str) -> float:
     return float(line.split(f"{name} ")[1].split(" ")[0].rstrip(","))
 
 
-def test_own_loop(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def few_digits(monkeypatch):
+    """A third of the digits, for examples that take all there are."""
+    digits = datasets.load_digits()
+    few = Bunch(images=digits.images[:600], target=digits.target[:600])
+    monkeypatch.setattr(datasets, "load_digits", lambda: few)
+
+
+def test_own_loop(few_digits, tmp_path, monkeypatch, capsys):
     assert len((EXAMPLES / "own_loop.py").read_text().splitlines()) <= 40
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES / "own_loop.py"))
@@ -120,7 +130,7 @@ def free_port() -> int:
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies
-def test_lightning_growth(tmp_path, monkeypatch, capsys):
+def test_lightning_growth(few_digits, tmp_path, monkeypatch, capsys):
     if find_spec("lightning") is None:
         pytest.importorskip("pytorch_lightning")
     monkeypatch.chdir(tmp_path)

@@ -78,6 +78,7 @@ def cli(ctx: click.Context, root: Path, debug: bool) -> None:
     Start with `autoprog-search demo`.
     """
     ctx.obj = Session(root)
+    check_together(ctx, "train", "study")
 
 
 def main() -> None:
@@ -118,6 +119,12 @@ def main() -> None:
 def among_others() -> bool:
     """Whether torchrun has started several of these processes."""
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def check_together(ctx: click.Context, *commands: str) -> None:
+    """Refuse what several processes would each do by themselves, if torchrun has started some."""
+    if among_others() and ctx.invoked_subcommand not in commands:
+        raise click.UsageError(f"{ctx.invoked_subcommand}: under torchrun there are train and study run")
 
 
 def others(device: str) -> World | None:

@@ -103,19 +103,9 @@ class Display:
         self._live.update(table)
 
 
-class Nothing(Display):
-    """Shows nothing: of several processes one shows."""
-
-    def _line(self, text: str, live: bool = True) -> None:
-        pass
-
-
 @contextmanager
-def showing(trials: int = 0, finished: int = 0, *, silent: bool = False) -> Iterator[Display]:
+def showing(trials: int = 0, finished: int = 0) -> Iterator[Display]:
     """A display for so many trials, of which some have ended before."""
-    if silent:
-        yield Nothing(trials, finished, None)
-        return
     if not sys.stderr.isatty():
         yield Display(trials, finished, None)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprog_search.cli.main import Session, others
+from autoprog_search.cli.main import Session, check_together, others
 from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
@@ -34,8 +34,10 @@ def methods_help() -> str:
 
 
 @click.group()
-def study() -> None:
+@click.pass_context
+def study(ctx: click.Context) -> None:
     """Studies: methods that choose growth schedules, compared on the same space, data, recipe and seeds."""
+    check_together(ctx, "run")
 
 
 @study.command("create", epilog=methods_help())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def train(
     from autoprog_search.runs.train import train as run  # last: it loads torch and timm, which takes seconds
 
     first = world is None or world.first
-    with signals_ask() as asked_to_stop, showing(silent=not first) as display:
+    with signals_ask() as asked_to_stop, showing() if first else nullcontext() as display:
         try:
             row = run(
                 config.space,
@@ -104,7 +105,7 @@ def train(
                 device=device,
                 threads=config.threads,
                 out=output,
-                on_progress=display.run,
+                on_progress=display.run if display is not None else lambda progress: None,
                 should_stop=asked_to_stop,
             )
         except Interrupted:

@@ -6,6 +6,7 @@ dies. So any number of workers, also of several `study run`, share a study and r
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import signal
@@ -53,7 +54,11 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
         logging.getLogger("autoprog_search").addHandler(heard)
         try:
             study = open_study(root, name)
+            if asked_to_stop():  # while it started: torch need not be waited for
+                return
             with in_use(study.folder):
+                if study.config.data.table is None:
+                    _import_what_trains()
                 # A parent that was killed cannot end its workers: they look for themselves.
                 run_trials(study, device, index, events.put, lambda: asked_to_stop() or not parent.is_alive())
         except Exception as error:
@@ -61,6 +66,20 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             if known is None:
                 raise
             events.put(Event("error", message=str(known)))
+
+
+def _import_what_trains() -> None:
+    """Without a look at it by the garbage collector, neither now nor later.
+
+    torch and timm make half a million objects that last as long as the process. To walk them again and again takes an
+    eighth of their import, and 0.3 s each time in the middle of training.
+    """
+    gc.disable()
+    import autoprog_search.engines.trial
+    import autoprog_search.engines.workplace  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
 
 
 def run_trials(

@@ -1,7 +1,8 @@
 """Reading the closed-form cost (`cost.py`) off a timm model, whatever its family.
 
 torch's own counter counts the model's matrix products on the meta device, where nothing is computed, on three small
-images; a forward pass is quadratic in its patches, so three sizes tell all.
+images; a forward pass is quadratic in its patches, so three sizes tell all. A stack's blocks cost the same, so one of
+each tells all.
 """
 
 from __future__ import annotations
@@ -34,15 +35,23 @@ def measure_cost(elastic: Elastic, shares: Mapping[int, tuple[int, ...]]) -> Mod
     counts = {}
     for n in patches:
         elastic.activate(SubNetwork(depth, n))
+        _run_one_block_each(elastic)
         counts[n] = _count(elastic, [f"model.{stack.paths[0]}.0" for stack in adapter.stacks])  # which always runs
     elastic.activate(was_running)
     elastic.train(was_training)
     rest, *stacks = (
         Polynomial.through({n: parts[k] for n, parts in counts.items()}) for k in range(1 + len(adapter.stacks))
     )
-    for count, block in zip(shares[depth], stacks, strict=True):
-        rest = rest.less(count, block)
+    for block in stacks:
+        rest = rest.less(1, block)
     return ModelCost(rest, tuple(stacks), shares if len(stacks) > 1 else None)
+
+
+def _run_one_block_each(elastic: Elastic) -> None:
+    """Of each stack that runs, only the first block, until the next `activate`."""
+    for stack in elastic.adapter.stacks:
+        for index, path in enumerate(stack.paths):
+            elastic.model.get_submodule(path).active = () if index else (0,)
 
 
 @torch.no_grad()

@@ -108,7 +108,7 @@ def open_storage(url: str) -> BaseStorage:
         if whole.startswith(JOURNAL):
             return open_journal(Path(whole.removeprefix(JOURNAL)))
         if whole.startswith("sqlite"):
-            return RDBStorage(whole, engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}})
+            return _cached(RDBStorage(whole, engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}}))
         return optuna.storages.get_storage(whole)
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
         said = without_secrets(reason(error), whole)
@@ -126,9 +126,14 @@ def open_sqlite(path: Path) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connect = partial(sqlite3.connect, str(path), timeout=WAIT_SECONDS, check_same_thread=False)
     try:
-        return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool})
+        return _cached(RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool}))
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
         raise StudyError(f"storage: {path} cannot be opened: {reason(error)[:200]}") from None
+
+
+def _cached(storage: RDBStorage) -> BaseStorage:
+    """The storage as Optuna opens one by URL: trials that have ended are read once, not at every look."""
+    return optuna.storages.get_storage(storage)
 
 
 def open_journal(path: Path) -> BaseStorage:

@@ -164,6 +164,8 @@ def sizes(part: Part) -> None:
         worst = sorted(networks, key=lambda s: ratios[s])[:4]
         told = ", ".join(f"{s.depth}x{s.patches}: {ratios[s]:.2f} ({1e3 * found[s]:.1f} ms)" for s in worst)
         part.row(f"sizes, {kind}", f"seconds over FLOPs speed-up, the least: {told}", depth_patches_s_flops_ratio=rows)
+        if not part.toy:
+            _profile(part, f"{worst[0]}, {kind}", side.as_(worst[0]))
         fixed, rate, errors = fit(networks, flops, found)
         text = f"t = {1e3 * fixed:.2f} ms + FLOPs / {1e-12 / rate:.0f} TFLOP/s; the other half within"
         part.row(

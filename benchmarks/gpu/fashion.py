@@ -16,7 +16,7 @@ from autoprog_search.settings.recipe import load_recipe
 from benchmarks.gpu.part import Part
 
 METHODS = ("full", "full-short", "linear", "one-layer", "autoprog")
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (5e-4, 1e-3, 2e-3)
 RATE_SEEDS = (590, 591)
 RATE_EPOCHS = 10
 AT_ONCE = len(RATES) * len(RATE_SEEDS)  # runs of so small a network leave most of a GPU idle

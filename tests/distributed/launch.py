@@ -25,7 +25,7 @@ class Ended:
     Attributes:
         said: our own lines; torchrun's report of processes that failed is left out.
         exit_codes: of the processes that failed, as torchrun reports them, by rank.
-        seconds: that it took.
+        seconds: from the (last) signal of `tests.distributed.program` on.
     """
 
     returncode: int
@@ -62,12 +62,12 @@ def start(words: Sequence[str | Path], cwd: Path, **more: str) -> subprocess.Pop
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
-    began = time.monotonic()
     out, errors = process.communicate(timeout=200)
     ours = [line for line in errors.splitlines() if line.startswith(("error: ", "Error: ", "interrupted", "warning: "))]
     codes = re.findall(r"rank +: (\d+) .*\n +exitcode +: (-?\d+)", errors)
     reported = {int(rank): int(code) for rank, code in codes}
-    return Ended(process.returncode, ours, reported, time.monotonic() - began, errors + out)
+    seconds = time.time() - max(map(float, re.findall(r"signal at ([\d.]+)", errors)), default=0.0)
+    return Ended(process.returncode, ours, reported, seconds, errors + out)
 
 
 def run(processes: int, *arguments: str | Path, cwd: Path, **more: str) -> Ended:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from unittest import mock
 
 import torch
@@ -25,6 +27,7 @@ def ended_by(rank: str, step: str, name: str) -> None:
 
     def take_or_end(self, images, labels, number, seed):
         if number == int(step):
+            print(f"signal at {time.time()}", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.Signals[name])
         return take(self, images, labels, number, seed)
 

@@ -73,7 +73,7 @@ def test_a_process_that_dies_ends_the_others_with_one_line(killed):
     assert line.startswith("error: a process of this run is gone")
     assert line.endswith("the same command goes on from the last checkpoint")
     assert ended.exit_codes == {0: 1, 1: -9}
-    assert ended.seconds < 30 + 60  # with all that came before: imports, and 13 steps
+    assert ended.seconds < 30
     assert (out / "checkpoint.pt").exists()
 
 

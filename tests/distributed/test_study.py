@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from click.testing import CliRunner
+
+from autoprog_search.cli.main import cli as command_line
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
@@ -37,6 +40,15 @@ def test_two_machines_run_a_study(tmp_path):
     theirs = trials_frame(open_study(tmp_path / "alone", "tiny"))
     assert ours[EXACT].equals(theirs[EXACT])
     assert (theirs["world_size"] == 1).all()
+
+
+def test_what_is_for_one_process_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for words, name in ((["demo"], "demo"), (["study", "create", "s"], "create")):
+        done = CliRunner().invoke(command_line, ["--root", str(tmp_path), *words])
+        assert done.exit_code == 2
+        assert f"Error: {name}: under torchrun there are train and study run" in done.output
 
 
 def test_what_needs_other_processes_is_refused(tmp_path):

@@ -52,6 +52,12 @@ def start(folder, workers: int) -> subprocess.Popen:
     )
 
 
+def read_until_a_trial_starts(process: subprocess.Popen) -> None:
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("start"):
+        assert process.poll() is None
+
+
 def finish(folder) -> None:
     """In a process that knows nothing of those before; the command finds all done and writes the tables."""
     run_here(open_study(folder / "studies", "tiny"))
@@ -161,9 +167,7 @@ def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     create(tmp_path)
     moments = random.Random(20261125)
     process = start(tmp_path, workers=2)
-    assert process.stderr is not None
-    while not process.stderr.readline().startswith("start"):
-        assert process.poll() is None
+    read_until_a_trial_starts(process)
     time.sleep(moments.uniform(0, 3))
     kill(process)
     finish(tmp_path)
@@ -209,9 +213,8 @@ def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
     study = create(tmp_path, "recipe.epochs=600")  # no trial ends before it is told
     process = start(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
-    while not list(checkpoints.glob("*/checkpoint.pt")):
-        assert process.poll() is None
-        time.sleep(0.02)
+    read_until_a_trial_starts(process)
+    assert not list(checkpoints.glob("*/checkpoint.pt"))
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

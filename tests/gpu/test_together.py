@@ -39,7 +39,7 @@ def test_a_wrap_over_nccl_leaves_the_gradients_of_the_blocks_that_run():
             plain = gradients(elastic, elastic, images)
             idle = [p for p, g in zip(elastic.parameters(), plain, strict=True) if g is None]
             wrapped = wrap(elastic, idle)
-            assert dist.get_backend(wrapped.process_group) in ("nccl", "undefined")
+            assert "nccl" in dist.get_backend(wrapped.process_group)
             for ours, own in zip(gradients(wrapped, elastic, images), plain, strict=True):
                 torch.testing.assert_close(ours, own)
             del wrapped

@@ -22,7 +22,7 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.locking import in_use, out_of_use
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.store import Job, list_studies, open_study
-from tests.tiny import CPU, TINY, cli_here, command, environment, tiny_config, tiny_data, without_measuring
+from tests.tiny import CPU, SHORT, TINY, cli_here, command, environment, tiny_config, tiny_data, without_measuring
 
 FULL = "methods={full: {seeds: 1}}"
 TABLE = Path(__file__).parents[2] / "studies/fashion_search/study.yaml"
@@ -134,7 +134,7 @@ def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
 
 
 def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(tmp_path):
-    create_study(tmp_path, tiny_config("methods={full: {seeds: 1}, linear: {seeds: 1}}", "recipe.epochs=6"))
+    create_study(tmp_path, tiny_config("methods={full: {seeds: 1}, linear: {seeds: 1}}", *SHORT))
     study = without_measuring(open_study(tmp_path, "tiny"))
     process = subprocess.Popen(
         command("--root", tmp_path, "study", "run", "tiny", "--workers", "2", "--device", "cpu"),
