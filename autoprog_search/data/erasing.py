@@ -2,7 +2,7 @@
 
 What is erased, and the noise that takes its place, is drawn image by image in the loader processes, under the image's
 own seed; to the last bit it is timm's. It is put in place on the device, where images are floats, in the whole batch at
-once: image by image, as timm does it there, the process that trains would launch some 2,300 operations for 1,024 images.
+once: image by image, as timm does it there, the process that trains would launch 2,304 operations for 1,024 images.
 """
 
 from __future__ import annotations
