@@ -24,11 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from timm.data.random_erasing import RandomErasing
-from torch.utils.data import default_collate
 
-from autoprog_search.data.erasing import NOTHING
-from autoprog_search.data.loader import LoaderData, Ticket, TransformedImages
+from autoprog_search.data.erasing import together
+from autoprog_search.data.loader import LoaderData, Ticket, TransformedImages, collate
 from autoprog_search.data.prefetch import Finish, HostBatch
 from autoprog_search.data.processes import loaded
 from autoprog_search.settings.data import DataConfig
@@ -46,20 +44,15 @@ class Floats(TransformedImages):
     """Images as loader processes gave them before: normalised and erased there, floats, under `torch.manual_seed`."""
 
     def __getitem__(self, ticket: Ticket) -> Any:
-        image, label, _, seed = super().__getitem__(ticket)
-        torch.manual_seed(seed)
-        images, _ = self.finish(HostBatch(image[None], torch.tensor(label), None, seed))
-        return self.erasing(images[0]), label, NOTHING, seed
+        torch.manual_seed(ticket[0])
+        image, label, patch = super().__getitem__(ticket)
+        images, _ = self.finish(HostBatch(image[None], torch.tensor(label), together([patch])))
+        return images[0], label, None
 
     @cached_property
     def finish(self) -> Finish:
         """What is done on the device otherwise."""
         return Finish.on(CPU, (self.transforms.normalisation.mean, self.transforms.normalisation.std))
-
-    @cached_property
-    def erasing(self) -> RandomErasing:
-        """timm's, as it was."""
-        return RandomErasing(self.transforms.recipe.random_erasing, mode="pixel", device="cpu")
 
 
 def main() -> None:
@@ -94,7 +87,7 @@ def by_side(data: LoaderData) -> dict[int, float]:
     for turn in range(ROUNDS + 1):  # the first warms up
         for side, taken in times.items():
             start = time.process_time()
-            for _ in loaded(images, [next(tickets(turn, side))], default_collate, 0):
+            for _ in loaded(images, [next(tickets(turn, side))], collate, 0):
                 pass
             taken.append(time.process_time() - start)
     return {side: BATCH / median(taken[1:]) for side, taken in times.items()}
@@ -117,7 +110,7 @@ def by_way(plain: LoaderData, cached: LoaderData) -> dict[str, dict[str, dict[st
         for case, (side, workers) in cases.items():
             for way, images in ways.items():
                 busy, start = core_seconds(), time.perf_counter()
-                for _ in loaded(images(), tickets(turn, side), default_collate, workers):
+                for _ in loaded(images(), tickets(turn, side), collate, workers):
                     pass
                 times[case][way].append((core_seconds() - busy, time.perf_counter() - start))
     return {

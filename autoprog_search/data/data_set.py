@@ -62,7 +62,7 @@ class Data(ABC):
         Args:
             batch_size: of all processes together.
             strength: of the augmentation.
-            part: of each batch; an image's augmentation does not depend on it, but for the noise that erases.
+            part: of each batch; an image's augmentation does not depend on it.
         """
 
     @abstractmethod

@@ -3,8 +3,8 @@
 Every image's augmentation is seeded by (seed, step, position), not by the loader process that happens to draw it, so
 that a resumed run sees what the undisturbed one would have seen. That is why torch's loader is driven here directly and
 not through timm's `create_loader`, whose order depends on global state. As in timm's scheduled loader, the side that an
-image is wanted at travels with its index: early stages decode and load less. What is random once the batch is on the
-device, the noise of random erasing, follows from the seed of its first image (prefetch.py).
+image is wanted at travels with its index: early stages decode and load less. What is left to do with a batch on the
+device (prefetch.py) draws nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from autoprog_search.data.data_set import Batch, Data, Side, steps_in_order
-from autoprog_search.data.erasing import NOTHING, Rectangle, drawn_rectangle
+from autoprog_search.data.erasing import Patch, drawn_patch, together
 from autoprog_search.data.fingerprint import Fingerprint
 from autoprog_search.data.images import ImageSet, Splits, open_splits, unreadable
 from autoprog_search.data.part import WHOLE, Part
@@ -40,8 +40,8 @@ from autoprog_search.space import GrowthSpace
 
 Ticket = tuple[int, int, int]
 """(seed of its augmentation, index in the image set, side in pixels)."""
-Sample = tuple[torch.Tensor, int, Rectangle, int]
-"""Image (channels, side, side), uint8; its label; what is to be erased; the seed that it was augmented under."""
+Sample = tuple[torch.Tensor, int, Patch | None]
+"""Image (channels, side, side), uint8; its label; what is to be erased."""
 
 logger = getLogger("autoprog_search")
 
@@ -65,7 +65,7 @@ class TransformedImages(Dataset[Sample | DataError]):
                 where = escaped(self.images.name(index))
                 return DataError(f"data: {where}: label {label} is outside the classes 0 to {self.num_classes - 1}")
             transformed = self.transforms(self.transforms.decode(image, resolution), resolution)
-            return transformed, label, drawn_rectangle(self.transforms.erasing, resolution), seed
+            return transformed, label, drawn_patch(self.transforms.erasing, len(transformed), resolution)
         except Exception as error:  # noqa: BLE001 - see `unreadable`
             return unreadable(self.images, index, error)
 
@@ -180,12 +180,12 @@ class LoaderData(Data):
 
         pinned = self.device.type == "cuda"
         try:
-            for batch in loaded(dataset, remembered(), _collate, self.workers, pinned=pinned):
+            for batch in loaded(dataset, remembered(), collate, self.workers, pinned=pinned):
                 asked.popleft()
                 yield batch
         except LoadersEnded:
             logger.warning("data: the loader processes were ended by a signal; images are loaded without them")
-            yield from loaded(dataset, chain(list(asked), tickets), _collate, 0, pinned=pinned)
+            yield from loaded(dataset, chain(list(asked), tickets), collate, 0, pinned=pinned)
 
 
 def _batches(indices: Sequence[int], batch_size: int, resolution: int) -> Iterator[list[Ticket]]:
@@ -193,10 +193,10 @@ def _batches(indices: Sequence[int], batch_size: int, resolution: int) -> Iterat
         yield [(0, i, resolution) for i in indices[start : start + batch_size]]
 
 
-def _collate(samples: list[Sample | DataError]) -> HostBatch | DataError:
+def collate(samples: list[Sample | DataError]) -> HostBatch | DataError:
+    """A batch of these samples; or what is wrong with the first that is none."""
     good = [sample for sample in samples if not isinstance(sample, DataError)]
     if len(good) < len(samples):
         return next(sample for sample in samples if isinstance(sample, DataError))
-    rectangles = [(place, *rectangle) for place, (_, _, rectangle, _) in enumerate(good) if rectangle != NOTHING]
-    images, labels = default_collate([sample[:2] for sample in good])
-    return HostBatch(images, labels, torch.tensor(rectangles) if rectangles else None, good[0][3])
+    images, labels = default_collate([(image, label) for image, label, _ in good])
+    return HostBatch(images, labels, together([patch for *_, patch in good]))

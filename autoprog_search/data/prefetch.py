@@ -14,8 +14,7 @@ from typing import NamedTuple
 import torch
 
 from autoprog_search.data.data_set import Batch, ChannelStatistics
-from autoprog_search.data.erasing import erase
-from autoprog_search.randomness import derive
+from autoprog_search.data.erasing import Patches, erase
 
 
 class HostBatch(NamedTuple):
@@ -24,14 +23,12 @@ class HostBatch(NamedTuple):
     Attributes:
         images: (batch, channels, side, side), uint8.
         labels: (batch,).
-        rectangles: (erased images, 5), what is to be erased (`erase`); None: nothing.
-        seed: of what is random on the device.
+        patches: what is to be erased; None: nothing.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
-    rectangles: torch.Tensor | None
-    seed: int
+    patches: Patches | None
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,12 @@ class Finish:
         return cls(device, mean, deviation)
 
     def __call__(self, batch: HostBatch) -> Batch:
-        """The batch on the device, normalised; everything random in it follows from its seed."""
+        """The batch on the device, normalised and erased."""
         images, labels = (tensor.to(self.device, non_blocking=True) for tensor in (batch.images, batch.labels))
         # In the order and precision of torchvision's transforms, so that values are theirs to the last bit.
         finished = images.float().div_(255).sub_(self.mean).div_(self.deviation)
-        if batch.rectangles is not None:
-            erase(finished, batch.rectangles.to(self.device, non_blocking=True), derive(batch.seed, "erase"))
+        if batch.patches is not None:
+            erase(finished, Patches(*(tensor.to(self.device, non_blocking=True) for tensor in batch.patches)))
         return finished, labels
 
 

@@ -174,24 +174,22 @@ def _key(wanted: Shrinking) -> str:
 
 
 def _is_whole(file: Path, count: int) -> bool:
-    """Whether all images are in that file; a damaged one is removed."""
+    """Whether all images are in that file."""
     if not file.exists():
         return False
     open_file(file).close()  # one that is not ours to read is not damaged
     try:
         with closing(_opened_to_read(file)) as database:
-            whole: bool = _written(database) == count
+            return _written(database) == count
     except sqlite3.Error:
-        whole = False
-    if not whole:
-        _say(f"{file} is damaged, and made anew")
-        file.unlink(missing_ok=True)
-    return whole
+        return False
 
 
 def _make(file: Path, wanted: Shrinking, workers: int, should_stop: Callable[[], bool]) -> None:
-    """Write what is missing of a cache; then it gets its name."""
+    """Write what is missing of a cache; then it gets its name, and takes the place of a damaged one."""
     part = file.with_suffix(".part")
+    if file.exists():
+        _say(f"{file} is damaged, and made anew")
     try:
         _write(part, wanted, workers, should_stop)
     except sqlite3.OperationalError:  # no space, no permission: nothing is wrong with what is there
@@ -199,6 +197,7 @@ def _make(file: Path, wanted: Shrinking, workers: int, should_stop: Callable[[],
     except sqlite3.DatabaseError:
         _say(f"{part} is damaged, and made anew")
         part.unlink()
+        Path(f"{part}-journal").unlink(missing_ok=True)
         _write(part, wanted, workers, should_stop)
     os.replace(part, file)
     _reader.cache_clear()  # another may have had the name

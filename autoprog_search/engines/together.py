@@ -83,7 +83,7 @@ def _open(config: StudyConfig, world: World, should_stop: Callable[[], bool]) ->
     """As `open_workplace` does it for rank 0, without the study."""
     device = pick_device("auto", world.local_rank)
     use_threads(config.threads)
-    data = load_data(config.data, config.space, config.recipe, device)
+    data = load_data(config.data, config.space, config.recipe, device, should_stop)
     check_alike(world, data)
     if not world.hear():  # whether there are step times already
         measured(config, data, device, should_stop, world)

@@ -55,9 +55,8 @@ def test_batches_are_a_pure_function_of_seed_and_step(tmp_path):
 
 
 def test_parts_of_a_batch_are_its_images_with_their_augmentation(tmp_path):
-    """But for the noise that erases, which is drawn on the device for what is there."""
     make_images(tmp_path, train={"a": 10, "b": 10}, val={"a": 3, "b": 2})
-    data = load(tmp_path, RECIPE.model_copy(update={"random_erasing": 0.0}))
+    data = load(tmp_path, RECIPE.model_copy(update={"random_erasing": 0.5}))
     parts = [Part(index, 2) for index in range(2)]
     ((whole, labels),) = data.train_batches(3, 5, 6, 8, at(32))
     for part in parts:
