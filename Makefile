@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; result
 	$(BIN)/python -m benchmarks.search_share
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.threads
+	$(BIN)/python -m benchmarks.memory
 	$(BIN)/torchrun --standalone --nproc-per-node 2 -m benchmarks.ddp
 
 gpu-check: $(VENV)/.installed-test  ## what a GPU makes of it, nine minutes at most; TOY=--toy: small, on the CPU

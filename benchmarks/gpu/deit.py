@@ -164,6 +164,8 @@ def sizes(part: Part) -> None:
         worst = sorted(networks, key=lambda s: ratios[s])[:4]
         told = ", ".join(f"{s.depth}x{s.patches}: {ratios[s]:.2f} ({1e3 * found[s]:.1f} ms)" for s in worst)
         part.row(f"sizes, {kind}", f"seconds over FLOPs speed-up, the least: {told}", depth_patches_s_flops_ratio=rows)
+        if not part.toy and not compiled:
+            _memory(part, side.space)
         if not part.toy:
             _profile(part, f"{worst[0]}, {kind}", side.as_(worst[0]))
         fixed, rate, errors = fit(networks, flops, found)
@@ -171,6 +173,22 @@ def sizes(part: Part) -> None:
         part.row(
             f"fit, {kind}", f"{text} {100 * max(errors):.0f} %, {100 * mean(errors):.0f} % in the mean", a=fixed, b=rate
         )
+
+
+def _memory(part: Part, space: GrowthSpace) -> None:
+    """Peak memory of an eager step of each sub-network, above what is there between steps; a recorded one keeps it."""
+    eager = OurSide(part, graphs=False)
+    peaks = {}
+    for sub_network in space.sub_networks:
+        eager.as_(sub_network)(1)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        eager.as_(sub_network)(2)
+        part.wait()
+        peaks[sub_network] = torch.cuda.max_memory_allocated() - before
+    least, most = peaks[space.at(0, 0)], peaks[space.full]
+    text = f"peak of the smallest {least / 2**20:,.0f} MiB, of the full {most / 2**20:,.0f} MiB"
+    part.row("memory", text, depth_patches_bytes=[[s.depth, s.patches, peak] for s, peak in peaks.items()])
 
 
 def fit(
