@@ -90,12 +90,12 @@ def test_three_processes_go_on_where_two_were_killed(killed, arguments, undistur
     check(tmp_path / "out", undisturbed, processes=3)
 
 
-@pytest.mark.parametrize("which", ["all", "1"])
-def test_asked_to_stop_all_stop_at_the_same_step(which, arguments, undisturbed, tmp_path):
-    ended = run(2, *PROGRAM, *arguments, "-o", "out", cwd=tmp_path, END=f"{which} {STEP} SIGTERM")
+@pytest.mark.parametrize(("which", "step", "phase"), [("all", STEP, "train"), ("1", 5, "search")])
+def test_asked_to_stop_all_stop_at_the_same_step(which, step, phase, arguments, undisturbed, tmp_path):
+    ended = run(2, *PROGRAM, *arguments, "-o", "out", cwd=tmp_path, END=f"{which} {step} SIGTERM")
     assert ended.said == ["interrupted; run the same command again to go on"]
     assert set(ended.exit_codes.values()) == {130}
     state = torch.load(tmp_path / "out/checkpoint.pt", weights_only=True)["state"]
-    assert state["step"] == STEP + 1  # that step was under way
+    assert (state["step"], state["phase"]) == (step + 1, phase)  # that step was under way
     on_one(arguments, tmp_path / "out")
     check(tmp_path / "out", undisturbed, processes=1)
