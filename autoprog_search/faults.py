@@ -6,6 +6,7 @@ They are known by name: neither Optuna nor SQLAlchemy nor torch need be loaded f
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from errno import ENOSPC
@@ -84,12 +85,14 @@ def environment_error(error: BaseException) -> AutoProgError | None:
     return None
 
 
-PEER = re.compile(r"gloo|NCCL|TCPStore|Socket|process group", re.IGNORECASE)
-"""In torch's RuntimeErrors that tell of other processes."""
+PEER = re.compile(r"(closed|reset) by peer|broken pipe|pair closure|timed out|(recv|send)Bytes|NCCL", re.IGNORECASE)
+"""In the RuntimeErrors of torch's processes that tell of another one which is gone."""
 
 
 def peer_error(error: BaseException) -> AutoProgError | None:
     """What torch says where another process of the run is gone; None: it says something else."""
+    if not {"RANK", "LOCAL_RANK"} <= os.environ.keys():  # nobody has started others
+        return None
     by_name = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
     if by_name or (isinstance(error, RuntimeError) and PEER.search(str(error))):
         # Without the C++ file, and without what may be the cause.

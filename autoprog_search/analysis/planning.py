@@ -77,18 +77,9 @@ class Resources:
         if not 0 < self.utilisation <= 1:  # so that NaN is refused
             raise ConfigError(f"utilisation: {self.utilisation} is not a share of the peak, above 0 and up to 1")
 
-    def share_of(self, batch_size: int) -> int:
-        """Images of a batch that each device takes where all train one run.
-
-        Raises:
-            ConfigError: they do not divide.
-        """
-        if batch_size % self.devices:
-            raise ConfigError(
-                f"devices: {self.devices} do not divide the recipe's batch of {batch_size} images, of which each takes "
-                "as many"
-            )
-        return batch_size // self.devices
+    def share_of(self, batch_size: int) -> int | None:
+        """Images of a batch that each device takes where all train one run; None where they do not divide."""
+        return None if batch_size % self.devices else batch_size // self.devices
 
     @property
     def device_flops(self) -> float:

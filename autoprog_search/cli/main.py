@@ -85,8 +85,11 @@ def main() -> None:
     """Entry point: exit code 2 for wrong input, 1 for a failed run, 130 when interrupted."""
     _open_standard_streams()
     logger = logging.getLogger("autoprog_search")
-    if not logger.handlers and os.environ.get("RANK", "0") == "0":
-        logger.addHandler(Warnings(lambda text: click.echo(f"warning: {text}", err=True)))
+    if not logger.handlers:
+        told = Warnings(lambda text: click.echo(f"warning: {text}", err=True))
+        if among_others() and os.environ["RANK"] != "0":  # which would say all that rank 0 says once more
+            told.addFilter(logging.Filter("autoprog_search.cache"))
+        logger.addHandler(told)
     debug = "--debug" in sys.argv
     try:
         with _joined():
@@ -118,7 +121,8 @@ def main() -> None:
 
 def among_others() -> bool:
     """Whether torchrun has started several of these processes."""
-    return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+    launched = {"RANK", "LOCAL_RANK"} <= os.environ.keys()  # a cluster's own RANK is no launcher's
+    return launched and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def check_together(ctx: click.Context, *commands: str) -> None:

@@ -166,9 +166,14 @@ def _echo_prediction(
     ]
     click.echo(f"\na run of {epochs} epochs of {images:,} images, {devices} x {accelerator.name}:")
     echo_table(rows, "table")
-    parts = f"a step's {batch_size:,} images are {resources.share_of(batch_size):,} each"
-    together = "what adding up gradients takes is left out, too; or they share a study's trials"
-    shared = f"\n{devices} train a run together under torchrun, {parts}: {together}" if devices > 1 else ""
+    own = resources.share_of(batch_size)
+    together = (
+        f"{devices} train a run together under torchrun, a step's {batch_size:,} images are {own:,} each: what adding "
+        "up gradients takes is left out, too; or they share a study's trials"
+        if own
+        else f"{devices} share a study's trials; a step's {batch_size:,} images do not divide among them"
+    )
+    shared = f"\n{together}" if devices > 1 else ""
     click.echo(
         f"predicted, not measured: {flops_text(accelerator.peak_flops)}/s {accelerator.precision} peak x utilisation "
         f"{resources.utilisation:g}; loader, evaluation and optimiser left out{shared}"

@@ -43,7 +43,7 @@ TELL_SECONDS = 30.0
 Row = tuple[int, int, bytes]
 """Place among the images that train, label, JPEG."""
 
-logger = getLogger("autoprog_search")
+logger = getLogger("autoprog_search.cache")  # which of several processes makes it, the lock decides
 
 
 @dataclass(frozen=True)

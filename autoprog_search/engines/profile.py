@@ -47,7 +47,11 @@ def shared_profile(
 
     path, world = study.folder / "profile.json", world or ALONE
     with locked(study.folder / ".profile.lock", should_stop):
-        name, stored, wanted = profiled_name(device, world), _stored(path), sub_networks(study.config)
+        name, stored, wanted = (
+            profiled_name(study.config.recipe, device, world),
+            _stored(path),
+            sub_networks(study.config),
+        )
         if not world.decided(lambda: name in stored and set(wanted) <= set(stored[name].seconds)):
             on_measuring(name)
             stored[name] = measured(study.config, data, device, should_stop, world)

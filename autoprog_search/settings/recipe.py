@@ -18,7 +18,7 @@ from autoprog_search.schedule import MOST_EPOCHS
 RECIPES = Path(__file__).parent / "recipes"
 
 HOW_FAST = {"compile", "cuda_graphs"}
-"""Fields that decide how fast a run is, and no result: it goes on from a checkpoint whatever they were."""
+"""Fields that decide how fast a run is, and but for rounding no result: checkpoints go on whatever they were."""
 
 MOST_BATCH = 1_000_000  # images; large-batch training of ImageNet has gone to 65,536; this stops a slip of the finger
 
@@ -104,7 +104,7 @@ class Recipe(Settings):
     Takes seconds a resolution; `space show --device` says whether it pays back."""
     cuda_graphs: bool = True
     """record the kernels of a step and launch them at once, where a CUDA device trains alone. Small sub-networks train
-    up to several times faster; a copy of the gradients a sub-network is what it takes."""
+    up to several times faster; it takes a copy of the gradients a sub-network, and keeps a step's memory for itself."""
     eval_weights: Literal["ema", "raw"] = "ema"
     """which weights are reported, fixed beforehand; `ema` is the momentum network."""
 

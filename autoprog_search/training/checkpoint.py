@@ -43,8 +43,8 @@ def state_bytes(state: dict[str, Any]) -> memoryview:
     return buffer.getbuffer()
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, or None where there is none.
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, on the CPU, or None where there is none.
 
     Raises:
         DamagedCheckpoint: the file is cut off, or some bits of it are others.
@@ -57,7 +57,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
             damaged = whole.testzip()  # torch compares no checksums
         if damaged is not None:
             raise DamagedCheckpoint(f"the checksum of {damaged} is another")
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except DamagedCheckpoint:
         raise
     except Exception as error:  # zipfile, pickle and torch each have their own for a file that is no whole one
@@ -75,11 +75,11 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     return state
 
 
-def readable_checkpoints(path: Path, device: torch.device) -> Iterator[tuple[Path, dict[str, Any]]]:
+def readable_checkpoints(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The checkpoint and the one before it, the newest first; what is damaged is set aside, and said."""
     for candidate in (path, before(path)):
         try:
-            state = load_checkpoint(candidate, device)
+            state = load_checkpoint(candidate)
         except DamagedCheckpoint as reason:
             set_aside(candidate, str(reason))
             continue

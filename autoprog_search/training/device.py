@@ -12,7 +12,7 @@ from autoprog_search.fields import MOST_WORKERS
 
 
 def pick_device(name: str, index: int = 0) -> torch.device:
-    """A torch device: `auto` takes the GPUs in turn, if there are any.
+    """A torch device: `auto` takes the GPUs in turn, if there are any. A GPU becomes this process's current one.
 
     Raises:
         ConfigError: torch does not know it, or it is not there.
@@ -25,9 +25,9 @@ def pick_device(name: str, index: int = 0) -> torch.device:
         torch.empty(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"device: {name!r}: {str(error).splitlines()[0]}") from None
-    if device.type == "cuda":  # as timm's training script does
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # whose generator is seeded, and whose kernels are recorded
+        torch.backends.cudnn.benchmark = True  # as timm's training script does
     return device
 
 

@@ -107,12 +107,14 @@ def profile_steps(
             flops += elastic.cost.step_flops(sub_network, recipe.batch_size)
             flops += recipe.batch_size * take_step.teacher_flops
     seconds = {s: median(taken[warm_up:]) for s, taken in times.items()}
-    return StepProfile(profiled_name(device, world), seconds, flops, time.perf_counter() - start)
+    return StepProfile(profiled_name(recipe, device, world), seconds, flops, time.perf_counter() - start)
 
 
-def profiled_name(device: torch.device, world: World) -> str:
-    """The name of what a profile is of: the device, and how many of them if they are several."""
-    return f"{world.size} x {device_name(device)}" if world.size > 1 else device_name(device)
+def profiled_name(recipe: Recipe, device: torch.device, world: World) -> str:
+    """The name of what a profile is of: the device, how many of them if they are several, and how steps run there."""
+    several = f"{world.size} x " if world.size > 1 else ""
+    launched = ", no graphs" if device.type == "cuda" and not recipe.cuda_graphs else ""
+    return f"{several}{device_name(device)}{', compiled' if recipe.compile else ''}{launched}"
 
 
 def _now(device: torch.device) -> float:

@@ -59,13 +59,25 @@ class Replay:
             self._record(kind, images, targets)
         recorded = self._recorded.get(kind)
         if recorded is None:
-            return self._passes(images, targets)
+            return self._eager(images, targets)
         recorded.images.copy_(images)
         recorded.targets.copy_(targets)
         recorded.graph.replay()
         for parameter, gradient in recorded.gradients:
             parameter.grad = gradient
         return recorded.loss.clone()
+
+    def _eager(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The passes, kernel by kernel; if need be with the memory that the graphs hold."""
+        try:
+            return self._passes(images, targets)
+        except torch.OutOfMemoryError:
+            if not self._recorded:
+                raise
+        for parameter in self._parameters:
+            parameter.grad = None
+        self._refuse("they leave too little memory")
+        return self._passes(images, targets)
 
     def forget(self) -> None:
         """Let go of all graphs, and of the memory that they hold."""
@@ -82,18 +94,24 @@ class Replay:
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 loss = self._passes(own_images, own_targets)
         except RuntimeError as error:
-            self._refused = True
+            no_memory = isinstance(error, torch.OutOfMemoryError)
+            self._refuse("there is too little memory" if no_memory else str(error).splitlines()[0])
             _draw_again(images.device)
-            getLogger("autoprog_search").warning(
-                "recipe.cuda_graphs: this model's steps cannot be recorded (%s); they are launched kernel by kernel",
-                str(error).splitlines()[0],
-            )
             return
         finally:
             gradients = tuple((p, p.grad) for p in self._parameters if p.grad is not None)
             for parameter, _ in gradients:
                 parameter.grad = None
         self._recorded[kind] = Recorded(graph, own_images, own_targets, loss, gradients)
+
+    def _refuse(self, reason: str) -> None:
+        """Record no more, let go of what is there, and say why."""
+        self._refused = True
+        self.forget()
+        torch.cuda.empty_cache()
+        getLogger("autoprog_search").warning(
+            "recipe.cuda_graphs: steps are not recorded (%s); they are launched kernel by kernel", reason
+        )
 
     def _input(self, like: torch.Tensor) -> torch.Tensor:
         key = (like.shape, like.dtype)

@@ -183,11 +183,11 @@ class Run:
             return
         stands = self.world.decided(lambda: bytes(state_bytes(self._stands())))
         if not self.world.first:
-            self._load(torch.load(io.BytesIO(stands), map_location=self.device, weights_only=True))
+            self._load(torch.load(io.BytesIO(stands), map_location="cpu", weights_only=True))
 
     def _restore(self, checkpoint: Path) -> None:
         """Go on from the newest checkpoint that is whole, if there is one."""
-        for path, saved in readable_checkpoints(checkpoint, self.device):
+        for path, saved in readable_checkpoints(checkpoint):
             try:
                 check_identity(path, saved, self._identity)
                 self._load(saved)

@@ -86,10 +86,6 @@ WRONG = {
     "data empty": (("train", "--space", "deit_tiny", "--data", "empty", "-o", "out"), ["data", "empty"]),
     "epochs without end": (("space", "show", "digits", "--epochs", "9" * 4000), ["epochs", "1,000,000"]),
     "images without end": (("space", "show", "digits", "--device", "h100", "--images", "9" * 400), ["images", "9..."]),
-    "devices that do not divide the batch": (
-        ("space", "show", "deit_tiny", "--device", "h100", "--devices", "12"),
-        ["devices", "12 do not divide", "1024"],
-    ),
     "devices without end": (
         ("space", "show", "digits", "--device", "h100", "--devices", "9" * 400),
         ["devices", "9..."],
@@ -261,6 +257,18 @@ def test_space_show_predicts_runs_on_an_accelerator():
     assert f"{linear['speedup']:.2f}×" in show("table")
     assert "predicted, not measured: 312 TFLOPs/s bfloat16 peak x utilisation 0.5" in show("table")
     assert [line.split(",")[0] for line in show("csv").splitlines()] == ["schedule", "full", "linear", "cheapest"]
+
+
+def test_devices_that_do_not_divide_the_batch_share_a_study():
+    words = ["space", "show", "deit_small", "--device", "h100", "--devices", "6"]
+    shown = CliRunner().invoke(command_line, words)
+    assert shown.exit_code == 0
+    assert "6 share a study's trials; a step's 1,024 images do not divide among them" in shown.stdout
+    (verdict,) = [line for line in shown.stdout.splitlines() if line.startswith("recipe.compile: ")]
+    assert "4 resolutions take about 16 s to compile" in verdict
+    assert verdict.endswith("pays back")
+    few = CliRunner().invoke(command_line, [*words, "--images", "2000"]).stdout
+    assert "does not pay back; leave it off" in few
 
 
 def test_space_show_help_states_the_defaults():

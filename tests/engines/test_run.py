@@ -19,7 +19,6 @@ from autoprog_search.study.results import curves_frame, estimates_frame, publish
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
 from tests.tiny import (
-    CPU,
     FEW,
     SHORT,
     TINY,
@@ -179,12 +178,12 @@ def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_
     process = start(tmp_path, workers=1)
     checkpoint = tmp_path / "studies/tiny/trials/autoprog-s0-t0/checkpoint.pt"
     deadline = time.monotonic() + 120
-    while not checkpoint.exists() or load_checkpoint(checkpoint, CPU)["state"]["phase"] != "search":
+    while not checkpoint.exists() or load_checkpoint(checkpoint)["state"]["phase"] != "search":
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     kill(process)
-    state = load_checkpoint(checkpoint, CPU)["state"]
+    state = load_checkpoint(checkpoint)["state"]
     assert state["phase"] == "search"
     finish(tmp_path)
     rows = [

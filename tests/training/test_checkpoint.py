@@ -19,7 +19,7 @@ from autoprog_search.training.checkpoint import (
     readable_checkpoints,
     save_checkpoint,
 )
-from tests.tiny import CPU, FEW, SHORT, interrupted, levels, tiny_config, tiny_trainer
+from tests.tiny import FEW, SHORT, interrupted, levels, tiny_config, tiny_trainer
 
 CONFIG = tiny_config(*SHORT, "recipe.epochs=3")  # a stage is an epoch of 5 steps
 METHOD = levels(CONFIG, (0, 0), (1, 1), (2, 2))
@@ -98,7 +98,7 @@ def test_a_run_goes_on_from_the_checkpoint_before(what, saved, undisturbed, tmp_
 def load_checkpoint_step(content: bytes, folder) -> int:
     path = folder / "whole.pt"
     path.write_bytes(content)
-    state = load_checkpoint(path, CPU)
+    state = load_checkpoint(path)
     assert state is not None
     return state["state"]["step"]
 
@@ -119,14 +119,14 @@ def test_no_flipped_bit_of_a_value_goes_unnoticed(saved, tmp_path):
     """Or else the value is the same: some bytes of a zip file say the same thing twice, or nothing."""
     content, path = saved[0], tmp_path / "checkpoint.pt"
     path.write_bytes(content)
-    whole = load_checkpoint(path, CPU)
+    whole = load_checkpoint(path)
     rng, noticed = random.Random(14), 0
     for _ in range(60):
         flipped = bytearray(content)
         flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.write_bytes(flipped)
         try:
-            state = load_checkpoint(path, CPU)
+            state = load_checkpoint(path)
         except (DamagedCheckpoint, ConfigError):
             noticed += 1
             continue
@@ -145,7 +145,7 @@ def test_no_flipped_bit_of_the_end_records_is_met_for_ever(tmp_path):
             flipped[place] ^= 1 << bit
             path.write_bytes(flipped)
             try:
-                load_checkpoint(path, CPU)
+                load_checkpoint(path)
             except DamagedCheckpoint as damaged:
                 said.append(str(damaged))
     assert any("Invalid argument" in text for text in said)
@@ -191,7 +191,7 @@ def test_pickled_code_is_not_run(tmp_path):
 
     path = tmp_path / "checkpoint.pt"
     torch.save({"state": Trap()}, path)
-    assert list(readable_checkpoints(path, CPU)) == []
+    assert list(readable_checkpoints(path)) == []
     assert not (tmp_path / "sprung").exists()
 
 
@@ -199,11 +199,11 @@ def test_the_one_before_is_kept_and_all_go_together(tmp_path):
     path = tmp_path / "checkpoint.pt"
     for number in range(3):
         save_checkpoint(path, {"number": number})
-    assert [state["number"] for _, state in readable_checkpoints(path, CPU)] == [2, 1]
+    assert [state["number"] for _, state in readable_checkpoints(path)] == [2, 1]
     path.unlink()  # killed between the two renames of a write
-    assert [state["number"] for _, state in readable_checkpoints(path, CPU)] == [1]
+    assert [state["number"] for _, state in readable_checkpoints(path)] == [1]
     before(path).write_bytes(b"")
-    assert list(readable_checkpoints(path, CPU)) == []
+    assert list(readable_checkpoints(path)) == []
     (tmp_path / ".checkpoint.pt.k3jx_9ab.tmp").write_bytes(b"half")  # of a write that was killed
     (tmp_path / "weights.safetensors").touch()
     drop_checkpoints(path)

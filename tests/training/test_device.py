@@ -32,3 +32,16 @@ def test_the_threads_from_before_come_back_after_an_error():
     with pytest.raises(ConfigError, match="threads: 0 "), cpu_threads(0):
         pass
     assert torch.get_num_threads() == before
+
+
+def test_a_gpu_becomes_the_current_one(monkeypatch):
+    """What torch seeds, records and pins is the current device's."""
+    made = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", made.append)
+    monkeypatch.setattr(torch, "empty", lambda size, device: torch.zeros(size))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
+    assert pick_device("auto", 6) == torch.device("cuda:2")
+    assert pick_device("cuda:1") == torch.device("cuda:1")
+    assert pick_device("cpu") == torch.device("cpu")
+    assert made == [torch.device("cuda:2"), torch.device("cuda:1")]
