@@ -9,7 +9,7 @@ from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
 from tests.distributed.launch import COMMAND, end, nodes, start
-from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
+from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
 METHODS = "methods={full: {seeds: 1}, autoprog: {seeds: 1}, random: {seeds: 1, trials: 1}}"
 EXACT = ["method", "seed", "trial", "state", "depths", "patches", "train_flops", "search_flops", "epochs"]
@@ -44,6 +44,7 @@ def test_two_machines_run_a_study(tmp_path):
 
 def test_what_is_for_one_process_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     wrong = {
         ("demo",): "demo: under torchrun there are train and study run",
@@ -60,3 +61,12 @@ def test_what_is_for_one_process_is_refused(monkeypatch, tmp_path):
         done = CliRunner().invoke(command_line, ["--root", str(tmp_path), *words])
         assert done.exit_code == 2
         assert f"Error: {expected}" in done.output
+
+
+def test_a_rank_that_a_cluster_has_set_is_no_launchers(monkeypatch, tmp_path):
+    """Pods of a training job have one, whatever runs in them."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    done = cli_here("space", "list", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
