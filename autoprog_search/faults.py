@@ -85,13 +85,19 @@ def environment_error(error: BaseException) -> AutoProgError | None:
     return None
 
 
+def among_others() -> bool:
+    """Whether torchrun has started several of these processes."""
+    launched = {"RANK", "LOCAL_RANK"} <= os.environ.keys()  # a cluster's own RANK is no launcher's
+    return launched and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 PEER = re.compile(r"(closed|reset) by peer|broken pipe|pair closure|timed out|(recv|send)Bytes|NCCL", re.IGNORECASE)
 """In the RuntimeErrors of torch's processes that tell of another one which is gone."""
 
 
 def peer_error(error: BaseException) -> AutoProgError | None:
     """What torch says where another process of the run is gone; None: it says something else."""
-    if not {"RANK", "LOCAL_RANK"} <= os.environ.keys():  # nobody has started others
+    if not among_others():
         return None
     by_name = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
     if by_name or (isinstance(error, RuntimeError) and PEER.search(str(error))):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoprog_search.errors import SaidElsewhere, masked
-from autoprog_search.faults import Warnings, known_error
+from autoprog_search.faults import Warnings, among_others, known_error
 
 if TYPE_CHECKING:
     from autoprog_search.training.world import World
@@ -117,12 +117,6 @@ def main() -> None:
         _give_up_output(error)
         click.echo(f"error: {known}", err=True)
         sys.exit(known.exit_code)
-
-
-def among_others() -> bool:
-    """Whether torchrun has started several of these processes."""
-    launched = {"RANK", "LOCAL_RANK"} <= os.environ.keys()  # a cluster's own RANK is no launcher's
-    return launched and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def check_together(ctx: click.Context, *commands: str) -> None:

@@ -86,8 +86,6 @@ def train(
     config = make_config(
         "train", space=space, data=images, methods=["full"], trials=1, seeds=1, recipe=recipe, overrides=own
     )
-    if world is not None:
-        world.check_batch(config.recipe)
     is_file = schedule.endswith((".yaml", ".yml"))
     chosen = GrowthSchedule.from_file(Path(schedule), config.space.patch_size) if is_file else schedule
     from autoprog_search.runs.train import train as run  # last: it loads torch and timm, which takes seconds

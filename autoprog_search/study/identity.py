@@ -79,8 +79,7 @@ def first_hash(config: StudyConfig) -> str:
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
     decisive["growth"] = as_it_was(decisive["growth"])
     decisive["data"] = config.data.model_dump(include={"name", "root"} | config.data.decisive)
-    for field in HOW_FAST:
-        decisive["recipe"].pop(field)
+    decisive["recipe"] = config.recipe.model_dump(mode="json", exclude=HOW_FAST)
     return _digest(decisive)
 
 

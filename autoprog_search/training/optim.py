@@ -152,13 +152,13 @@ class Ema(ModelEmaV3):
         super().__init__(model, decay=decay, use_warmup=True)
         own, followed = (network.state_dict(keep_vars=True).values() for network in (self.module, model))
         pairs = list(zip(own, followed, strict=True))
-        self._moved = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._moved = [ours for ours, _ in pairs if ours.is_floating_point()]
+        self._towards = [theirs for ours, theirs in pairs if ours.is_floating_point()]
         self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def apply_update_(self, model: nn.Module, decay: float) -> None:
         """Follow the network that it was made of."""
-        own, followed = zip(*self._moved, strict=True)
-        torch._foreach_lerp_(own, followed, weight=1 - decay)
+        torch._foreach_lerp_(self._moved, self._towards, weight=1 - decay)
         for ours, theirs in self._copied:
             ours.copy_(theirs)
 
