@@ -14,7 +14,6 @@ MOST_BLOCKS = 1000  # the deepest Transformers that were trained
 MOST_PIXELS = 16_384  # along a side
 MOST_LEVELS = 100  # of an axis
 MOST_STAGES = 300  # growth at every epoch of the longest recipe
-MOST_LENGTHS = 100  # choices of stage lengths
 MOST_ARGUMENT = 1_000_000  # in model_args, either sign: a width beyond it fills any memory
 
 

@@ -49,7 +49,7 @@ def list_spaces(fmt: Format) -> None:
 @space.command("show")
 @click.argument("name")
 @click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--epochs", type=int, help="Epochs of a run. Default: the recipe's.")
+@click.option("--epochs", type=float, help="Epochs of a run. Default: the recipe's.")
 @click.option("--device", help="Also predict what runs take on this accelerator, such as h100.")
 @click.option("--devices", type=int, help="How many of them. Default: 1.")
 @click.option("--utilisation", type=float, help="Share of the peak that becomes the model's FLOPs. Default: 0.35.")
@@ -57,7 +57,7 @@ def list_spaces(fmt: Format) -> None:
 def show(
     name: str,
     fmt: Format,
-    epochs: int | None,
+    epochs: float | None,
     device: str | None,
     devices: int | None,
     utilisation: float | None,
@@ -132,7 +132,7 @@ def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None
     return rows
 
 
-def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
+def _bounds(space: GrowthSpace, cost: ModelCost, epochs: float) -> str:
     """What fixed epochs allow, in two lines."""
     from autoprog_search.analysis import planning
     from autoprog_search.methods.fixed import linear
@@ -151,7 +151,7 @@ def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
 
 
 def _echo_prediction(
-    runs: Sequence[PlannedRun], resources: Resources, epochs: int, images: int, batch_size: int
+    runs: Sequence[PlannedRun], resources: Resources, epochs: float, images: int, batch_size: int
 ) -> None:
     accelerator, devices = resources.accelerator, resources.devices
     rows = [

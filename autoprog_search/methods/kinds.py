@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoprog_search.errors import ConfigError, MissingExtraError
-from autoprog_search.methods.draws import Draw, check_order, count
+from autoprog_search.methods.draws import Draw, check_order
 from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.kind import STEERED, Kind
 from autoprog_search.methods.plan import Course, TrialInfo
@@ -79,7 +79,9 @@ class Following(Kind):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         pairs = zip(followed["depths"], followed["patches"], strict=True)
-        program = Program(tuple(SubNetwork(*pair) for pair in pairs))
+        lengths = followed["stage_epochs"] if info.space.clock == "free" else ()
+        shares = tuple(length / sum(lengths) for length in lengths)
+        program = Program(tuple(SubNetwork(*pair) for pair in pairs), shares=shares)
         return Course(program, info.space, program)
 
 
@@ -92,7 +94,7 @@ class Matched(Following):
     def follows(self, trial: int) -> tuple[str, int]:
         return self.leader, 0
 
-    def check_epochs(self, space: GrowthSpace, epochs: int) -> None:
+    def check_epochs(self, space: GrowthSpace, epochs: float) -> None:
         pass  # it has one stage
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
@@ -113,12 +115,12 @@ class Drawn(Kind):
     draw: Draw
     once: bool = False
     stop: str | None = None
-    _several = _known = _chooses_lengths = True
+    _several = _known = True
 
     def check(self, planned: Planned) -> None:
         if self.once:
             check_order(planned.name, planned.space)
-            planned.check_trials(count(planned.space), "schedules")
+            planned.check_trials(planned.space.count(), "schedules")
         super().check(planned)
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
@@ -139,9 +141,11 @@ class Drawn(Kind):
         from autoprog_search.methods.optuna import OptunaMethod
 
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
-        space = method.with_lengths(info.space)
+        if info.space.clock == "free":
+            program = method.whole(info.space)
+            return Course(program, info.space, program)
         stored = trial.study.get_trials(deepcopy=False)[trial.number]
-        return Course(method, space, self.expected(space, stored.system_attrs["fixed_params"]))
+        return Course(method, info.space, self.expected(info.space, stored.system_attrs["fixed_params"]))
 
     def stops(self, curve: Curve, earlier: Callable[[], Iterable[Curve]], full_flops: float) -> bool:
         return self.stop is not None and bool(resolve_name(self.stop)(curve, earlier(), full_flops))
@@ -152,7 +156,8 @@ class Population(Drawn):
     """Trials of a seed that train side by side, stage by stage, and copy each other (`methods.pbt`)."""
 
     host = "population"
-    _known = _chooses_lengths = False
+    _by_stages = True
+    _known = False
     _learns = _by_number = True
 
     def check(self, planned: Planned) -> None:
@@ -176,7 +181,7 @@ class Sampled(Kind):
     sampler: str
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
-    _several = _learns = _by_number = _chooses_lengths = True
+    _several = _learns = _by_number = True
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler:
         seed = info.random_seed(info.number, parameter)
@@ -188,7 +193,10 @@ class Sampled(Kind):
 
         # Made anew for every parameter, what the sampler suggests depends on the stored trials only.
         method = OptunaMethod(trial, ranges=self.ranges, sampler_for=partial(self.sampler_for, info))
-        return Course(method, method.with_lengths(info.space))
+        if info.space.clock == "free":
+            program = method.whole(info.space)
+            return Course(program, info.space, program)
+        return Course(method, info.space)
 
 
 @dataclass(frozen=True)
@@ -230,7 +238,7 @@ class Led(OneShot):
     """
 
     paths: str
-    _several = True
+    _several = _by_stages = True
     _scales_w = _one_schedule = _by_number = False
 
     def paths_of(self, space: GrowthSpace, growth: GrowthSettings) -> Sequence[tuple[SubNetwork, ...]]:
@@ -284,7 +292,7 @@ class Hosted(Kind):
 
     def check(self, planned: Planned) -> None:
         if self._several:
-            planned.check_trials(count(planned.space), "schedules")
+            planned.check_trials(planned.space.count(), "schedules")
         super().check(planned)
 
     def settings_that_matter(self, trials: int, cost_lambda: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from autoprog_search.errors import ConfigError
 from autoprog_search.fields import Real, Settings, Text, Whole
 from autoprog_search.oneshot.candidates import ForceGrowth
+from autoprog_search.oneshot.clock import ClockRule
 from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.settings.retired import what_became_of
 
@@ -72,6 +73,12 @@ class SearchSettings(Settings):
     compares two evaluations of a search: it takes `points` of 2 or more."""
     score_cost: Literal["flops", "seconds"] = "flops"
     """what the search takes as a candidate's cost: FLOPs, or seconds of the step profile."""
+    probe_share: Real = Field(default=0.03, gt=0, le=0.2)
+    """of the run's steps, how long each of a probe's three branches trains (`space.clock: free`)."""
+    depth_mixing: Real = Field(default=RULE.clock.depth, ge=0, le=1000)
+    """how many of its mixing times before the run's end depth has grown, by learning rate (`space.clock: free`)."""
+    patches_mixing: Real = Field(default=RULE.clock.patches, ge=0, le=1000)
+    """how many of its mixing times before the learning rate decays resolution has grown (`space.clock: free`)."""
     w_default: Real = Field(default=RULE.w_default, ge=0, le=100)
     """exponent of the cost where none can be fitted and none was before."""
 
@@ -121,7 +128,8 @@ class GrowthSettings(Settings):
     def rule(self, w_scale: float = 1.0) -> ScoreRule:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         search = self.search
-        return ScoreRule(search.score, self.w, w_scale, search.w_default, self.target_speedup, self.tie_se)
+        clock = ClockRule(search.depth_mixing, search.patches_mixing)
+        return ScoreRule(search.score, self.w, w_scale, search.w_default, self.target_speedup, self.tie_se, clock)
 
     @field_validator("adareg", mode="before")
     @classmethod

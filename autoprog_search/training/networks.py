@@ -19,12 +19,12 @@ class Networks:
 
     Args:
         online: the elastic model that trains.
-        stage_steps: optimiser steps of each stage; the EMAs' horizons are shares of them all.
+        part_steps: optimiser steps of each part of the run; the EMAs' horizons are shares of them all.
     """
 
-    def __init__(self, online: ElasticModel, growth: GrowthSettings, stage_steps: Sequence[int]) -> None:
-        self.online, self._growth, self._stage_steps = online, growth, stage_steps
-        steps = sum(stage_steps)
+    def __init__(self, online: ElasticModel, growth: GrowthSettings, part_steps: Sequence[int]) -> None:
+        self.online, self._growth, self._part_steps = online, growth, part_steps
+        steps = sum(part_steps)
         self._momentum = build_ema(online, growth.blocks.momentum_ema, steps)
         self._estimation = build_ema(online, growth.search.estimation_ema, steps)
 
@@ -61,17 +61,18 @@ class Networks:
             emas=[self.estimation],
         )
 
-    def fade_in(self, previous: SubNetwork | None, stage: int, step: int) -> None:
+    def fade_in(self, previous: SubNetwork | None, part: int, step: int) -> None:
         """Where the operator fades new blocks in, let them count as far as they have come at a step of the run.
 
         Args:
             previous: the sub-network of the stage before: all that did not run in it is new; None where nothing grew.
+            part: of the run that the stage began with, from 0.
         """
         if previous is None or not operator_named(self.online.operator).fades:
             return
         chain = self.online.chain
         new = set(chain[self.online.full.depth]) - set(chain[previous.depth])
-        share = eased_in(self._stage_steps, self._growth.blocks.ease_in_share, stage, step)
+        share = eased_in(self._part_steps, self._growth.blocks.ease_in_share, part, step)
         for network in self:
             network.fade(new, share)
 
@@ -100,16 +101,17 @@ class Networks:
             network.model.load_state_dict(saved[name])
 
 
-def eased_in(stage_steps: Sequence[int], share: float, stage: int, step: int) -> float:
+def eased_in(part_steps: Sequence[int], share: float, part: int, step: int) -> float:
     """How far a stage's new blocks have come in: 0 where the stage begins, 1 from its last step on, linear between.
 
-    It ends with its stage at the latest: whatever grew, the network that a stage leaves is the plain one.
+    It ends with the part of the run that its stage begins with at the latest: whatever grew, the network that a stage
+    leaves is the plain one.
 
     Args:
-        stage_steps: optimiser steps of each stage.
+        part_steps: optimiser steps of each part of the run.
         share: of the run's steps, how long it takes.
-        stage: k, from 1.
+        part: that the stage begins with, from 0.
         step: optimiser steps of the run that have been taken.
     """
-    takes = min(max(1, round(share * sum(stage_steps))), stage_steps[stage - 1])
-    return min(1.0, (step - sum(stage_steps[: stage - 1])) / takes)
+    takes = min(max(1, round(share * sum(part_steps))), part_steps[part])
+    return min(1.0, (step - sum(part_steps[:part])) / takes)

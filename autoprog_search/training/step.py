@@ -100,6 +100,11 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         return total
 
+    def rate_at(self, step: int) -> float:
+        """The learning rate of that step of the run, which then holds until the next one is taken."""
+        self._scheduler.step_update(step)
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def _passes(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Forward and backward pass of a batch, part by part: leaves the gradients, gives the mean loss, detached."""
         recipe, replica = self._recipe, self._replica

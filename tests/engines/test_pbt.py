@@ -83,7 +83,7 @@ def test_members_begin_under_different_schedules_and_end_under_those_that_are_st
 def test_the_whole_population_is_charged_a_run_for_its_lineage(undisturbed):
     study, _ = undisturbed
     trainer = tiny_trainer(CONFIG, levels(CONFIG, (0, 0), (1, 1), (2, 2)))
-    space, steps = CONFIG.space, trainer.run.spec.stage_steps
+    space, steps = CONFIG.space, trainer.run.spec.part_steps
     batch, cost = CONFIG.recipe.batch_size, trainer.run.elastic.cost
     frame = trials_frame(study)
     own, total = [0] * MEMBERS, [0] * MEMBERS

@@ -1,0 +1,129 @@
+"""When to grow: how long a growth takes to mix, fitted inside the run, and by when it has to begin (no torch).
+
+A growth from a to b raises the loss, which then comes back: what b has taken over has to mix with what is new. That
+takes a number of steps that belongs to the model, its data and its learning rate, not to the run's length; so longer
+runs may stay small for a larger share of their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoprog_search.choosing import Choice, Moment, StageContext
+from autoprog_search.errors import EstimateError
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import AXES
+
+PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
+SCALES = tuple(2.0 ** (k / 8) for k in range(-48, 49))  # multiples of all mixing times, to reach a target cost
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRule:
+    """How many mixing times before its end a growth has to begin.
+
+    The end of resolution is where the learning rate begins to decay. Depth may grow inside the decay: there a step
+    counts as its learning rate over the largest. Defaults: docs/LOG.md.
+
+    Attributes:
+        depth, patches: how many, of each axis.
+    """
+
+    depth: float = 4.0
+    patches: float = 16.0
+
+
+def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
+    """Time constant, in steps, with which a grown network's loss comes back to that of the one that did not grow.
+
+    Least squares of `a exp(-s / t)` to the differences of two branches that trained on the same images.
+
+    Args:
+        grown, stayed: their losses, step by step since the growth.
+
+    Returns:
+        t, from half a step to as many steps as the branches have; 0.0 where the loss did not rise.
+    """
+    excess = np.asarray(grown, dtype=float) - np.asarray(stayed, dtype=float)
+    steps = np.arange(len(excess))
+    times = np.geomspace(0.5, max(1.0, len(excess)), 200)
+    shapes = np.exp(-steps / times[:, None])
+    heights = shapes @ excess / (shapes**2).sum(axis=1)
+    if (excess @ shapes[-1]) <= 0:  # below it, in the mean
+        return 0.0
+    errors = ((excess - heights[:, None] * shapes) ** 2).sum(axis=1)
+    return float(times[errors.argmin()])
+
+
+def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0) -> Mapping[str, int]:
+    """The last tick of each axis at which its growth to full size may begin.
+
+    Args:
+        scale: multiplies the mixing times.
+
+    Returns:
+        Per axis a tick; the one that begins now where it is too late, before the last.
+    """
+    rates = np.asarray(moment.rates) / max(moment.rates)
+    plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
+    left = np.cumsum(rates[::-1])[::-1]  # ticks of full learning rate from the beginning of each tick on
+    ends = {
+        "patches": plateau - scale * rule.patches * moment.mixing["patches"],
+        "depth": float((left >= scale * rule.depth * moment.mixing["depth"]).nonzero()[0].max(initial=0)),
+    }
+    return {axis: int(min(max(ends[axis], moment.tick), moment.ticks - 1)) for axis in AXES}
+
+
+def probe_tick(rates: Sequence[float]) -> int:
+    """The tick at which mixing is measured: the first one with the full learning rate, but not the run's first."""
+    return max(1, next(tick for tick, rate in enumerate(rates) if rate >= PLATEAU * max(rates)))
+
+
+def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, target_speedup: float | None) -> Choice:
+    """The smallest network of an axis until its deadline, its largest from there on.
+
+    A smaller weight of cost, or a lower target, moves the deadlines to earlier ticks.
+
+    Raises:
+        EstimateError: the context knows no mixing times, once they have to be there.
+    """
+    moment = context.clock
+    assert moment is not None, "asked under a free clock"
+    smallest, full = context.candidates[0], context.candidates[-1]
+    if moment.tick < probe_tick(moment.rates):
+        return Choice(smallest, until=probe_tick(moment.rates))
+    if set(moment.mixing) != set(AXES):
+        raise EstimateError(
+            f"mixing: stage {context.stage} has that of {sorted(moment.mixing)}, each axis needs its own"
+        )
+    scale = 1 / w_scale if target_speedup is None else _scale_for(target_speedup, context, rule)
+    due = deadlines(moment, rule, scale)
+    depth = full.depth if moment.tick >= due["depth"] else smallest.depth
+    patches = full.patches if moment.tick >= due["patches"] else smallest.patches
+    chosen = SubNetwork(depth, patches)
+    until = min((tick for tick in due.values() if tick > moment.tick), default=moment.ticks)
+    return Choice(chosen, until=until)
+
+
+def _scale_for(target_speedup: float, context: StageContext, rule: ClockRule) -> float:
+    """The largest multiple of the mixing times, so the longest at full size, under which a run costs what it is to."""
+    moment, smallest, full = context.clock, context.candidates[0], context.candidates[-1]
+    assert moment is not None, "asked under a free clock"
+
+    def cost(scale: float) -> float:
+        due = deadlines(moment, rule, scale)
+        return moment.spent + sum(
+            moment.costs[
+                SubNetwork(
+                    full.depth if tick >= due["depth"] else smallest.depth,
+                    full.patches if tick >= due["patches"] else smallest.patches,
+                )
+            ]
+            for tick in range(moment.tick, moment.ticks)
+        )
+
+    wanted = moment.ticks * moment.costs[full] / target_speedup
+    return min(SCALES, key=lambda scale: (abs(cost(scale) - wanted), -scale))
