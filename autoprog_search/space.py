@@ -24,11 +24,13 @@ from autoprog_search.levels import (
     MOST_LEVELS,
     MOST_PIXELS,
     MOST_STAGES,
+    became,
     check_lengths,
     resolve_levels,
 )
 from autoprog_search.monotone import Monotone
-from autoprog_search.schedule import MOST_EPOCHS, GrowthSchedule, SubNetwork, check_square, patches_at
+from autoprog_search.parameters import AXES, parameter_name, tick_name
+from autoprog_search.schedule import MOST_EPOCHS, SubNetwork, check_square, patches_at
 
 if TYPE_CHECKING:
     from optuna.distributions import IntDistribution
@@ -41,7 +43,6 @@ TICKS = 36
 
 NUDGE = 1e-9  # keeps 0.7 + 0.2 + 0.1, or the third of nine, from losing an epoch to the last bit
 
-AXES = ("depth", "patches")
 PRESETS = Path(__file__).parent / "search_spaces"
 if not PRESETS.is_dir():  # a source checkout: the folder lies beside the package, in a wheel inside it
     PRESETS = Path(__file__).parent.parent / "search_spaces"
@@ -103,7 +104,7 @@ class GrowthSpace(Settings):
         known = fields_at(cls, ())
         for name in data:  # first, since a field that is missing may be one that is misspelt
             if name not in known:
-                raise SpaceError(f"{name}: {unknown_field(str(name), known, data[name])}")
+                raise SpaceError(f"{name}: {became(str(name)) or unknown_field(str(name), known, data[name])}")
         return resolve_levels(data)
 
     @model_validator(mode="after")
@@ -172,6 +173,11 @@ class GrowthSpace(Settings):
         value = self.model_args.get("in_chans")
         return int(value) if value is not None else None
 
+    @staticmethod
+    def became(name: str, value: Any) -> str | None:
+        """What to say of a field that was taken out."""
+        return became(name)
+
     # ── sub-networks and levels ─────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
@@ -234,23 +240,19 @@ class GrowthSpace(Settings):
         """Which of the given stages that part of a run lies in, from 0: under a free clock, that in which it begins."""
         return bisect_right(self._begun, part / self.parts + NUDGE) - 1
 
-    @cached_property
+    @property
     def _begun(self) -> list[float]:
         """Shares of a run at which the given stages begin."""
         if self.stage_lengths:
             return list(accumulate(self.stage_lengths[:-1], initial=0.0))
         return [k / self.stages for k in range(self.stages)]
 
-    def schedule(self, levels: Sequence[tuple[int, int]], epochs: float) -> GrowthSchedule:
-        """The schedule through these levels, one pair a part."""
-        return GrowthSchedule.of(self.part_epochs(epochs), [self.at(i, j) for i, j in levels])
-
     @property
     def parts(self) -> int:
         """How many parts a run has, at whose beginnings a method may choose: the stages, or the clock's ticks."""
         return TICKS if self.clock == "free" else self.stages
 
-    @cached_property
+    @property
     def sequences(self) -> tuple[Monotone, Monotone]:
         """What a schedule is, of depth and of patches: a non-decreasing sequence of whole numbers each.
 
@@ -262,7 +264,7 @@ class GrowthSpace(Settings):
             return tuple(Monotone(count - 1, TICKS) for count in counts)  # type: ignore[return-value]
         return tuple(Monotone(self.stages - 1, count) for count in counts)  # type: ignore[return-value]
 
-    @cached_property
+    @property
     def parameter_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the numbers of these sequences are called in Optuna (and in NNI)."""
         name = tick_name if self.clock == "free" else parameter_name
@@ -335,19 +337,3 @@ class GrowthSpace(Settings):
         if self.clock == "free":
             depth, patches = ([bisect_right(ticks, k) for k in range(TICKS - 1)] for ticks in (depth, patches))
         return (*zip(depth, patches, strict=True), (len(self.depths) - 1, len(self.patches) - 1))
-
-
-def parameter_name(stage: int, axis: str) -> str:
-    """Name of a stage's level in Optuna (and in NNI): stages count from 1, the axis is `depth` or `patches`."""
-    return f"stage{stage}_{axis}_level"
-
-
-def tick_name(level: int, axis: str) -> str:
-    """Name of the tick at which a level of an axis begins, under a free clock: levels count from 0, the smallest."""
-    return f"{axis}_level{level}_tick"
-
-
-def ticks_begun(before: tuple[int, int], after: tuple[int, int]) -> list[str]:
-    """Names of the ticks at which the levels above those of `before` begin, where a run grows to those of `after`."""
-    axes = zip(AXES, before, after, strict=True)
-    return [tick_name(level, axis) for axis, low, high in axes for level in range(low + 1, high + 1)]

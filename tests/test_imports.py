@@ -27,7 +27,7 @@ LAYERS = [
     ["files"],
     ["fields"],
     ["schedule"],
-    ["levels"],
+    ["levels", "monotone", "parameters"],
     ["space", "cost"],
     ["choosing"],
     ["randomness", "interrupt"],

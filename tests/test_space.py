@@ -15,8 +15,9 @@ from scipy.stats import chisquare
 
 from autoprog_search.errors import SpaceError
 from autoprog_search.methods.fixed import full, linear
+from autoprog_search.parameters import parameter_name
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace, Levels, parameter_name
+from autoprog_search.space import GrowthSpace, Levels
 from tests.strategies import SMALL, any_levels, growth_spaces
 
 
@@ -121,16 +122,6 @@ def test_levels_of_a_stranger(sub_network, words):
     with pytest.raises(SpaceError) as error:
         GrowthSpace.model_validate(SMALL).levels_of(sub_network)
     assert all(word in str(error.value) for word in words)
-
-
-@given(space=growth_spaces(), epochs=st.integers(1, 400), seed=st.integers(0, 99))
-def test_a_schedule_has_the_levels_and_the_lengths(space, epochs, seed):
-    if epochs < space.stages:
-        return
-    levels = space.sample(Random(seed))
-    schedule = space.schedule(levels, epochs)
-    assert tuple(space.levels_of(s.sub_network) for s in schedule.stages) == levels
-    assert tuple(s.epochs for s in schedule.stages) == space.part_epochs(epochs)
 
 
 # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,8 +28,9 @@ from autoprog_search.methods.fixed import through
 from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.registry import method_named
 from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.parameters import AXES, parameter_name, ticks_begun
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import AXES, Levels, parameter_name, ticks_begun
+from autoprog_search.space import Levels
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 

@@ -8,7 +8,6 @@ other samplers from earlier trials.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -22,25 +21,12 @@ from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.errors import EstimateError
 from autoprog_search.methods.fixed import Program, through
 from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.parameters import AXES, is_tick, parameter_name, parse_parameter, ticks_begun
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import AXES, GrowthSpace, parameter_name, ticks_begun
-
-PARAMETER = re.compile(r"stage(\d+)_(depth|patches)_level")
-TICK = re.compile(r"(depth|patches)_level(\d+)_tick")
+from autoprog_search.space import GrowthSpace
 
 Ranges = Literal["dynamic", "static"]
 """Whether a stage's range begins at the previous stage's level, or at 0 with a running maximum taken afterwards."""
-
-
-def parse_parameter(name: str) -> tuple[int, str] | None:
-    """The stage and axis that a parameter's name speaks of, None if it is not one of a stage's levels."""
-    match = PARAMETER.fullmatch(name)
-    return (int(match[1]), match[2]) if match else None
-
-
-def is_ours(name: str) -> bool:
-    """Whether a parameter of that name is part of a growth schedule."""
-    return bool(PARAMETER.fullmatch(name) or TICK.fullmatch(name))
 
 
 class AutoProgSampler(BaseSampler):
@@ -102,7 +88,7 @@ class AutoProgSampler(BaseSampler):
         """
         with self._lock:
             now = self._now.get(trial.number)
-        if now is not None and now.clock is not None and TICK.fullmatch(param_name):
+        if now is not None and now.clock is not None and is_tick(param_name):
             return checked(param_name, now.clock.tick, param_distribution)  # what is suggested begins now
         ours = parse_parameter(param_name)
         with self._lock:
@@ -119,7 +105,11 @@ class AutoProgSampler(BaseSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The base sampler's, without our parameters."""
         space = self._base.infer_relative_search_space(study, trial)
-        return {name: distribution for name, distribution in space.items() if not is_ours(name)}
+        return {
+            name: distribution
+            for name, distribution in space.items()
+            if parse_parameter(name) is None and not is_tick(name)
+        }
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

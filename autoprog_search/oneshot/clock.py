@@ -14,8 +14,8 @@ import numpy as np
 
 from autoprog_search.choosing import Choice, Moment, StageContext
 from autoprog_search.errors import EstimateError
+from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import AXES
 
 PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
 SCALES = tuple(2.0 ** (k / 8) for k in range(-48, 49))  # multiples of all mixing times, to reach a target cost

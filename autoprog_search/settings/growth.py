@@ -15,6 +15,8 @@ from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.settings.retired import what_became_of
 
 RULE = ScoreRule()  # the one place of its fields' defaults
+ON_THE_CLOCK = {"probe_share", "depth_mixing", "patches_mixing"}
+"""Fields of `growth.search` that decide something under a free clock alone."""
 
 
 class AdaReg(Settings):
@@ -124,6 +126,10 @@ class GrowthSettings(Settings):
     def became(name: str, value: Any) -> str | None:
         """What to say of a field that has moved or was taken out."""
         return what_became_of(name, value)
+
+    def decisive(self, clock: Literal["stages", "free"]) -> dict[str, Any]:
+        """Its fields, as far as they decide anything under that clock of the space."""
+        return self.model_dump(mode="json", exclude={"search": ON_THE_CLOCK} if clock == "stages" else {})
 
     def rule(self, w_scale: float = 1.0) -> ScoreRule:
         """What decides a choice, as AutoProg's sampler and strategy take it."""

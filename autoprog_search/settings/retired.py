@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoprog_search.errors import ConfigError, shown
+from autoprog_search.levels import CHOICES, became
 
 LAST_COMMIT = "3dd8b94"
 """The last one that runs what is RETIRED."""
@@ -42,13 +43,6 @@ RETIRED: dict[str, tuple[Any, ...]] = {
 """A field within `growth` that was taken out, or lost a choice -> the values under which runs are what they were."""
 
 
-CHOICES = "stage_length_choices"
-"""A field of a space that was taken out; without it, runs are what they were with none."""
-
-LAST_CHOICES = "daa8ebd"
-"""The last commit that runs it."""
-
-
 def space_renamed(space: Any) -> Any:
     """Fields of a space, without the one that was taken out, where it had nothing to say.
 
@@ -58,10 +52,7 @@ def space_renamed(space: Any) -> Any:
     if not isinstance(space, Mapping) or CHOICES not in space:
         return space
     if space[CHOICES]:
-        raise ConfigError(
-            f"space.{CHOICES}: it was taken out, and space.clock: free took its place; the last commit that runs it is "
-            f"{LAST_CHOICES}"
-        )
+        raise ConfigError(f"space.{CHOICES}: {became(CHOICES)}")
     return {name: value for name, value in space.items() if name != CHOICES}
 
 

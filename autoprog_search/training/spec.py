@@ -64,7 +64,8 @@ class RunSpec:
         """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
         data = self.data.model_dump_json(include=self.data.decisive)
         recipe = self.recipe.model_dump_json(exclude=HOW_FAST)
-        parts = [json.dumps(self.space.decisive), recipe, self.growth.model_dump_json(), data]
+        space, growth = self.space.decisive, self.growth.decisive(self.space.clock)
+        parts = [json.dumps(space), recipe, json.dumps(growth), data]
         return str(derive(*parts, *self.part_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 

@@ -10,8 +10,8 @@ from autoprog_search.choosing import Choice, Method, Moment, StageContext
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.oneshot.clock import fit_mixing, probe_tick
 from autoprog_search.oneshot.estimate import supernet_of
+from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import AXES
 from autoprog_search.training.probe import probe
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.run import Run

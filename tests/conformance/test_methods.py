@@ -18,9 +18,10 @@ from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import METHODS, method_named
+from autoprog_search.parameters import parameter_name
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.space import GrowthSpace, parameter_name
+from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.methods import MethodCase, play
 
 EARLIER = 6  # trials before the one that is looked at: beyond TPE's start-up trials, so that its model is what answers
