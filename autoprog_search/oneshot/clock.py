@@ -32,7 +32,7 @@ class ClockRule:
         depth, patches: how many, of each axis.
     """
 
-    depth: float = 4.0
+    depth: float = 12.0
     patches: float = 16.0
 
 
