@@ -28,6 +28,7 @@ from autoprog_search.levels import (
     check_lengths,
     resolve_levels,
 )
+from autoprog_search.patching import PatchesBy, Patching
 from autoprog_search.schedule import MOST_EPOCHS, GrowthSchedule, SubNetwork, check_square, patches_at
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class GrowthSpace(Settings):
     """numbers of blocks that a stage may run, ascending, the full network's last."""
     patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
     """numbers of patches that a stage may train on, squares, ascending, the full network's last."""
+    patches_by: PatchesBy = "resolution"
+    """how a stage comes by fewer patches: smaller images (`resolution`, the paper), or the full ones in larger patches
+    (`patch_size`), embedded by a weight of their own (`growth.blocks.patch_operator`)."""
     stages: Whole = Field(default=4, ge=1, le=MOST_STAGES)
     """number of stages K, equally long unless `stage_lengths` are given."""
     stage_lengths: tuple[Real, ...] = ()
@@ -168,6 +172,11 @@ class GrowthSpace(Settings):
         return int(value) if value is not None else None
 
     # ── sub-networks and levels ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def patching(self) -> Patching:
+        """How its images are cut into patches."""
+        return Patching(self.patches_by, self.resolution, self.patch_size)
 
     @cached_property
     def full(self) -> SubNetwork:

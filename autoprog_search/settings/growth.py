@@ -34,13 +34,16 @@ class AdaReg(Settings):
 
 
 class BlockSettings(Settings):
-    """Which blocks run, and how new ones come in, whatever the operator."""
+    """Which blocks run, and how new ones and smaller patches come in, whatever the operator."""
 
     chain: Literal["even", "lowest"] | None = None
     """which blocks run at which depth; default: the operator's own."""
     optimizer_state: Literal["reset", "copy"] = "reset"
     """of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their optimiser state is
     as good as ever."""
+    patch_operator: Text = "pi_resize"
+    """how an embedding of larger patches becomes the full network's (`space.patches_by: patch_size`): pi_resize,
+    least_squares or upsample; growth/patch_operators.py says what each does."""
     ease_in_share: Real = Field(default=0.02, gt=0, le=1)
     """of the run's steps, over which new blocks fade in (operator `masked`); no longer than their stage. Default: as
     long as the search of one of four equal stages."""

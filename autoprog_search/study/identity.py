@@ -75,8 +75,9 @@ def study_hash(config: StudyConfig) -> str:
 
 
 def first_hash(config: StudyConfig) -> str:
-    """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
+    """Version 1: the same for all methods, their own growth settings, spaces and lengths left out, and newer fields."""
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
+    decisive["space"].pop("patches_by")
     decisive["growth"] = as_it_was(decisive["growth"])
     decisive["data"] = config.data.model_dump(include={"name", "root"} | config.data.decisive)
     decisive["recipe"] = config.recipe.model_dump(mode="json", exclude=HOW_FAST)
