@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+
 import pytest
 import timm
 import torch
 
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.large_patches import KERNEL
+from autoprog_search.training.run import Run
+from autoprog_search.training.state import RunResult
 from tests.tiny import FEW, SHORT, levels, run_interrupted, same_bits, tiny_config, tiny_run, tiny_trainer
 
 CUT = (*SHORT, "space.patches_by=patch_size", "growth.operator=mogrow", "recipe.mixup=0.2")
@@ -15,6 +21,11 @@ CONFIG = tiny_config(*CUT)  # three stages of 10 steps, on 4, 9 and 16 patches
 SEARCHED = tiny_config(*CUT, *FEW)
 GROWING = levels(CONFIG, (0, 0), (1, 1), (2, 2))
 FITTED = tiny_config(*CUT, "growth.blocks.patch_operator=least_squares")
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> RunResult:
+    return tiny_trainer(CONFIG, GROWING).train()
 
 
 @pytest.mark.parametrize(
@@ -36,6 +47,26 @@ def test_a_resumed_run_is_bit_identical(config, method, stops, tmp_path):
     assert resumed.state.stages == undisturbed.state.stages
 
 
+@pytest.mark.parametrize("step", [12, 19, 20, 21])  # the growth to the full grid is at 20
+def test_killed_around_a_growth_it_ends_with_the_same_bits(step, undisturbed, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+
+    def killed() -> None:
+        def kill(run: Run) -> None:
+            if run.state.step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        tiny_trainer(CONFIG, GROWING, checkpoint=path, before_step=kill).train()
+
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    resumed = tiny_trainer(CONFIG, GROWING, checkpoint=path)
+    assert 0 < resumed.run.state.step <= step
+    assert same_bits(resumed.train().weights, undisturbed.weights)
+
+
 def test_a_checkpoint_keeps_every_networks_large_kernel(tmp_path):
     config = tiny_config(*CUT, "growth.blocks.momentum_ema=0.9")
     trainer = tiny_trainer(config, GROWING, checkpoint=tmp_path / "checkpoint.pt")
@@ -47,10 +78,9 @@ def test_a_checkpoint_keeps_every_networks_large_kernel(tmp_path):
         assert torch.equal(kernel, network.large_patches.weight)
 
 
-def test_what_is_exported_is_timms():
-    result = tiny_trainer(CONFIG, GROWING).train()
+def test_what_is_exported_is_timms(undisturbed):
     model = timm.create_model(CONFIG.space.model, num_classes=10, **CONFIG.space.model_args)
-    model.load_state_dict(result.weights)
+    model.load_state_dict(undisturbed.weights)
     assert model.patch_embed.proj.weight.shape[-1] == CONFIG.space.patch_size
 
 
