@@ -30,6 +30,7 @@ from autoprog_search.levels import (
 )
 from autoprog_search.monotone import Monotone
 from autoprog_search.parameters import AXES, parameter_name, tick_name
+from autoprog_search.patching import PatchesBy, Patching
 from autoprog_search.schedule import MOST_EPOCHS, SubNetwork, check_square, patches_at
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class GrowthSpace(Settings):
     """numbers of blocks that a stage may run, ascending, the full network's last."""
     patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
     """numbers of patches that a stage may train on, squares, ascending, the full network's last."""
+    patches_by: PatchesBy = "resolution"
+    """how a stage comes by fewer patches: smaller images (`resolution`, the paper), or the full ones in larger patches
+    (`patch_size`), embedded by a weight of their own (`growth.blocks.patch_operator`)."""
     clock: Literal["stages", "free"] = "stages"
     """when a network may grow: where one of the given `stages` begins (the paper), or at any of 36 ticks of a run
     (`free`), depth and patches at times of their own. Fixed schedules that speak of stages keep them."""
@@ -164,8 +168,9 @@ class GrowthSpace(Settings):
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """Its fields, as far as they decide anything: those of before there was a clock stand as they stood."""
-        return self.model_dump(mode="json", exclude={"clock"} if self.clock == "stages" else set())
+        """Its fields, as far as they decide anything: without those that were added since, where nothing is new."""
+        usual = {"clock": "stages", "patches_by": "resolution"}
+        return self.model_dump(mode="json", exclude={name for name in usual if getattr(self, name) == usual[name]})
 
     @property
     def in_chans(self) -> int | None:
@@ -179,6 +184,11 @@ class GrowthSpace(Settings):
         return became(name)
 
     # ── sub-networks and levels ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def patching(self) -> Patching:
+        """How its images are cut into patches."""
+        return Patching(self.patches_by, self.resolution, self.patch_size)
 
     @cached_property
     def full(self) -> SubNetwork:

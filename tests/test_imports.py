@@ -27,6 +27,7 @@ LAYERS = [
     ["files"],
     ["fields"],
     ["schedule"],
+    ["patching"],
     ["levels", "monotone", "parameters"],
     ["space", "cost"],
     ["choosing"],

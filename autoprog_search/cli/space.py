@@ -121,7 +121,7 @@ def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None
             "stage": k,
             "depth": sub_network.depth,
             "patches": sub_network.patches,
-            "resolution": sub_network.resolution(space.patch_size),
+            "resolution": space.patching.image_side(sub_network),
             "share": round(space.stage_lengths[k - 1] if space.stage_lengths else 1 / space.stages, 4),
             "flops": cost.forward_flops(sub_network),
             "cost": round(cost.forward_flops(sub_network) / cost.forward_flops(space.full), 4),
@@ -213,7 +213,7 @@ def validate(files: tuple[str, ...]) -> None:
 
 
 def _resolutions(space: GrowthSpace) -> list[int]:
-    return [s.resolution(space.patch_size) for s in (space.at(0, j) for j in range(len(space.patches)))]
+    return [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
 
 
 def _join(values: Iterable[int]) -> str:

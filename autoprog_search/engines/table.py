@@ -124,7 +124,7 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
     stage_epochs = [info.recipe.epochs * steps / sum(info.stage_steps) for steps in info.stage_steps]
     return {
         **{name: run[name] for name in AS_STORED},  # type: ignore[typeddict-item]
-        "resolutions": [s.resolution(space.patch_size) for s in chosen],
+        "resolutions": [space.patching.image_side(s) for s in chosen],
         "stage_epochs": stage_epochs,
         "train_flops": float(sum(train)),
         "search_flops": float(sum(estimates)),

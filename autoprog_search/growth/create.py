@@ -20,7 +20,7 @@ from torch.nn.modules.module import (
 )
 
 from autoprog_search.errors import GrowthError, why
-from autoprog_search.growth.adapters import adapter_of
+from autoprog_search.growth.adapters import adapter_of, patch_size_of
 from autoprog_search.growth.weights import check_readable, create_with_weights
 from autoprog_search.space import GrowthSpace
 
@@ -63,6 +63,19 @@ def create_timm_model(
     if space.pos_embed == "sincos" and not checkpoint:
         _set_sincos(model)
     return model
+
+
+def check_size(space: GrowthSpace, model: nn.Module) -> None:
+    """Raise GrowthError where a growth space's model is not as large as the space says."""
+    full, patch_size = adapter_of(model).full_size(model), patch_size_of(model)
+    if full.depth != space.depth:
+        side = "above" if space.depth > full.depth else "below"
+        raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {full.depth}")
+    if (full, patch_size) != (space.full, space.patch_size):
+        raise GrowthError(
+            f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
+            f"has {full.resolution(patch_size)} px in patches of {patch_size}"
+        )
 
 
 def described(space: GrowthSpace) -> str:

@@ -176,7 +176,7 @@ def cost_row(
     return {
         "depths": [s.depth for s in chosen],
         "patches": [s.patches for s in chosen],
-        "resolutions": [s.resolution(spec.space.patch_size) for s in chosen],
+        "resolutions": [spec.space.patching.image_side(s) for s in chosen],
         "stage_epochs": [steps / epoch_steps for steps in stage_steps(spec.part_steps, state.stages)],
         "train_flops": train_flops,
         "search_flops": search_flops,

@@ -13,6 +13,7 @@ from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.oneshot.clock import ClockRule
 from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.settings.retired import what_became_of
+from autoprog_search.space import GrowthSpace
 
 RULE = ScoreRule()  # the one place of its fields' defaults
 ON_THE_CLOCK = {"probe_share", "depth_mixing", "patches_mixing"}
@@ -37,13 +38,16 @@ class AdaReg(Settings):
 
 
 class BlockSettings(Settings):
-    """Which blocks run, and how new ones come in, whatever the operator."""
+    """Which blocks run, and how new ones and smaller patches come in, whatever the operator."""
 
     chain: Literal["even", "lowest"] | None = None
     """which blocks run at which depth; default: the operator's own."""
     optimizer_state: Literal["reset", "copy"] = "reset"
     """of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their optimiser state is
     as good as ever."""
+    patch_operator: Text = "pi_resize"
+    """how an embedding of larger patches becomes the full network's (`space.patches_by: patch_size`): pi_resize,
+    least_squares or upsample; growth/patch_operators.py says what each does."""
     ease_in_share: Real = Field(default=0.02, gt=0, le=1)
     """of the run's steps, over which new blocks fade in (operator `masked`); no longer than their stage. Default: as
     long as the search of one of four equal stages."""
@@ -127,9 +131,11 @@ class GrowthSettings(Settings):
         """What to say of a field that has moved or was taken out."""
         return what_became_of(name, value)
 
-    def decisive(self, clock: Literal["stages", "free"]) -> dict[str, Any]:
-        """Its fields, as far as they decide anything under that clock of the space."""
-        return self.model_dump(mode="json", exclude={"search": ON_THE_CLOCK} if clock == "stages" else {})
+    def decisive(self, space: GrowthSpace) -> dict[str, Any]:
+        """Its fields, as far as they decide anything on that space."""
+        idle = {"search": ON_THE_CLOCK if space.clock == "stages" else set[str]()}
+        idle["blocks"] = {"patch_operator"} if space.patches_by == "resolution" else set()
+        return self.model_dump(mode="json", exclude=idle)
 
     def rule(self, w_scale: float = 1.0) -> ScoreRule:
         """What decides a choice, as AutoProg's sampler and strategy take it."""

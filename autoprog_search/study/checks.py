@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.fields import flat
 from autoprog_search.growth.operators import operator_named
+from autoprog_search.growth.patch_operators import patch_operator_named
 from autoprog_search.methods.plan import MOST_TRIALS, Planned
 from autoprog_search.methods.registry import VARIANT, method_named
 from autoprog_search.oneshot.score import ScoreRule
@@ -38,6 +39,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
         kind.check_installed()
         kind.check(planned)
         operator_named(planned.growth.operator)
+        patch_operator_named(planned.growth.blocks.patch_operator)
         ScoreRule(score=planned.growth.search.score)
         for epochs in set(planned.own.epochs or [config.recipe.epochs]):
             key = (planned.name.split(VARIANT)[0], space.stage_lengths, space.stages, epochs)

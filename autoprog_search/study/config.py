@@ -124,7 +124,7 @@ class StudyConfig(Settings):
             same = {name: value for name, value in same.items() if name not in ("stages", "stage_lengths")}
         if any(name.startswith("depth") for name in own):
             same.pop("depths")
-        if any(name.startswith(("patches", "resolution")) for name in own):
+        if any(name == "patches" or name.startswith("resolution") for name in own):
             same.pop("patches")
         return read_fields(GrowthSpace, {**same, **own}, f"methods, {method}, space")
 

@@ -49,7 +49,7 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
         "space": space.decisive,
         "data": config.data.model_dump(include=config.data.decisive),
         "recipe": config.recipe.model_dump(exclude=HOW_FAST),
-        "growth": with_retired(growth.decisive(space.clock), config.retired.get(method, {})),
+        "growth": with_retired(growth.decisive(space), config.retired.get(method, {})),
         "threads": config.threads,
         "epochs": plan.epochs,
     }
@@ -79,7 +79,7 @@ def first_hash(config: StudyConfig) -> str:
     """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
     decisive["space"] = space_as_it_was(config.space.decisive)
-    decisive["growth"] = as_it_was(config.growth.decisive(config.space.clock))
+    decisive["growth"] = as_it_was(config.growth.decisive(config.space))
     decisive["data"] = config.data.model_dump(include={"name", "root"} | config.data.decisive)
     decisive["recipe"] = config.recipe.model_dump(mode="json", exclude=HOW_FAST)
     return _digest(decisive)

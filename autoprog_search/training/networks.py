@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -51,14 +51,22 @@ class Networks:
         for network in self:
             network.activate(sub_network)
 
-    def grow(self, to: SubNetwork, optimizer: torch.optim.Optimizer) -> None:
-        """Grow all of them, and the optimiser's state of new blocks by its rule."""
+    def grow(
+        self, to: SubNetwork, optimizer: torch.optim.Optimizer, images: Callable[[], torch.Tensor | None] = lambda: None
+    ) -> None:
+        """Grow all of them, and the optimiser's state of new blocks by its rule.
+
+        Args:
+            images: asked for real ones where a growth operator for patches is fitted to them.
+        """
+        patches = self.online.large_patches
         self.online.grow(
             to,
             optimizer=optimizer,
             state_rule=self._growth.blocks.optimizer_state,
             momentum=self.momentum,
             emas=[self.estimation],
+            images=images() if patches is not None and patches.operator.fits else None,
         )
 
     def fade_in(self, previous: SubNetwork | None, part: int, step: int) -> None:
@@ -89,16 +97,19 @@ class Networks:
 
     def to_dict(self) -> dict[str, Any]:
         """Weights of all of them, for a checkpoint."""
-        return {
-            "model": self.online.model.state_dict(),
-            "momentum": self.momentum.model.state_dict(),
-            "estimation": self.estimation.model.state_dict(),
-        }
+        return {name: part.state_dict() for name, part in self._parts()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take the weights that `to_dict` gave."""
+        for name, part in self._parts():
+            part.load_state_dict(saved[name])
+
+    def _parts(self) -> Iterator[tuple[str, torch.nn.Module]]:
+        """What has weights, by its name in a checkpoint."""
         for name, network in zip(("model", "momentum", "estimation"), self, strict=True):
-            network.model.load_state_dict(saved[name])
+            yield name, network.model
+            if network.large_patches is not None:
+                yield f"{name}_patches", network.large_patches
 
 
 def eased_in(part_steps: Sequence[int], share: float, part: int, step: int) -> float:

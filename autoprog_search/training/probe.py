@@ -52,7 +52,7 @@ def _train(run: Run, towards: SubNetwork, should_stop: Callable[[], bool]) -> li
         state.step,
         state.step + count,
         spec.recipe.batch_size,
-        lambda step: towards.resolution(elastic.patch_size),
+        lambda step: elastic.patching.image_side(towards),
         strength,
         run.world.part,
     )

@@ -40,6 +40,9 @@ from autoprog_search.training.state import RunResult, RunState
 from autoprog_search.training.step import TrainingStep
 from autoprog_search.training.world import ALONE, World
 
+FITTED_IMAGES = 512
+"""That an embedding of smaller patches is fitted to: many patches each, and a patch has some hundred pixels."""
+
 
 class Run:
     """One run, from its checkpoint if there is one.
@@ -144,8 +147,13 @@ class Run:
             return
         before = self.evaluate("val").top1 if to != self.elastic.sub_network else None
         torch.manual_seed(derive(self.spec.seed, "grow", state.stage))  # for operators that draw
-        self.networks.grow(to, self.step.optimizer)
+        self.networks.grow(to, self.step.optimizer, self._images)
         state.growth_top1.append(None if before is None else (before, self.evaluate("val").top1))
+
+    def _images(self) -> torch.Tensor:
+        """Some of the training images, the same in every process, to fit an embedding to."""
+        seed = derive(self.spec.seed, "patches")
+        return torch.cat([images for images, _ in self.data.train_subset(FITTED_IMAGES, seed, FITTED_IMAGES)])
 
     def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
         """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
@@ -236,6 +244,7 @@ class Run:
             in_chans=data.in_chans,
             operator=growth.operator,
             chain=growth.blocks.chain,
+            patch_operator=growth.blocks.patch_operator,
             drop_path_rate=recipe.drop_path,
             checkpoint=recipe.init_checkpoint,
         ).to(self.device)

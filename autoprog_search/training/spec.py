@@ -64,7 +64,7 @@ class RunSpec:
         """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
         data = self.data.model_dump_json(include=self.data.decisive)
         recipe = self.recipe.model_dump_json(exclude=HOW_FAST)
-        space, growth = self.space.decisive, self.growth.decisive(self.space.clock)
+        space, growth = self.space.decisive, self.growth.decisive(self.space)
         parts = [json.dumps(space), recipe, json.dumps(growth), data]
         return str(derive(*parts, *self.part_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 

@@ -80,7 +80,7 @@ class Steps:
             state.step,
             stop,
             recipe.batch_size,
-            lambda step: trained(step).resolution(elastic.patch_size),
+            lambda step: elastic.patching.image_side(trained(step)),
             strength,
             world.part,
         )
