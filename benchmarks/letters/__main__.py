@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -130,7 +131,8 @@ def _packages(paths: Sequence[Path]) -> dict[Path, str]:
     """Debian's package and version of each file, where dpkg is there and knows it."""
     if not paths or shutil.which("dpkg-query") is None:
         return {}
-    search = ["dpkg-query", "--search", *map(str, paths)]
+    literal = [re.sub(r"([][*?\\])", r"\\\1", str(path)) for path in paths]  # dpkg takes patterns
+    search = ["dpkg-query", "--search", *literal]
     lines = subprocess.run(search, capture_output=True, text=True, check=False).stdout.splitlines()
     owner = {Path(path): package for package, _, path in (line.partition(": ") for line in lines)}
     show = ["dpkg-query", "--show", "--showformat", "${binary:Package} ${Version}\n", *sorted(set(owner.values()))]

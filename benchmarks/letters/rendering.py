@@ -32,8 +32,8 @@ def render_split(fonts: Mapping[str, Sequence[Font]], seed: int, split: str, num
     """
     random = np.random.default_rng(derive(seed, split, number))
     label = number % len(CAPITALS)
-    own = fonts[list(fonts)[random.integers(len(fonts))]]
-    font = own[random.integers(len(own))]
+    own = fonts[list(fonts)[int(random.integers(len(fonts)))]]
+    font = own[int(random.integers(len(own)))]
     letter = CAPITALS[label] if random.random() < 0.5 else CAPITALS[label].lower()
     return lit(placed(glyph(truetype(font.path, EM), letter), random), random), label
 
@@ -41,14 +41,13 @@ def render_split(fonts: Mapping[str, Sequence[Font]], seed: int, split: str, num
 def placed(letter: Image.Image, random: np.random.Generator) -> np.ndarray:
     """A letter at a random size, turned, sheared and moved, mostly inside: how much ink each pixel has, 0 to 1."""
     longer = FINE * random.uniform(*LONGER)
-    size = [max(1, round(side * longer / max(letter.size))) for side in letter.size]
+    width, height = (max(1, round(side * longer / max(letter.size))) for side in letter.size)
     canvas = Image.new("L", (FINE * SIDE, FINE * SIDE))
-    room = [(FINE * SIDE - side) / 2 for side in size]
-    corner = tuple(round(half + 0.8 * half * random.uniform(-1, 1)) for half in room)
-    canvas.paste(letter.resize(size, Image.Resampling.BOX), corner)
+    left, top = (round((FINE * SIDE - side) / 2 * (1 + 0.8 * random.uniform(-1, 1))) for side in (width, height))
+    canvas.paste(letter.resize((width, height), Image.Resampling.BOX), (left, top))
     turn, shear = radians(random.uniform(-TURN, TURN)), tan(radians(random.uniform(-SHEAR, SHEAR)))
     a, b, d, e = cos(turn) + shear * sin(turn), shear * cos(turn) - sin(turn), sin(turn), cos(turn)
-    x, y = (low + side / 2 for low, side in zip(corner, size, strict=True))  # about the letter's own middle
+    x, y = left + width / 2, top + height / 2  # the letter's own middle stays where it is
     bent = canvas.transform(
         canvas.size,
         Image.Transform.AFFINE,
