@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -59,11 +60,18 @@ class Forked:
         return self._process.exitcode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """What it has said on both of its streams comes second; it is short enough for the pipe."""
-        self.wait(timeout)
+        """Wait for its end, and kill it after so many seconds; what it has said on both of its streams comes second."""
         assert self.stderr is not None
+        patience = threading.Timer(timeout or threading.TIMEOUT_MAX, self._kill_all)
+        patience.start()
         with self.stderr:
-            return "", self.stderr.read()
+            said = self.stderr.read()  # before it is waited for: a pipe holds no more than 64 KB
+        patience.cancel()
+        self.wait()
+        return "", said
+
+    def _kill_all(self) -> None:
+        os.killpg(self.pid, signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)

@@ -254,8 +254,8 @@ def shrink_and_be_killed(root: Path) -> None:
 
 def test_a_killed_one_is_gone_on_with_and_is_as_if_nobody_had(root, tmp_path, caplog):
     killed = Forked(partial(shrink_and_be_killed, root), env=environment())
-    _, said = killed.communicate(60)
-    assert killed.returncode == -signal.SIGKILL, said
+    _, errors = killed.communicate(60)
+    assert killed.returncode == -signal.SIGKILL, errors
     folder = root / ".autoprog-cache"
     assert not files(folder)
     (part,) = folder.glob("*.part")
