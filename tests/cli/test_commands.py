@@ -164,7 +164,8 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
     (tmp_path / "s.yaml").write_text(
         "stages:\n- {epochs: 0.5, depth: 4, resolution: 12}\n- {epochs: 0.5, depth: 6, resolution: 24}\n"
     )
-    done = cli(*TRAIN, "--schedule", "s.yaml", cwd=tmp_path)
+    few = ("--set", "data.train_share=0.2")
+    done = cli(*TRAIN, "--schedule", "s.yaml", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "out/weights.safetensors"
     row = json.loads((tmp_path / "out/result.json").read_text())
@@ -175,7 +176,7 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
         "weights.safetensors",
     ]
     assert "stage 2/2, 6 blocks x 36 patches" in done.stderr
-    again = cli_here(*TRAIN, "--schedule", "out/schedule.yaml", cwd=tmp_path)
+    again = cli_here(*TRAIN, "--schedule", "out/schedule.yaml", *few, cwd=tmp_path)
     assert again.stdout == done.stdout  # what ran is a schedule file, and gives the same network
 
 

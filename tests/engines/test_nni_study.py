@@ -20,7 +20,8 @@ from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
 from autoprog_search.study.store import Job, open_study
-from tests.tiny import FEW, TINY, cli_here, command, environment, run_here, set_to, tiny_config, without_measuring
+from tests.forked import Forked, start
+from tests.tiny import FEW, TINY, cli_here, command, run_here, set_to, tiny_config, without_measuring
 
 LOCAL = ("nni:random", "nni:autoprog", "autoprog")
 TRIALS = 2
@@ -39,26 +40,17 @@ def create(folder: Path, names: tuple[str, ...], *options: str) -> None:
     without_measuring(open_study(folder / "studies", "tiny"))
 
 
-def start(folder: Path, workers: int = 1) -> subprocess.Popen:
+def run(folder: Path, workers: int = 1) -> Forked:
     home = folder / "home"  # NNI's list of experiments is not to grow by our tests
     home.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        command("study", "run", "tiny", "--device", "cpu", "--workers", str(workers)),
-        cwd=folder,
-        env={**environment(), "HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a group of its own, so that SIGKILL reaches the worker too
-    )
+    return start("study", "run", "tiny", "--device", "cpu", "--workers", str(workers), cwd=folder, HOME=str(home))
 
 
 def finish(folder: Path, workers: int = 1) -> list[str]:
-    process = start(folder, workers)
-    out, errors = process.communicate(timeout=280)
-    assert process.returncode == 0, errors
-    assert out == ""
-    return errors.splitlines()
+    process = run(folder, workers)
+    _, said = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+    return said.splitlines()
 
 
 def processes(folder: Path) -> list[list[str]]:
@@ -84,7 +76,7 @@ def gone(folder: Path, seconds: float) -> list[list[str]]:
     return left
 
 
-def read_until(process: subprocess.Popen, beginning: str) -> list[str]:
+def read_until(process: Forked, beginning: str) -> list[str]:
     assert process.stderr is not None
     lines: list[str] = []
     for line in process.stderr:
@@ -110,7 +102,7 @@ def killed(tmp_path_factory):
     pytest.importorskip("pytorch_lightning")
     folder = tmp_path_factory.mktemp("killed")
     create(folder, LOCAL)
-    process = start(folder)
+    process = run(folder)
     lines = read_until(process, "start  nni:random seed 0 trial 1")
     port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", "\n".join(lines))[0])
     reachable = {address: reaches(address, port) for address in ("127.0.0.1", "127.0.0.2")}
@@ -212,7 +204,7 @@ def test_compare_shows_them_beside_optunas_methods(killed):
 @pytest.mark.timeout(600)
 def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed, tmp_path):
     create(tmp_path, ("nni:evolution", "nni:random"), "nni.engine=sequential")
-    process = start(tmp_path)
+    process = run(tmp_path)
     lines = read_until(process, "start  nni:random seed 0 trial 1")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
