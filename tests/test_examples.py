@@ -104,7 +104,7 @@ def test_nni_experiment(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
     monkeypatch.chdir(tmp_path)
-    options = ("--strategy", "grid", "--trials", "2", "--epochs", "1", "--port", str(free_port()))
+    options = ("--strategy", "grid", "--trials", "2", "--epochs", "4", "--port", str(free_port()))
     monkeypatch.setattr(sys, "argv", ["nni_experiment.py", *options])
     runpy.run_path(str(EXAMPLES / "nni_experiment.py"), run_name="__main__")
     (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best")]
