@@ -1,8 +1,8 @@
 """When to grow: how long a growth takes to mix, fitted inside the run, and by when it has to begin (no torch).
 
 A growth from a to b raises the loss, which then comes back: what b has taken over has to mix with what is new. That
-takes a number of steps that belongs to the model, its data and its learning rate, not to the run's length; so longer
-runs may stay small for a larger share of their time.
+takes a number of steps that hardly depends on the run's length; so longer runs may stay small for a larger share of
+their time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from autoprog_search.errors import EstimateError
 from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
 
+TOLERANCE = 0.05  # of the loss: a growth whose loss is nearer to the trend has mixed
+ONSET = 2.0  # steps, in which the loss begins to fall; fits of 76, 152 and 300 steps then agree (docs/LOG.md)
+POWERS = np.linspace(0.05, 4.0, 160)
+SLOWEST = 100.0
 PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
 SCALES = tuple(2.0 ** (k / 8) for k in range(-48, 49))  # multiples of all mixing times, to reach a target cost
 
@@ -33,29 +37,30 @@ class ClockRule:
     """
 
     depth: float = 12.0
-    patches: float = 16.0
+    patches: float = 3.0
 
 
 def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
-    """Time constant, in steps, with which a grown network's loss comes back to that of the one that did not grow.
+    """Steps after a growth until the loss is back, but for a share `TOLERANCE`, at that of the run that did not grow.
 
-    Least squares of `a exp(-s / t)` to the differences of two branches that trained on the same images.
+    The differences of two branches that trained on the same images fall quickly at first, then more and more slowly; no
+    exponential follows them, and one that is fitted knows the length of the branches rather than the growth. Least
+    squares of `a (1 + s / ONSET)^-p` do, and may be asked beyond the branches' end.
 
     Args:
-        grown, stayed: their losses, step by step since the growth.
+        grown, stayed: losses of the branches, step by step since the growth.
 
     Returns:
-        t, from half a step to as many steps as the branches have; 0.0 where the loss did not rise.
+        The steps, 0.0 where the loss hardly rose, up to `SLOWEST` times as many as the branches have.
     """
     excess = np.asarray(grown, dtype=float) - np.asarray(stayed, dtype=float)
-    steps = np.arange(len(excess))
-    times = np.geomspace(0.5, max(1.0, len(excess)), 200)
-    shapes = np.exp(-steps / times[:, None])
+    shapes = (1 + np.arange(len(excess)) / ONSET) ** -POWERS[:, None]
     heights = shapes @ excess / (shapes**2).sum(axis=1)
-    if (excess @ shapes[-1]) <= 0:  # below it, in the mean
+    best = int(((excess - heights[:, None] * shapes) ** 2).sum(axis=1).argmin())
+    height, allowed = heights[best], TOLERANCE * float(np.mean(stayed))
+    if height <= allowed:
         return 0.0
-    errors = ((excess - heights[:, None] * shapes) ** 2).sum(axis=1)
-    return float(times[errors.argmin()])
+    return float(min(ONSET * ((height / allowed) ** (1 / POWERS[best]) - 1), SLOWEST * len(excess)))
 
 
 def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0) -> Mapping[str, int]:
@@ -65,7 +70,7 @@ def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0) -> Mapping[st
         scale: multiplies the mixing times.
 
     Returns:
-        Per axis a tick; the one that begins now where it is too late, before the last.
+        Per axis a tick: the one that begins now where it is too late, and before the last, where nobody is asked.
     """
     rates = np.asarray(moment.rates) / max(moment.rates)
     plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
@@ -74,7 +79,7 @@ def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0) -> Mapping[st
         "patches": plateau - scale * rule.patches * moment.mixing["patches"],
         "depth": float((left >= scale * rule.depth * moment.mixing["depth"]).nonzero()[0].max(initial=0)),
     }
-    return {axis: int(min(max(ends[axis], moment.tick), moment.ticks - 1)) for axis in AXES}
+    return {axis: int(min(max(ends[axis], moment.tick), moment.ticks - 2)) for axis in AXES}
 
 
 def probe_tick(rates: Sequence[float]) -> int:
