@@ -66,7 +66,7 @@ def steps_alone(run: Run, count: int, sub_networks: Sequence[SubNetwork]) -> Ite
     recipe, elastic, seed = run.spec.recipe, run.elastic, run.spec.seed
     elastic.train()
     in_turn = [sub_networks[step % len(sub_networks)] for step in range(count)]
-    side = [sub_network.resolution(elastic.patch_size) for sub_network in in_turn]
+    side = [elastic.patching.image_side(sub_network) for sub_network in in_turn]
     batches = run.data.train_batches(seed, 0, count, recipe.batch_size, side.__getitem__)
     for step, sub_network in enumerate(in_turn):
         elastic.activate(sub_network)

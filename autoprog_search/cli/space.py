@@ -96,7 +96,7 @@ def show(
         title = f"{chosen.name} ({chosen.model}): the linear schedule, one of {chosen.count():,}"
         echo_table([{**row, "flops": flops_text(row["flops"])} for row in stages], fmt, title=title)
         click.echo(f"depths: {_join(chosen.depths)}; resolutions: {_join(_resolutions(chosen))} px")
-        click.echo(f"patches of {chosen.patch_size} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
+        click.echo(f"patches of {_join(_patch_sizes(chosen))} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
         click.echo(bounds)
         if resources is not None:
             _echo_prediction(runs, resources, epochs, images, recipe.batch_size)
@@ -214,6 +214,11 @@ def validate(files: tuple[str, ...]) -> None:
 
 def _resolutions(space: GrowthSpace) -> list[int]:
     return [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+
+
+def _patch_sizes(space: GrowthSpace) -> Iterable[int]:
+    """Each size once, the fewest patches' first."""
+    return dict.fromkeys(space.patching.patch_size(space.at(0, j)) for j in range(len(space.patches)))
 
 
 def _join(values: Iterable[int]) -> str:

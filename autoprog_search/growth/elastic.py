@@ -146,9 +146,8 @@ class ElasticModel(nn.Module):
             patches_by=space.patches_by,
             patch_operator=patch_operator,
         )
-        elastic._described = described(space)
-        args = f"{space.model_args} {num_classes} {in_chans}"
-        elastic._counted_as = f"{space.model} {args} {elastic._shares} {space.patches_by}"
+        counted_as = (space.model, space.model_args, num_classes, in_chans, elastic._shares, space.patches_by)
+        elastic._described, elastic._counted_as = described(space), str(counted_as)
         elastic.check_resolution(space.patches[0])
         return elastic
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
+from autoprog_search.space import PRESETS
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
 from tests.tiny import TINY, cli, cli_here, run_here, set_to, without_measuring
@@ -78,6 +79,10 @@ WRONG = {
     ),
     "prediction without accelerator": (("space", "show", "digits", "--devices", "8"), ["--devices", "--device"]),
     "epochs below stages": (("space", "show", "digits", "--epochs", "3"), ["epochs", "3", "stage 1 of 4"]),
+    "a family that takes no larger patches": (
+        ("study", "create", "x", "--space", "volo_d1_04", *set_to("space.patches_by=patch_size")),
+        ["patches_by", "VOLO", "give resolution"],
+    ),
     "no space given": (("study", "create", "x"), ["--space"]),
     "data missing": (
         ("train", "--space", "deit_tiny", "--data", "nowhere", "-o", "out"),
@@ -235,6 +240,15 @@ def test_space_list_and_show(folder):
     shown = cli_here("space", "show", "volo_d1_05", cwd=folder).stdout
     assert "9, 12, 15, 18" in shown
     assert "at most" in shown
+
+
+def test_space_show_says_how_large_patches_are(tmp_path):
+    fields = (PRESETS / "fashion_full.yaml").read_text()
+    (tmp_path / "cut.yaml").write_text(f"{fields}\npatches_by: patch_size\n")
+    shown = cli_here("space", "show", "cut.yaml", cwd=tmp_path).stdout
+    assert "resolutions: 42, 40, 40 px" in shown
+    assert "patches of 14, 10, 8 px: 9, 16, 25;" in shown
+    assert "patches of 8 px: 9, 16, 25;" in cli_here("space", "show", "fashion_full", cwd=tmp_path).stdout
 
 
 def test_space_show_predicts_runs_on_an_accelerator():
