@@ -16,12 +16,21 @@ from autoprog_search.settings.recipe import load_recipe
 from benchmarks.gpu.part import Part
 
 SPACE = "fashion_full_gpu"  # and its recipe
-METHODS = ("full", "full-short", "linear", "one-layer", "autoprog")
+METHODS = {
+    "full": "",
+    "full-short": "",
+    "linear": "",
+    "one-layer": "",
+    "hand-timed": "",
+    "autoprog": "",
+    "autoprog+clock": ", space: {clock: free}",
+}
+"""With what is different in them from the rest of the study."""
 RATES = (5e-4, 1e-3, 2e-3)
 RATE_SEEDS = (590, 591)
 RATE_EPOCHS = 10
 AT_ONCE = len(RATES) * len(RATE_SEEDS)  # runs of so small a network leave most of a GPU idle
-OVER_FULL = 0.8  # seconds of a run of the study over full's, in the mean
+OVER_FULL = 0.7  # seconds of a run of the study over full's, in the mean
 SMALL = ("space.model_args.embed_dim=24", "recipe.batch_size=16", "data.train_share=0.02", "recipe.epochs=3")
 
 
@@ -32,7 +41,8 @@ def study(part: Part) -> None:
     if not part.toy:
         rate, seconds = _learning_rate(part, data)
         seeds = int((part.left - 45) * AT_ONCE / (len(METHODS) * OVER_FULL * seconds))
-        methods = ", ".join(f"{method}: {{seeds: {min(10, max(1, seeds))}}}" for method in METHODS)
+        plans = (f"{method}: {{seeds: {min(10, max(1, seeds))}{own}}}" for method, own in METHODS.items())
+        methods = ", ".join(plans)
         settings = [f"recipe.lr={rate:g}", f"methods={{{methods}}}"]
     words = ("study", "create", "fashion_gpu", "--space", SPACE, *data, "--skip-if-exists")
     subprocess.run(_words(*words, settings=[*settings, "first_seed=600"]), cwd=part.out, check=True)
