@@ -231,10 +231,10 @@ class GrowthSpace(Settings):
         """Epochs of each part: a tick's; or whole ones of a stage, which starts at floor((k-1)E/K) or its share of E.
 
         Raises:
-            SpaceError: fewer epochs than stages would leave one empty; or there are too many.
+            SpaceError: fewer epochs than stages would leave one empty; or they are no number above 0, or too many.
         """
-        if epochs > MOST_EPOCHS:
-            raise SpaceError(f"epochs: {shown(epochs)} is more than {MOST_EPOCHS:,}")
+        if not 0 < epochs <= MOST_EPOCHS:  # so that NaN is refused
+            raise SpaceError(f"epochs: {shown(epochs)} is not above 0 and up to {MOST_EPOCHS:,}")
         if self.clock == "free":
             return (epochs / TICKS,) * TICKS
         if epochs != int(epochs):

@@ -12,6 +12,7 @@ from typing import Literal
 from autoprog_search.cost import ModelCost
 from autoprog_search.errors import ConfigError, shown
 from autoprog_search.methods.fixed import full, linear
+from autoprog_search.oneshot.clock import branches
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 
@@ -211,3 +212,9 @@ def most_estimate_share(estimate_share: float, full_share: float) -> float:
     full network, and the last stage is not searched. Supernet steps replace training steps.
     """
     return estimate_share * (1 - full_share)
+
+
+def probe_cost(probe_share: float, space: GrowthSpace, cost: ModelCost) -> float:
+    """What AutoProg's probe adds to a run under a free clock, over the FLOPs of `full`."""
+    trained = branches(space.at(0, 0), space.full).values()
+    return probe_share * sum(map(cost.forward_flops, trained)) / cost.forward_flops(space.full)

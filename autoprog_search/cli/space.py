@@ -112,17 +112,18 @@ def _cost_of(space: GrowthSpace) -> ModelCost:
 def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None) -> list[dict[str, Any]]:
     """The linear schedule's stages; where resources are planned, with the images that one device takes a second."""
     from autoprog_search.analysis.planning import images_per_second
-    from autoprog_search.methods.fixed import linear
+    from autoprog_search.methods.fixed import linear, through
 
+    program = through(space, linear(space))
+    shares = program.shares or space.stage_lengths or (1 / space.stages,) * space.stages
     rows = []
-    for k, (i, j) in enumerate(linear(space), start=1):
-        sub_network = space.at(i, j)
+    for k, (sub_network, share) in enumerate(zip(program.sub_networks, shares, strict=True), start=1):
         row = {
             "stage": k,
             "depth": sub_network.depth,
             "patches": sub_network.patches,
             "resolution": space.patching.image_side(sub_network),
-            "share": round(space.stage_lengths[k - 1] if space.stage_lengths else 1 / space.stages, 4),
+            "share": round(share, 4),
             "flops": cost.forward_flops(sub_network),
             "cost": round(cost.forward_flops(sub_network) / cost.forward_flops(space.full), 4),
         }
@@ -140,13 +141,18 @@ def _bounds(space: GrowthSpace, cost: ModelCost, epochs: float) -> str:
 
     share = planning.full_share(space, epochs)
     most = planning.most_speedup(share, planning.cheapest_cost(space, cost))
-    estimates = planning.most_estimate_share(GrowthSettings().search.estimate_share, share)
+    search = GrowthSettings().search
+    if space.clock == "free":
+        last, added = "tick", f"its probe adds {100 * planning.probe_cost(search.probe_share, space, cost):.3g} %"
+    else:
+        estimates = planning.most_estimate_share(search.estimate_share, share)
+        last = "stage"
+        added = f"supernet steps replace training steps; its estimates add at most {100 * estimates:.3g} %"
     return (
-        f"speed-up over full in FLOPs, {epochs} epochs: linear "
+        f"speed-up over full in FLOPs, {epochs:g} epochs: linear "
         f"{planning.speedup_of(space, cost, linear(space), epochs):.2f}×; at most {most:.2f}× "
-        "(smallest sub-network until the last stage)\n"
-        "autoprog: supernet steps replace training steps; its estimates add at most "
-        f"{100 * estimates:.3g} % of full's FLOPs"
+        f"(smallest sub-network until the last {last})\n"
+        f"autoprog: {added} of full's FLOPs"
     )
 
 
@@ -164,7 +170,7 @@ def _echo_prediction(
         }
         for run in runs
     ]
-    click.echo(f"\na run of {epochs} epochs of {images:,} images, {devices} x {accelerator.name}:")
+    click.echo(f"\na run of {epochs:g} epochs of {images:,} images, {devices} x {accelerator.name}:")
     echo_table(rows, "table")
     own = resources.share_of(batch_size)
     together = (

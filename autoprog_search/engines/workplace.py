@@ -106,6 +106,6 @@ def _check_stages(study: StoredStudy, data: Data) -> None:
         spec = RunSpec(space, recipe, growth, (), seed=0)
         if (program := kind.program(space)) is not None:
             spec_under(program, spec, data)
-        elif kind.needs_estimates(1):
+        elif kind.needs_estimates(1) or space.clock == "free":
             spec = replace(spec, part_steps=planned_steps(space, recipe, data.train_size))
             check_search(spec, kind.needs_estimates)

@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoprog_search.errors import ConfigError, MissingExtraError
+from autoprog_search.errors import ConfigError, MissingExtraError, shown
 from autoprog_search.methods.draws import Draw, check_order
 from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.kind import STEERED, Kind
@@ -49,7 +49,7 @@ class Fixed(Kind):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         program = self.schedule(info.space)
-        return Course(program, info.space, program)
+        return Course(program, program)
 
     def paid_for(self, best: Any, trials: list[Any]) -> list[Any]:
         return [best]  # the others are repetitions
@@ -71,6 +71,8 @@ class Following(Kind):
             raise ConfigError(f"methods: {name} follows {self.leader}, which must be there for the same seeds")
         if self._one_schedule and (own.epochs or planned.epochs) != (leading.epochs or planned.epochs):
             raise ConfigError(f"methods, {name}, epochs: {list(own.epochs)} are not those of {self.leader}")
+        if self._one_schedule and own.space != leading.space:
+            raise ConfigError(f"methods, {name}, space: {shown(dict(own.space))} is not that of {self.leader}")
         super().check(planned)
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
@@ -82,7 +84,7 @@ class Following(Kind):
         lengths = followed["stage_epochs"] if info.space.clock == "free" else ()
         shares = tuple(length / sum(lengths) for length in lengths)
         program = Program(tuple(SubNetwork(*pair) for pair in pairs), shares=shares)
-        return Course(program, info.space, program)
+        return Course(program, program)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Matched(Following):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         affordable = round(followed["total_flops"] / followed["step_flops_full"])
         program = Program((info.space.full,), steps=max(1, affordable))
-        return Course(program, info.space, program)
+        return Course(program, program)
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,9 @@ class Drawn(Kind):
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
         if info.space.clock == "free":
             program = method.whole(info.space)
-            return Course(program, info.space, program)
+            return Course(program, program)
         stored = trial.study.get_trials(deepcopy=False)[trial.number]
-        return Course(method, info.space, self.expected(info.space, stored.system_attrs["fixed_params"]))
+        return Course(method, self.expected(info.space, stored.system_attrs["fixed_params"]))
 
     def stops(self, curve: Curve, earlier: Callable[[], Iterable[Curve]], full_flops: float) -> bool:
         return self.stop is not None and bool(resolve_name(self.stop)(curve, earlier(), full_flops))
@@ -195,8 +197,8 @@ class Sampled(Kind):
         method = OptunaMethod(trial, ranges=self.ranges, sampler_for=partial(self.sampler_for, info))
         if info.space.clock == "free":
             program = method.whole(info.space)
-            return Course(program, info.space, program)
-        return Course(method, info.space)
+            return Course(program, program)
+        return Course(method)
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ class OneShot(Kind):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         from autoprog_search.methods.optuna import OptunaMethod
 
-        return Course(OptunaMethod(trial), info.space)
+        return Course(OptunaMethod(trial))
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ class Led(OneShot):
         from autoprog_search.methods.oneshot import OneShotMethod
 
         path = self.paths_of(info.space, info.growth)[info.number]
-        return Course(OneShotMethod(info.growth.rule(), path), info.space)
+        return Course(OneShotMethod(info.growth.rule(), path))
 
 
 @dataclass(frozen=True)

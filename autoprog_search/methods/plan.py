@@ -114,10 +114,8 @@ class Course:
 
     Attributes:
         method: who is asked at each stage boundary.
-        space: with the stage lengths that were chosen for the trial.
         program: the schedule, where it is known already; it may have stages of its own.
     """
 
     method: Method
-    space: GrowthSpace
     program: Program | None = None

@@ -87,6 +87,12 @@ def probe_tick(rates: Sequence[float]) -> int:
     return max(1, next(tick for tick, rate in enumerate(rates) if rate >= PLATEAU * max(rates)))
 
 
+def branches(small: SubNetwork, full: SubNetwork) -> dict[str, SubNetwork]:
+    """What a probe trains: the network that stays small, and the one grown along each axis that has further to go."""
+    grown = {"depth": SubNetwork(full.depth, small.patches), "patches": SubNetwork(small.depth, full.patches)}
+    return {"stayed": small} | {axis: to for axis, to in grown.items() if to != small}
+
+
 def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, target_speedup: float | None) -> Choice:
     """The smallest network of an axis until its deadline, its largest from there on.
 
@@ -98,6 +104,8 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
     moment = context.clock
     assert moment is not None, "asked under a free clock"
     smallest, full = context.candidates[0], context.candidates[-1]
+    if smallest == full:
+        return Choice(full, until=moment.ticks)
     if moment.tick < probe_tick(moment.rates):
         return Choice(smallest, until=probe_tick(moment.rates))
     if set(moment.mixing) != set(AXES):
@@ -109,7 +117,7 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
     depth = full.depth if moment.tick >= due["depth"] else smallest.depth
     patches = full.patches if moment.tick >= due["patches"] else smallest.patches
     chosen = SubNetwork(depth, patches)
-    until = min((tick for tick in due.values() if tick > moment.tick), default=moment.ticks)
+    until = min((due[axis] for axis in branches(chosen, full) if axis in due), default=moment.ticks)
     return Choice(chosen, until=until)
 
 

@@ -33,7 +33,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
     trials = sum(plan.seeds * plan.trials for plan in config.methods.values())
     if trials > MOST_TRIALS:
         raise ConfigError(f"methods: {trials:,} trials (seeds times trials, of all) are more than {MOST_TRIALS:,}")
-    whole: set[tuple[str, tuple[float, ...], int, float]] = set()  # that leave no stage without an epoch
+    whole: set[tuple[str, str, tuple[float, ...], int, float]] = set()  # that leave no stage without an epoch
     for planned in map(partial(_planned, config), config.methods):
         kind, space = method_named(planned.name), planned.space
         kind.check_installed()
@@ -42,7 +42,7 @@ def check_config(config: StudyConfig) -> StudyConfig:
         patch_operator_named(planned.growth.blocks.patch_operator)
         ScoreRule(score=planned.growth.search.score)
         for epochs in set(planned.own.epochs or [config.recipe.epochs]):
-            key = (planned.name.split(VARIANT)[0], space.stage_lengths, space.stages, epochs)
+            key = (planned.name.split(VARIANT)[0], space.clock, space.stage_lengths, space.stages, epochs)
             if key not in whole:
                 _check_epochs(planned.name, space, epochs)
                 whole.add(key)

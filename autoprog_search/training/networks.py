@@ -51,9 +51,7 @@ class Networks:
         for network in self:
             network.activate(sub_network)
 
-    def grow(
-        self, to: SubNetwork, optimizer: torch.optim.Optimizer, images: Callable[[], torch.Tensor | None] = lambda: None
-    ) -> None:
+    def grow(self, to: SubNetwork, optimizer: torch.optim.Optimizer, images: Callable[[], torch.Tensor]) -> None:
         """Grow all of them, and the optimiser's state of new blocks by its rule.
 
         Args:

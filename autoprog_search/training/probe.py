@@ -31,7 +31,7 @@ def probe(run: Run, towards: SubNetwork, should_stop: Callable[[], bool]) -> lis
     began, state, networks, optimizer = time.perf_counter(), run.state, run.networks, run.step.optimizer
     stood, weights, moments = run.standing, deepcopy(networks.to_dict()), deepcopy(optimizer.state_dict())
     torch.manual_seed(derive(run.spec.seed, "probe", state.stage))  # for operators that draw
-    networks.grow(towards, optimizer)
+    networks.grow(towards, optimizer, run.some_images)
     losses = _train(run, towards, should_stop)
     networks.load(weights)
     optimizer.load_state_dict(moments)

@@ -147,10 +147,10 @@ class Run:
             return
         before = self.evaluate("val").top1 if to != self.elastic.sub_network else None
         torch.manual_seed(derive(self.spec.seed, "grow", state.stage))  # for operators that draw
-        self.networks.grow(to, self.step.optimizer, self._images)
+        self.networks.grow(to, self.step.optimizer, self.some_images)
         state.growth_top1.append(None if before is None else (before, self.evaluate("val").top1))
 
-    def _images(self) -> torch.Tensor:
+    def some_images(self) -> torch.Tensor:
         """Some of the training images, the same in every process, to fit an embedding to."""
         seed = derive(self.spec.seed, "patches")
         return torch.cat([images for images, _ in self.data.train_subset(FITTED_IMAGES, seed, FITTED_IMAGES)])

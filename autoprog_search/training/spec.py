@@ -115,9 +115,14 @@ def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
     """Whether every stage is long enough for its search, said before anything is trained; a free clock has no searches.
 
     Raises:
-        ConfigError: a stage is too short.
+        ConfigError: a stage is too short; or its regularisation follows from how many stages there will be.
     """
     if spec.space.clock == "free":
+        if spec.growth.adareg is not None and searches(1):
+            raise ConfigError(
+                "growth.adareg: it rises from stage to stage, and nobody knows how many autoprog makes under "
+                "space.clock: free; leave it out"
+            )
         return
     current = None
     for stage in range(1, len(spec.part_steps)):

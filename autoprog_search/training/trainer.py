@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from autoprog_search.choosing import Choice, Method, Moment, StageContext
 from autoprog_search.oneshot.candidates import reachable
-from autoprog_search.oneshot.clock import fit_mixing, probe_tick
+from autoprog_search.oneshot.clock import branches, fit_mixing, probe_tick
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
@@ -87,13 +87,8 @@ class Trainer:
         record = StageRecord(allowed[0])
         if state.part >= probe_tick(rates) and not any(r.probe for r in state.stages):
             assert state.previous is not None, "it never measures in the first tick"
-            small, full = state.previous, run.elastic.full
-            branches = {
-                "stayed": small,
-                "depth": SubNetwork(full.depth, small.patches),
-                "patches": SubNetwork(small.depth, full.patches),
-            }
-            record.probe = {name: probe(run, to, self._should_stop) for name, to in branches.items()}
+            trained = branches(state.previous, run.elastic.full)
+            record.probe = {name: probe(run, to, self._should_stop) for name, to in trained.items()}
         choice = self._choose(allowed, record)
         run.grow(choice.sub_network)
         state.count_search(record)
@@ -150,6 +145,7 @@ class Trainer:
 
     def _context(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> StageContext:
         spec, state = self.run.spec, self.run.state
+        on_clock = spec.space.clock == "free"
         return StageContext(
             stage=state.stage,
             candidates=allowed,
@@ -158,18 +154,19 @@ class Trainer:
             history=tuple(r.estimates for r in state.stages if r.candidates),
             depths=spec.space.depths,
             patches=spec.space.patches,
-            clock=self._moment(record) if record is not None and spec.space.clock == "free" else None,
-            ends=self._run_ends(allowed) if spec.growth.target_speedup is not None else None,
+            clock=self._moment(record) if record is not None and on_clock else None,
+            ends=self._run_ends(allowed) if spec.growth.target_speedup is not None and not on_clock else None,
         )
 
     def _moment(self, record: StageRecord) -> Moment:
         run, state = self.run, self.run.state
         tick = run.spec.steps / len(run.ends)
         measured = next((r.probe for r in (*state.stages, record) if r.probe), {})
+        stayed = measured.get("stayed", [])  # an axis of one size stays, too
         return Moment(
             tick=state.part,
             rates=run.rates,
-            mixing={axis: fit_mixing(measured[axis], measured["stayed"]) / tick for axis in AXES if measured},
+            mixing={axis: fit_mixing(measured.get(axis, stayed), stayed) / tick for axis in AXES if measured},
             costs={s: tick * run.step_flops(s) for s in run.spec.space.sub_networks},
             spent=run.train_flops() + state.search_flops,
         )

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import yaml
 from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
-from autoprog_search.space import PRESETS
+from autoprog_search.space import PRESETS, TICKS
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
 from tests.tiny import TINY, cli, cli_here, run_here, set_to, without_measuring
@@ -89,6 +90,7 @@ WRONG = {
         ["data", "'nowhere'"],
     ),
     "data empty": (("train", "--space", "deit_tiny", "--data", "empty", "-o", "out"), ["data", "empty"]),
+    "epochs that are no number": (("space", "show", "digits", "--epochs", "nan"), ["epochs", "nan", "above 0"]),
     "epochs without end": (("space", "show", "digits", "--epochs", "9" * 4000), ["epochs", "1,000,000"]),
     "images without end": (("space", "show", "digits", "--device", "h100", "--images", "9" * 400), ["images", "9..."]),
     "devices without end": (
@@ -249,6 +251,19 @@ def test_space_show_says_how_large_patches_are(tmp_path):
     assert "resolutions: 42, 40, 40 px" in shown
     assert "patches of 14, 10, 8 px: 9, 16, 25;" in shown
     assert "patches of 8 px: 9, 16, 25;" in cli_here("space", "show", "fashion_full", cwd=tmp_path).stdout
+
+
+def test_space_show_has_the_linear_schedules_stages_under_a_free_clock_too(tmp_path):
+    fields = yaml.safe_load((PRESETS / "digits.yaml").read_text())
+    (tmp_path / "free.yaml").write_text(
+        yaml.safe_dump({**fields, "clock": "free", "stage_lengths": [0.4, 0.2, 0.2, 0.2]})
+    )
+    rows = json.loads(cli_here("space", "show", "free.yaml", "--epochs", "1.5", "-f", "json", cwd=tmp_path).stdout)
+    assert [row["stage"] for row in rows] == [1, 2, 3, 4]
+    assert [row["share"] for row in rows] == pytest.approx([0.4, 0.2, 0.2, 0.2], abs=1 / TICKS)
+    shown = cli_here("space", "show", "free.yaml", "--epochs", "2", cwd=tmp_path).stdout
+    assert "2 epochs: linear" in shown
+    assert "its probe adds" in shown
 
 
 def test_space_show_predicts_runs_on_an_accelerator():

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from autoprog_search.errors import ConfigError
+from autoprog_search.engines.workplace import open_workplace
+from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.levels import LAST_CHOICES
 from autoprog_search.schedule import SubNetwork
@@ -93,6 +94,40 @@ def test_what_cannot_go_by_ticks_says_so(methods, words):
         return
     with pytest.raises(ConfigError, match=words):
         tiny_config(*CLOCK, f"methods={methods}")
+
+
+def test_what_nni_proposes_and_what_it_steers_are_trained_on_the_clock(tmp_path, monkeypatch):
+    pytest.importorskip("nni_node")
+    pytest.importorskip("pytorch_lightning")
+    monkeypatch.setenv("HOME", str(tmp_path))  # NNI's list of experiments is not to grow by our tests
+    methods = "methods={'nni:random': {seeds: 1, trials: 1}, 'nni:autoprog': {seeds: 1}}"
+    study = without_measuring(create_study(tmp_path, tiny_config(*CLOCK, "nni.engine=sequential", methods)))
+    run_here(study)
+    space, trials = study.config.space, trials_frame(study)
+    assert set(trials["state"]) == {"COMPLETE"}
+    for row in trials.itertuples():
+        ran = [SubNetwork(*pair) for pair in zip(row.depths, row.patches, strict=True)]
+        params = study.optuna_study(row.method, 0).get_trials()[0].params
+        assert space.from_parameters(params) == space.levels_through(ran, row.stage_epochs)
+        assert round(sum(row.stage_epochs) * 5) == STEPS
+
+
+def test_a_schedule_is_followed_on_the_space_that_found_it():
+    with pytest.raises(ConfigError, match=r"methods, replay, space: \{\} is not that of autoprog"):
+        tiny_config(*SHORT, *FEW, "methods={autoprog: {space: {clock: free}}, replay: {}}")
+
+
+def test_whole_epochs_are_asked_of_given_stages_whatever_stands_before_them():
+    methods = "methods={random+free: {space: {clock: free}}, random: {}}"
+    with pytest.raises(SpaceError, match=r"epochs: 8\.2 is not whole"):
+        tiny_config(*SHORT, *FEW, "recipe.epochs=8.2", methods)
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_a_study_that_is_too_short_is_refused_before_a_trial_runs(method, tmp_path):
+    study = create_study(tmp_path, tiny_config(*CLOCK, "recipe.epochs=7", f"methods={{{method}: {{}}}}"))
+    with pytest.raises(ConfigError, match="fewer than the 36 ticks"):
+        open_workplace(study, "cpu", should_stop=lambda: False)
 
 
 def test_stage_lengths_among_which_samplers_chose_are_refused_by_name():

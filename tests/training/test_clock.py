@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import pairwise
 from random import Random
 
 import pytest
+import torch
 
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import through
 from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.runs.program import spec_under
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import TICKS
+from autoprog_search.training.probe import probe
 from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec
 from autoprog_search.training.state import RunResult
@@ -33,6 +38,8 @@ CONFIG = tiny_config(
     "growth.search.depth_mixing=0.5",
     "growth.search.patches_mixing=1",
 )
+FREE = ("space.clock=free", "recipe.epochs=8.2", "recipe.warmup_share=0.1")
+ONTO_TARGET = OneShotMethod(ScoreRule(target_speedup=1.4))
 PROBE_AT = 8  # the fifth tick is the first with the full learning rate
 
 
@@ -116,6 +123,46 @@ def test_interrupted_inside_the_probe(asked, undisturbed, tmp_path):
 def test_a_run_that_is_too_short_says_so():
     with pytest.raises(ConfigError, match=r"epochs: 7 are 35 steps, fewer than the 36 ticks of space\.clock: free"):
         tiny_trainer(tiny_config(*SHORT, *FEW, "space.clock=free", "recipe.epochs=7"), OneShotMethod())
+
+
+@pytest.mark.parametrize("space", ["space.resolutions=[16]", "space.depths=[4]"])
+def test_an_axis_of_one_size_is_not_probed(space):
+    state = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, space)).train().state
+    (probed,) = [record.probe for record in state.stages if record.probe]
+    assert len(probed) == 2
+    chosen = [record.chosen for record in state.stages[1:]]  # those after the one that ends where the probe begins
+    assert len(set(chosen)) == len(chosen) <= 2
+
+
+def test_a_network_of_one_size_trains_without_a_choice():
+    one = tiny_config(*SHORT, *FEW, *FREE, "space.depths=[4]", "space.resolutions=[16]")
+    (record,) = tiny_trainer(one).train().state.stages
+    assert (record.until, record.probe) == (TICKS, {})
+
+
+def test_a_target_is_met_from_a_run_of_few_steps():
+    """No searches have to fit into ticks."""
+    result = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, "growth.target_speedup=1.4"), ONTO_TARGET).train()
+    spent = (result.train_flops + result.state.search_flops) / (result.step_flops_full * result.state.step)
+    assert 1 / spent == pytest.approx(1.4, rel=0.1)
+
+
+def test_adareg_needs_stages_that_are_given():
+    with pytest.raises(ConfigError, match=r"growth\.adareg: .*space\.clock: free; leave it out"):
+        tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, "growth.adareg=true"))
+
+
+def test_a_probe_leaves_the_larger_patches_as_they_were():
+    """Fitted ones, too: the kernels, the EMAs', and what the optimiser keeps of them."""
+    fitted = ("space.patches_by=patch_size", "growth.blocks.patch_operator=least_squares")
+    run = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, *fitted)).run
+    small, full = run.spec.space.at(0, 0), run.elastic.full
+    Trainer(run, OneShotMethod()).train_parts(1)
+    before = deepcopy((run.networks.to_dict(), run.step.optimizer.state_dict()))
+    grown = probe(run, SubNetwork(small.depth, full.patches), lambda: False)
+    assert grown != probe(run, small, lambda: False)
+    assert run.elastic.sub_network == small
+    torch.testing.assert_close((run.networks.to_dict(), run.step.optimizer.state_dict()), before, rtol=0, atol=0)
 
 
 def test_a_length_that_is_not_whole_needs_a_free_clock():
