@@ -19,8 +19,10 @@ from timm.data import create_dataset, create_transform
 from torch.utils.data import default_collate
 
 from autoprog_search import ElasticModel, SubNetwork
+from autoprog_search.study import creation
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
+from tests.tiny import without_measuring
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -103,7 +105,10 @@ def test_nni_experiment(tmp_path, monkeypatch, capsys):
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
+    made = creation.create_study
+    monkeypatch.setattr(creation, "create_study", lambda *args, **kw: without_measuring(made(*args, **kw)))
     options = ("--strategy", "grid", "--trials", "2", "--epochs", "4", "--port", str(free_port()))
     monkeypatch.setattr(sys, "argv", ["nni_experiment.py", *options])
     runpy.run_path(str(EXAMPLES / "nni_experiment.py"), run_name="__main__")

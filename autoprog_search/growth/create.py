@@ -18,6 +18,7 @@ from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.overrides import TorchFunctionMode
 
 from autoprog_search.errors import GrowthError, why
 from autoprog_search.growth.adapters import adapter_of, patch_size_of
@@ -50,12 +51,12 @@ def create_timm_model(
     own = {"num_classes": num_classes, "drop_path_rate": drop_path_rate}
     arguments = {"in_chans": in_chans, **space.model_args, **own}
     if torch.empty(0).device.type == "meta":  # only its cost is wanted
-        with _bounded(None):
+        with _bounded(None), _Unclamped():
             model = _create(space, arguments)
         adapter_of(model)
         return model
     if (key := f"{space.model} {arguments}") not in _found_to_fit:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(_memory()):
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(_memory()), _Unclamped():
             adapter_of(_create(space, arguments))
         _found_to_fit.add(key)
     model = _create(space, arguments, Path(checkpoint).expanduser() if checkpoint else None)
@@ -168,6 +169,20 @@ def _bounded(memory: int | None) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class _Unclamped(TorchFunctionMode):
+    """Inside, tensors of the meta device are not clamped: they have no values, and `trunc_normal_` spends its time so.
+
+    It is the one step of an initialisation whose kernel for that device is written in Python.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is torch.Tensor.clamp_ and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _memory() -> int:
