@@ -97,7 +97,7 @@ def _methods(trials: pd.DataFrame) -> dict[str, int]:
 def halvings(done: pd.DataFrame) -> tuple[Halving, ...]:
     """What half the training costs full, by the lengths of its finished trials, the shortest first."""
     full = done[done["method"] == "full"].pivot_table(index="seed", columns="scheduled_epochs", values="val_top1")
-    lengths: list[float] = full.columns.tolist()
+    lengths = [float(epochs) for epochs in full.columns]
     found = []
     for epochs in lengths:
         pairs = (full[epochs / 2] - full[epochs]).dropna().tolist() if epochs / 2 in lengths else []
