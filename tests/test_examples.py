@@ -101,7 +101,7 @@ def test_timm_train(tmp_path, image_folder, monkeypatch, capsys):
 
 
 def test_nni_experiment(tmp_path, monkeypatch, capsys):
-    """The strategy that tests/engines/test_nni_study.py leaves out, on NNI's local training service."""
+    """On NNI's local training service, each of whose trials imports everything anew: one tells that all is wired."""
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
     monkeypatch.setenv("HOME", str(tmp_path))  # where NNI keeps its list of experiments
@@ -109,16 +109,15 @@ def test_nni_experiment(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     made = creation.create_study
     monkeypatch.setattr(creation, "create_study", lambda *args, **kw: without_measuring(made(*args, **kw)))
-    options = ("--strategy", "grid", "--trials", "2", "--epochs", "4", "--port", str(free_port()))
+    options = ("--strategy", "grid", "--trials", "1", "--epochs", "4", "--port", str(free_port()))
     monkeypatch.setattr(sys, "argv", ["nni_experiment.py", *options])
     runpy.run_path(str(EXAMPLES / "nni_experiment.py"), run_name="__main__")
     (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best")]
     frame = trials_frame(open_study(tmp_path / "studies", "nni_grid"))
-    assert frame["state"].tolist() == ["COMPLETE"] * 2
-    best = frame.loc[frame["metric"].idxmax()]
+    assert frame["state"].tolist() == ["COMPLETE"]
+    best = frame.iloc[0]
     ran = zip(best["depths"], best["patches"], strict=True)
     assert found == "best schedule: " + ", then ".join(str(SubNetwork(*pair)) for pair in ran)
-    assert frame["metric"].nunique() == 2
 
 
 def free_port() -> int:

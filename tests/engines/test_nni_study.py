@@ -26,7 +26,7 @@ from tests.tiny import FEW, TINY, cli_here, command, run_here, set_to, tiny_conf
 
 TRIALS = 2
 LOCAL = {"nni:random": TRIALS, "nni:autoprog": 1, "autoprog": 1}  # each of NNI's is a process that imports torch
-HERE = {"nni:evolution": TRIALS, "nni:random": TRIALS, "nni:autoprog": TRIALS}
+HERE = {f"nni:{strategy}": TRIALS for strategy in ("evolution", "random", "autoprog", "grid")}
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
 
 
@@ -216,7 +216,8 @@ def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed,
     autoprog = rows(frame, "nni:autoprog")
     pd.testing.assert_frame_equal(autoprog.iloc[:1], rows(local, "nni:autoprog"))
     assert autoprog["w_scale"].tolist() == [1, 2]
-    assert rows(frame, "nni:evolution")[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
+    for method in ("nni:evolution", "nni:grid"):
+        assert rows(frame, method)[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
     assert gone(tmp_path, 5) == []
 
 
