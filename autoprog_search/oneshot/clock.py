@@ -21,8 +21,8 @@ TOLERANCE = 0.05  # of the loss: a growth whose loss is nearer to the trend has 
 ONSET = 2.0  # steps, in which the loss begins to fall; fits of 76, 152 and 300 steps then agree (docs/LOG.md)
 POWERS = np.linspace(0.05, 4.0, 160)
 SLOWEST = 100.0
+LEAST = 1.0  # ticks of the full learning rate that full depth trains: some operators leave the loss as it was
 PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
-SCALES = tuple(2.0 ** (k / 8) for k in range(-48, 49))  # multiples of all mixing times, to reach a target cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,12 @@ def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
     return float(min(ONSET * ((height / allowed) ** (1 / POWERS[best]) - 1), SLOWEST * len(excess)))
 
 
-def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0) -> Mapping[str, int]:
+def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0, earlier: int = 0) -> Mapping[str, int]:
     """The last tick of each axis at which its growth to full size may begin.
 
     Args:
         scale: multiplies the mixing times.
+        earlier: ticks by which both are moved to the front.
 
     Returns:
         Per axis a tick: the one that begins now where it is too late, and before the last, where nobody is asked.
@@ -77,9 +78,9 @@ def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0) -> Mapping[st
     left = np.cumsum(rates[::-1])[::-1]  # ticks of full learning rate from the beginning of each tick on
     ends = {
         "patches": plateau - scale * rule.patches * moment.mixing["patches"],
-        "depth": float((left >= scale * rule.depth * moment.mixing["depth"]).nonzero()[0].max(initial=0)),
+        "depth": float((left >= max(LEAST, scale * rule.depth * moment.mixing["depth"])).nonzero()[0].max(initial=0)),
     }
-    return {axis: int(min(max(ends[axis], moment.tick), moment.ticks - 2)) for axis in AXES}
+    return {axis: int(min(max(ends[axis] - earlier, moment.tick), moment.ticks - 2)) for axis in AXES}
 
 
 def probe_tick(rates: Sequence[float]) -> int:
@@ -112,8 +113,8 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
         raise EstimateError(
             f"mixing: stage {context.stage} has that of {sorted(moment.mixing)}, each axis needs its own"
         )
-    scale = 1 / w_scale if target_speedup is None else _scale_for(target_speedup, context, rule)
-    due = deadlines(moment, rule, scale)
+    earlier = 0 if target_speedup is None else _earlier_for(target_speedup, context, rule, 1 / w_scale)
+    due = deadlines(moment, rule, 1 / w_scale, earlier)
     depth = full.depth if moment.tick >= due["depth"] else smallest.depth
     patches = full.patches if moment.tick >= due["patches"] else smallest.patches
     chosen = SubNetwork(depth, patches)
@@ -121,22 +122,21 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
     return Choice(chosen, until=until)
 
 
-def _scale_for(target_speedup: float, context: StageContext, rule: ClockRule) -> float:
-    """The largest multiple of the mixing times, so the longest at full size, under which a run costs what it is to."""
+def _earlier_for(target_speedup: float, context: StageContext, rule: ClockRule, scale: float) -> int:
+    """By how many ticks the deadlines have to move for the run to cost what it is to, search included."""
     moment, smallest, full = context.clock, context.candidates[0], context.candidates[-1]
     assert moment is not None, "asked under a free clock"
 
-    def cost(scale: float) -> float:
-        due = deadlines(moment, rule, scale)
-        return moment.spent + sum(
-            moment.costs[
-                SubNetwork(
-                    full.depth if tick >= due["depth"] else smallest.depth,
-                    full.patches if tick >= due["patches"] else smallest.patches,
-                )
-            ]
+    def cost(earlier: int) -> float:
+        due = deadlines(moment, rule, scale, earlier)
+        ahead = (
+            SubNetwork(
+                full.depth if tick >= due["depth"] else smallest.depth,
+                full.patches if tick >= due["patches"] else smallest.patches,
+            )
             for tick in range(moment.tick, moment.ticks)
         )
+        return moment.spent + sum(moment.costs[sub_network] for sub_network in ahead)
 
     wanted = moment.ticks * moment.costs[full] / target_speedup
-    return min(SCALES, key=lambda scale: (abs(cost(scale) - wanted), -scale))
+    return min(range(-moment.ticks, moment.ticks + 1), key=lambda earlier: (abs(cost(earlier) - wanted), abs(earlier)))
