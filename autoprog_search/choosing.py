@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,30 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A point of a run under a free clock.
+
+    Attributes:
+        tick: that begins, from 0.
+        rates: learning rate at the beginning of each tick of the run.
+        mixing: of each axis, how long a growth to full size takes to mix, in ticks; empty until it is measured.
+        costs: of a tick of each sub-network.
+        spent: so far, in the same unit, search included.
+    """
+
+    tick: int
+    rates: tuple[float, ...]
+    mixing: Mapping[str, float]
+    costs: Mapping[SubNetwork, float]
+    spent: float
+
+    @property
+    def ticks(self) -> int:
+        """Of the whole run."""
+        return len(self.rates)
+
+
+@dataclass(frozen=True, slots=True)
 class StageContext:
     """What a method may look at when a stage opens.
 
@@ -38,6 +63,7 @@ class StageContext:
         history: the estimates of the earlier stages' searches, oldest first (for the exponent w, should this stage's
             candidates not suffice to fit it).
         depths, patches: the space's levels, for methods that speak in levels.
+        clock: where the run stands, for methods that choose when to grow; None where stages are given.
         ends: per candidate the costs that the run may end at with it, estimates included, as shares of what training
             the full network as long costs; None where the run keeps to no target.
     """
@@ -50,6 +76,7 @@ class StageContext:
     depths: tuple[int, ...]
     patches: tuple[int, ...]
     ends: tuple[tuple[float, ...], ...] | None = None
+    clock: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +86,20 @@ class Choice:
     Attributes:
         w: exponent of the cost in the score, None where no score decided.
         margin: how far the runner-up's score lies above the winner's, relative to it.
+        until: the part of the run (`GrowthSpace.parts`) at which the next choice is due; None: the next one.
     """
 
     sub_network: SubNetwork
     w: float | None = None
     margin: float | None = None
+    until: int | None = None
 
 
 class Method(Protocol):
-    """How the sub-network of a stage is chosen. The trainer asks once a stage, in stage order, but for the last."""
+    """How the sub-network of a stage is chosen, and under a free clock until when it trains.
+
+    The trainer asks once a stage, in stage order, but for the run's last part, which trains the full network.
+    """
 
     def needs_estimates(self, stage: int) -> bool:
         """Whether the stage opens with a one-shot search."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from autoprog_search.patching import Patching
 from autoprog_search.schedule import SubNetwork
 
 CostKind = Literal["flops", "seconds"]
@@ -55,6 +56,24 @@ class Polynomial:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """FLOPs of embedding one image's patches, where fewer patches are larger ones: those of all pixels at any grid.
+
+    Resizing the kernel of large patches is left out: once a step, whatever the batch.
+
+    Attributes:
+        pixel: FLOPs of a pixel, all channels and outputs.
+    """
+
+    patching: Patching
+    pixel: int
+
+    def at(self, sub_network: SubNetwork) -> int:
+        """Of that sub-network's grid."""
+        return self.pixel * self.patching.image_side(sub_network) ** 2
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCost:
     """FLOPs of a model's forward pass, part by part, for one image. `growth/flops.py` reads one off a timm model.
 
@@ -62,18 +81,21 @@ class ModelCost:
         rest: all that is no block of a stack: patch embedding, class attention, heads.
         blocks: one block of each stack.
         shares: how many blocks of each stack run at each depth; None for a single stack.
+        embedding: the patch embedding, where it is no polynomial in the patches and so not in `rest`.
     """
 
     rest: Polynomial
     blocks: tuple[Polynomial, ...]
     shares: Mapping[int, tuple[int, ...]] | None = None
+    embedding: Embedding | None = None
 
     def forward_flops(self, sub_network: SubNetwork) -> int:
         """FLOPs of one image's forward pass."""
         counts = self.shares[sub_network.depth] if self.shares is not None else (sub_network.depth,)
         stacks = zip(counts, self.blocks, strict=True)
         blocks = sum(count * block.at(sub_network.patches) for count, block in stacks)
-        return self.rest.at(sub_network.patches) + blocks
+        embedding = self.embedding.at(sub_network) if self.embedding is not None else 0
+        return self.rest.at(sub_network.patches) + embedding + blocks
 
     def step_flops(self, sub_network: SubNetwork, batch_size: int) -> int:
         """FLOPs of one training step."""

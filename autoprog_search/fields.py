@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from autoprog_search.errors import AutoProgError, ConfigError, shown, there_are
 from autoprog_search.values import DEPTH_LIMIT, LARGEST, UNPRINTABLE
@@ -76,6 +76,20 @@ def _check_options(value: Any, *, depth: int = 0) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_no_truth)]
+
+
+def _whole_if_it_is(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+Epochs = Annotated[
+    float,
+    BeforeValidator(_no_truth),
+    Field(gt=0),
+    AfterValidator(_whole_if_it_is),
+    PlainSerializer(_whole_if_it_is, return_type=int | float),
+]
+"""A length; a whole number stays one, in files and hashes too."""
 Real = Annotated[float, BeforeValidator(_no_truth), Field(ge=-LARGEST, le=LARGEST)]
 Text = Annotated[str, AfterValidator(check_text)]
 Options = Annotated[dict[str, Any], AfterValidator(_check_options)]

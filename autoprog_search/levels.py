@@ -14,8 +14,20 @@ MOST_BLOCKS = 1000  # the deepest Transformers that were trained
 MOST_PIXELS = 16_384  # along a side
 MOST_LEVELS = 100  # of an axis
 MOST_STAGES = 300  # growth at every epoch of the longest recipe
-MOST_LENGTHS = 100  # choices of stage lengths
 MOST_ARGUMENT = 1_000_000  # in model_args, either sign: a width beyond it fills any memory
+
+
+CHOICES = "stage_length_choices"
+"""A field of a space that was taken out; without it, runs are what they were with none."""
+
+LAST_CHOICES = "daa8ebd"
+"""The last commit that runs it."""
+
+
+def became(name: str) -> str | None:
+    """What to say of a field of a space that is none any more; None of one that never was."""
+    taken_out = f"it was taken out, space.clock: free took its place; the last commit that runs it is {LAST_CHOICES}"
+    return taken_out if name == CHOICES else None
 
 
 def resolve_levels(data: dict[str, Any]) -> dict[str, Any]:

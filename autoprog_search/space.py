@@ -5,10 +5,10 @@ A space is one YAML file under `search_spaces/`. The last stage always trains th
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate, combinations_with_replacement, pairwise, product
-from math import comb
+from itertools import accumulate, pairwise, product, zip_longest
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,24 +21,28 @@ from autoprog_search.files import read_yaml
 from autoprog_search.levels import (
     MOST_ARGUMENT,
     MOST_BLOCKS,
-    MOST_LENGTHS,
     MOST_LEVELS,
     MOST_PIXELS,
     MOST_STAGES,
+    became,
     check_lengths,
     resolve_levels,
 )
-from autoprog_search.schedule import MOST_EPOCHS, GrowthSchedule, SubNetwork, check_square, patches_at
+from autoprog_search.monotone import Monotone
+from autoprog_search.parameters import AXES, parameter_name, tick_name
+from autoprog_search.patching import PatchesBy, Patching
+from autoprog_search.schedule import MOST_EPOCHS, SubNetwork, check_square, patches_at
 
 if TYPE_CHECKING:
     from optuna.distributions import IntDistribution
 
 Levels = tuple[tuple[int, int], ...]
-"""(depth level, patches level) per stage."""
+"""(depth level, patches level) per stage; under a free clock per tick."""
 
-AXES = ("depth", "patches")
-LENGTHS = "stage_lengths_level"
-"""Name of the choice of stage lengths in Optuna."""
+TICKS = 36
+"""Parts of a run under a free clock: what grows begins with one of them."""
+
+NUDGE = 1e-9  # keeps 0.7 + 0.2 + 0.1, or the third of nine, from losing an epoch to the last bit
 
 PRESETS = Path(__file__).parent / "search_spaces"
 if not PRESETS.is_dir():  # a source checkout: the folder lies beside the package, in a wheel inside it
@@ -80,13 +84,16 @@ class GrowthSpace(Settings):
     """numbers of blocks that a stage may run, ascending, the full network's last."""
     patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
     """numbers of patches that a stage may train on, squares, ascending, the full network's last."""
+    patches_by: PatchesBy = "resolution"
+    """how a stage comes by fewer patches: smaller images (`resolution`, the paper), or the full ones in larger patches
+    (`patch_size`), embedded by a weight of their own (`growth.blocks.patch_operator`)."""
+    clock: Literal["stages", "free"] = "stages"
+    """when a network may grow: where one of the given `stages` begins (the paper), or at any of 36 ticks of a run
+    (`free`), depth and patches at times of their own. Fixed schedules that speak of stages keep them."""
     stages: Whole = Field(default=4, ge=1, le=MOST_STAGES)
     """number of stages K, equally long unless `stage_lengths` are given."""
     stage_lengths: tuple[Real, ...] = ()
     """shares of the epochs, one a stage, that sum to 1."""
-    stage_length_choices: tuple[tuple[Real, ...], ...] = Field(default=(), max_length=MOST_LENGTHS)
-    """further stage lengths, beside the space's own, among which Optuna's samplers and uniform draws choose, one a
-    trial. All other methods train the space's own."""
     equal_compute: bool = False
     """each stage is to cost the K-th part of what training the full network costs: what growing saves is spent on more
     epochs, early ones. For schedules that are known before they run."""
@@ -101,7 +108,7 @@ class GrowthSpace(Settings):
         known = fields_at(cls, ())
         for name in data:  # first, since a field that is missing may be one that is misspelt
             if name not in known:
-                raise SpaceError(f"{name}: {unknown_field(str(name), known, data[name])}")
+                raise SpaceError(f"{name}: {became(str(name)) or unknown_field(str(name), known, data[name])}")
         return resolve_levels(data)
 
     @model_validator(mode="after")
@@ -124,13 +131,11 @@ class GrowthSpace(Settings):
                 raise SpaceError(f"{axis}: {levels[-1]} is above {self.model}'s {full}")
             if levels[-1] != full:
                 raise SpaceError(f"{axis}: the last level is {levels[-1]}, it must be the full size {full}")
-        if self.equal_compute and (self.stage_lengths or self.stage_length_choices):
-            given = "stage_lengths" if self.stage_lengths else "stage_length_choices"
+        if self.equal_compute and (self.stage_lengths or self.clock == "free"):
+            given = "stage_lengths" if self.stage_lengths else "clock: free"
             raise SpaceError(f"equal_compute: it says how long stages are, so {given} cannot")
         if self.stage_lengths:
             check_lengths("stage_lengths", self.stage_lengths, self.stages)
-        for lengths in self.stage_length_choices:
-            check_lengths("stage_length_choices", lengths, self.stages)
         return self
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -162,12 +167,28 @@ class GrowthSpace(Settings):
         return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
     @property
+    def decisive(self) -> dict[str, Any]:
+        """Its fields, as far as they decide anything: without those that were added since, where nothing is new."""
+        usual = {"clock": "stages", "patches_by": "resolution"}
+        return self.model_dump(mode="json", exclude={name for name in usual if getattr(self, name) == usual[name]})
+
+    @property
     def in_chans(self) -> int | None:
         """Image channels, where the space says so; else the data's."""
         value = self.model_args.get("in_chans")
         return int(value) if value is not None else None
 
+    @staticmethod
+    def became(name: str, value: Any) -> str | None:
+        """What to say of a field that was taken out."""
+        return became(name)
+
     # ── sub-networks and levels ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def patching(self) -> Patching:
+        """How its images are cut into patches."""
+        return Patching(self.patches_by, self.resolution, self.patch_size)
 
     @cached_property
     def full(self) -> SubNetwork:
@@ -196,85 +217,91 @@ class GrowthSpace(Settings):
             raise SpaceError(f"patches: {sub_network.patches} is not a level of {self.name}: {given}")
         return self.depths.index(sub_network.depth), self.patches.index(sub_network.patches)
 
-    # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def lengths_parameters(self) -> tuple[dict[str, int], ...]:
-        """Every choice of stage lengths as a named integer, 0 the space's own; no name where there is no choice."""
-        if not self.stage_length_choices:
-            return ({},)
-        return tuple({LENGTHS: level} for level in range(1 + len(self.stage_length_choices)))
-
-    def at_lengths(self, parameters: Mapping[str, Any]) -> GrowthSpace:
-        """This space with the stage lengths that the named integers mean (its own by default), and no choice."""
-        if not self.stage_length_choices:
-            return self
-        lengths = (self.stage_lengths, *self.stage_length_choices)[int(parameters.get(LENGTHS, 0))]
-        return self.model_copy(update={"stage_lengths": lengths, "stage_length_choices": ()})
+    def levels_through(self, sub_networks: Sequence[SubNetwork], lengths: Sequence[float]) -> Levels:
+        """The schedule that a run was, from the sub-networks of its stages and how long they trained."""
+        pairs = [self.levels_of(sub_network) for sub_network in sub_networks]
+        if self.clock == "stages":
+            return tuple(pairs)
+        ends = [end / sum(lengths) * TICKS - 0.5 for end in accumulate(lengths)]
+        return tuple(pairs[bisect_right(ends, tick)] for tick in range(TICKS))
 
     # ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def stage_epochs(self, epochs: int) -> tuple[int, ...]:
-        """Whole epochs of each stage: stage k starts at floor((k-1)E/K), or at its share of E.
+    def part_epochs(self, epochs: float) -> tuple[float, ...]:
+        """Epochs of each part: a tick's; or whole ones of a stage, which starts at floor((k-1)E/K) or its share of E.
 
         Raises:
-            SpaceError: fewer epochs than stages would leave one empty; or there are too many.
+            SpaceError: fewer epochs than stages would leave one empty; or they are no number above 0, or too many.
         """
-        if epochs > MOST_EPOCHS:
-            raise SpaceError(f"epochs: {shown(epochs)} is more than {MOST_EPOCHS:,}")
-        if self.stage_lengths:
-            # The nudge keeps 0.7 + 0.2 + 0.1 from losing an epoch to the last bit.
-            begun = accumulate(self.stage_lengths[:-1], initial=0.0)
-            starts = [*(int(epochs * share + 1e-9) for share in begun), epochs]
-        else:
-            starts = [k * epochs // self.stages for k in range(self.stages + 1)]
+        if not 0 < epochs <= MOST_EPOCHS:  # so that NaN is refused
+            raise SpaceError(f"epochs: {shown(epochs)} is not above 0 and up to {MOST_EPOCHS:,}")
+        if self.clock == "free":
+            return (epochs / TICKS,) * TICKS
+        if epochs != int(epochs):
+            raise SpaceError(f"epochs: {epochs:g} is not whole, as stages' are; round it, or give space.clock: free")
+        starts = [*(int(epochs * begun + NUDGE) for begun in self._begun), int(epochs)]
         parts = tuple(b - a for a, b in pairwise(starts))
         if min(parts) < 1:
             k = parts.index(min(parts)) + 1
-            raise SpaceError(f"epochs: {epochs} leave stage {k} of {self.stages} without an epoch; train longer")
+            raise SpaceError(f"epochs: {epochs:g} leave stage {k} of {self.stages} without an epoch; train longer")
         return parts
 
-    def schedule(self, levels: Sequence[tuple[int, int]], epochs: int) -> GrowthSchedule:
-        """The schedule through these levels, one pair a stage."""
-        return GrowthSchedule.of(self.stage_epochs(epochs), [self.at(i, j) for i, j in levels])
+    def stage_at(self, part: int) -> int:
+        """Which of the given stages that part of a run lies in, from 0: under a free clock, that in which it begins."""
+        return bisect_right(self._begun, part / self.parts + NUDGE) - 1
+
+    @property
+    def _begun(self) -> list[float]:
+        """Shares of a run at which the given stages begin."""
+        if self.stage_lengths:
+            return list(accumulate(self.stage_lengths[:-1], initial=0.0))
+        return [k / self.stages for k in range(self.stages)]
+
+    @property
+    def parts(self) -> int:
+        """How many parts a run has, at whose beginnings a method may choose: the stages, or the clock's ticks."""
+        return TICKS if self.clock == "free" else self.stages
+
+    @property
+    def sequences(self) -> tuple[Monotone, Monotone]:
+        """What a schedule is, of depth and of patches: a non-decreasing sequence of whole numbers each.
+
+        Under given stages, the levels of all stages but the last, which is the full network's. Under a free clock, the
+        ticks at which the levels above the smallest begin; levels that begin together are skipped, all but the last.
+        """
+        counts = (len(self.depths), len(self.patches))
+        if self.clock == "free":
+            return tuple(Monotone(count - 1, TICKS) for count in counts)  # type: ignore[return-value]
+        return tuple(Monotone(self.stages - 1, count) for count in counts)  # type: ignore[return-value]
+
+    @property
+    def parameter_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the numbers of these sequences are called in Optuna (and in NNI)."""
+        name = tick_name if self.clock == "free" else parameter_name
+        return tuple(  # type: ignore[return-value]
+            tuple(name(k, axis) for k in range(1, sequence.length + 1))
+            for axis, sequence in zip(AXES, self.sequences, strict=True)
+        )
 
     def count(self) -> int:
-        """How many monotone schedules there are, of the same stage lengths; the last stage is fixed."""
-        free = self.stages - 1
-        return comb(len(self.depths) + free - 1, free) * comb(len(self.patches) + free - 1, free)
+        """How many monotone schedules there are, of the same stage lengths; the last part of a run is fixed."""
+        depth, patches = self.sequences
+        return depth.count() * patches.count()
 
     def enumerate(self) -> Iterator[Levels]:
         """Every monotone schedule as level indices."""
-        free, last = self.stages - 1, (len(self.depths) - 1, len(self.patches) - 1)
-        for i, j in product(
-            combinations_with_replacement(range(len(self.depths)), free),
-            combinations_with_replacement(range(len(self.patches)), free),
-        ):
-            yield (*zip(i, j, strict=True), last)
+        return (self._levels(*pair) for pair in product(*self.sequences))
 
     def numbered(self, place: int) -> Levels:
         """The schedule at that place of `enumerate`, without the others."""
-        free, last = self.stages - 1, (len(self.depths) - 1, len(self.patches) - 1)
-        of_patches = comb(len(self.patches) + free - 1, free)
-        i, j = (
-            _multiset(len(levels), free, at)
-            for levels, at in zip((self.depths, self.patches), divmod(place, of_patches), strict=True)
-        )
-        return (*zip(i, j, strict=True), last)
+        depth, patches = self.sequences
+        i, j = divmod(place, patches.count())
+        return self._levels(depth.numbered(i), patches.numbered(j))
 
     def sample(self, rng: Random) -> Levels:
-        """A schedule drawn uniformly over *schedules*, not over the choices stage by stage.
-
-        A uniform draw of a non-decreasing sequence is a uniform draw of a multiset ("stars and bars"); the two axes are
-        independent. Drawing each stage from what the last one left would pile up at full size.
-        """
-        free = self.stages - 1
-
-        def draw(levels: int) -> list[int]:
-            chosen = sorted(rng.sample(range(levels + free - 1), free))
-            return [c - k for k, c in enumerate(chosen)]
-
-        pairs = zip(draw(len(self.depths)), draw(len(self.patches)), strict=True)
-        return (*pairs, (len(self.depths) - 1, len(self.patches) - 1))
+        """A schedule drawn uniformly over *schedules*, not over the choices one after the other; axis by axis."""
+        depth, patches = self.sequences
+        return self._levels(depth.sample(rng), patches.sample(rng))
 
     def repair(self, levels: Sequence[tuple[int, int]]) -> Levels:
         """The running maximum of each axis, ending at full size: monotone, and the same if it already was."""
@@ -287,42 +314,36 @@ class GrowthSpace(Settings):
 
     def from_parameters(self, parameters: Mapping[str, Any]) -> Levels:
         """The schedule that the named integers mean; where they shrink, their running maximum."""
+        depth, patches = (
+            tuple(accumulate((int(parameters[name]) for name in names), max)) for names in self.parameter_names
+        )
+        return self._levels(depth, patches)
 
-        def level(k: int, axis: str) -> int:
-            return int(parameters[parameter_name(k, axis)])
-
-        free = [(level(k, "depth"), level(k, "patches")) for k in range(1, self.stages)]
-        return self.repair([*free, (0, 0)])  # the last stage's are always the full network's
+    def to_parameters(self, levels: Levels) -> dict[str, int]:
+        """A schedule as named integers: what Optuna and NNI search."""
+        depth, patches = zip(*levels, strict=True)
+        if self.clock == "free":
+            depth, patches = (
+                tuple(bisect_left(column, level) for level in range(1, column[-1] + 1)) for column in (depth, patches)
+            )
+        numbers = dict(zip(self.parameter_names[0], depth, strict=False))  # levels have the last stage's besides
+        numbers |= zip(self.parameter_names[1], patches, strict=False)
+        return {name: numbers[name] for name in self._in_order()}
 
     def distributions(self) -> dict[str, IntDistribution]:
-        """Optuna distributions of the free stages' levels, in stage order, with static ranges."""
+        """Optuna distributions of the named integers, with static ranges; under given stages in stage order."""
         from optuna.distributions import IntDistribution
 
-        return {
-            parameter_name(k, axis): IntDistribution(0, len(levels) - 1)
-            for k in range(1, self.stages)
-            for axis, levels in zip(AXES, (self.depths, self.patches), strict=True)
-        }
+        depth, patches = (sequence.values - 1 for sequence in self.sequences)
+        highest = dict.fromkeys(self.parameter_names[0], depth) | dict.fromkeys(self.parameter_names[1], patches)
+        return {name: IntDistribution(0, highest[name]) for name in self._in_order()}
 
+    def _in_order(self) -> list[str]:
+        pairs = zip_longest(*self.parameter_names)
+        return [name for pair in pairs for name in pair if name is not None]
 
-def _multiset(levels: int, count: int, place: int) -> list[int]:
-    """`combinations_with_replacement(range(levels), count)` at that place."""
-    chosen: list[int] = []
-    level = 0
-    for left in reversed(range(count)):
-        while place >= (ways := comb(levels - level + left - 1, left)):  # on from here, with this level next
-            place -= ways
-            level += 1
-        chosen.append(level)
-    return chosen
-
-
-def parameter_name(stage: int, axis: str) -> str:
-    """Name of a stage's level in Optuna (and in NNI): stages count from 1, the axis is `depth` or `patches`."""
-    return f"stage{stage}_{axis}_level"
-
-
-def to_parameters(levels: Levels) -> dict[str, int]:
-    """A schedule as named integers, the free stages' levels: what Optuna and NNI search."""
-    free = enumerate(levels[:-1], start=1)
-    return {parameter_name(k, axis): v for k, pair in free for axis, v in zip(AXES, pair, strict=True)}
+    def _levels(self, depth: Sequence[int], patches: Sequence[int]) -> Levels:
+        """The schedule that two sequences are: its levels, one pair a part of the run."""
+        if self.clock == "free":
+            depth, patches = ([bisect_right(ticks, k) for k in range(TICKS - 1)] for ticks in (depth, patches))
+        return (*zip(depth, patches, strict=True), (len(self.depths) - 1, len(self.patches) - 1))

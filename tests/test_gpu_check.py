@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from subprocess import TimeoutExpired
+from types import SimpleNamespace
 
 import pytest
 
 from autoprog_search.schedule import SubNetwork
 from benchmarks import gpu_check
-from benchmarks.gpu import deit
-from benchmarks.gpu.fashion import study
+from benchmarks.gpu import deit, fashion
 from benchmarks.gpu.part import Part
 from tests.data.files import make_fashion_mnist
+from tests.forked import Forked, start
 
 
 def check(monkeypatch, capsys, *words: str) -> list[str]:
@@ -60,11 +63,27 @@ def test_the_fit_finds_a_line():
     assert max(errors) < 1e-9
 
 
+def forked(words: list[str], cwd: Path) -> Forked:
+    """A process of the command line, as `subprocess.Popen` starts it, but forked from this one."""
+    assert words[:3] == [sys.executable, "-m", "autoprog_search"]
+    process = start(*words[3:], cwd=cwd)
+    assert isinstance(process, Forked)
+    return process
+
+
+def run_forked(words: list[str], cwd: Path, check: bool) -> None:
+    process = forked(words, cwd)
+    _, said = process.communicate()
+    assert check
+    assert process.returncode == 0, said
+
+
 def test_the_study_runs_through_the_command_line_and_can_be_gone_on_with(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     make_fashion_mnist(tmp_path / "data")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    study(Part("study", tmp_path, str(tmp_path / "data"), 250, toy=True))
+    processes = SimpleNamespace(run=run_forked, Popen=forked, TimeoutExpired=TimeoutExpired)
+    monkeypatch.setattr(fashion, "subprocess", processes)
+    fashion.study(Part("study", tmp_path, str(tmp_path / "data"), 250, toy=True))
     rows = json.loads((tmp_path / "study.json").read_text())["rows"]
     assert [what for what, _ in rows] == ["study", "full, n=1"]
     assert {path.name for path in (tmp_path / "studies/fashion_gpu").iterdir()} >= {

@@ -15,8 +15,9 @@ from scipy.stats import chisquare
 
 from autoprog_search.errors import SpaceError
 from autoprog_search.methods.fixed import full, linear
+from autoprog_search.parameters import parameter_name
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import GrowthSpace, Levels, parameter_name, to_parameters
+from autoprog_search.space import GrowthSpace, Levels
 from tests.strategies import SMALL, any_levels, growth_spaces
 
 
@@ -54,7 +55,7 @@ def test_the_largest_space_is_counted_and_drawn_from_soon():
     assert grows_to_full_size(space, space.sample(Random(0)))
     assert space.numbered(0) == ((0, 0),) * 299 + ((99, 99),)
     assert space.numbered(space.count() - 1) == ((99, 99),) * 300
-    assert space.stage_epochs(1_000_000)[:2] == (3333, 3333)
+    assert space.part_epochs(1_000_000)[:2] == (3333, 3333)
     assert len(linear(space)) == 300
     assert time.process_time() - began < 2
 
@@ -103,8 +104,8 @@ def test_repair_gives_a_schedule_is_idempotent_and_leaves_schedules_alone(space,
 @given(space=growth_spaces(), data=st.data())
 def test_a_schedule_is_its_parameters_and_shrinking_parameters_are_their_running_maximum(space, data):
     levels = data.draw(any_levels(space))
-    assert space.from_parameters(to_parameters(levels)) == space.repair(levels)
-    assert list(to_parameters(levels)) == list(space.distributions())
+    assert space.from_parameters(space.to_parameters(levels)) == space.repair(levels)
+    assert list(space.to_parameters(levels)) == list(space.distributions())
 
 
 @given(space=growth_spaces())
@@ -123,16 +124,6 @@ def test_levels_of_a_stranger(sub_network, words):
     assert all(word in str(error.value) for word in words)
 
 
-@given(space=growth_spaces(), epochs=st.integers(1, 400), seed=st.integers(0, 99))
-def test_a_schedule_has_the_levels_and_the_lengths(space, epochs, seed):
-    if epochs < space.stages:
-        return
-    levels = space.sample(Random(seed))
-    schedule = space.schedule(levels, epochs)
-    assert tuple(space.levels_of(s.sub_network) for s in schedule.stages) == levels
-    assert tuple(s.epochs for s in schedule.stages) == space.stage_epochs(epochs)
-
-
 # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -141,9 +132,9 @@ def test_equal_stages_start_at_the_floor_of_their_share_and_sum_to_the_run(stage
     space = GrowthSpace.model_validate({**SMALL, "stages": stages})
     if epochs < stages:
         with pytest.raises(SpaceError, match=rf"epochs: {epochs} .* of {stages}"):
-            space.stage_epochs(epochs)
+            space.part_epochs(epochs)
         return
-    parts = space.stage_epochs(epochs)
+    parts = space.part_epochs(epochs)
     assert sum(parts) == epochs
     assert [sum(parts[:k]) for k in range(stages)] == [k * epochs // stages for k in range(stages)]
 
@@ -158,9 +149,9 @@ def test_given_lengths_lose_no_epoch_to_rounding(weights, epochs):
     expected = tuple(b - a for a, b in pairwise(starts))
     if min(expected) < 1:
         with pytest.raises(SpaceError, match=f"epochs: {epochs} "):
-            space.stage_epochs(epochs)
+            space.part_epochs(epochs)
     else:
-        assert space.stage_epochs(epochs) == expected
+        assert space.part_epochs(epochs) == expected
 
 
 def test_the_number_of_stages_follows_from_their_lengths():

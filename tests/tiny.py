@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -39,6 +40,7 @@ from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 CPU = torch.device("cpu")
+FORK = multiprocessing.get_context("fork")
 TINY = Path(__file__).parent / "tiny.yaml"
 SHORT = ("data.train_share=0.2", "recipe.batch_size=40")  # an epoch is 5 steps, of `tiny.yaml`'s 6 each stage has 10
 FEW = ("space.depths=[2, 4]", "space.resolutions=[8, 16]")  # 4 sub-networks, so a search takes 8 steps at most
@@ -64,7 +66,7 @@ def steps_alone(run: Run, count: int, sub_networks: Sequence[SubNetwork]) -> Ite
     recipe, elastic, seed = run.spec.recipe, run.elastic, run.spec.seed
     elastic.train()
     in_turn = [sub_networks[step % len(sub_networks)] for step in range(count)]
-    side = [sub_network.resolution(elastic.patch_size) for sub_network in in_turn]
+    side = [elastic.patching.image_side(sub_network) for sub_network in in_turn]
     batches = run.data.train_batches(seed, 0, count, recipe.batch_size, side.__getitem__)
     for step, sub_network in enumerate(in_turn):
         elastic.activate(sub_network)
@@ -130,13 +132,18 @@ def cli(*arguments: str | Path, cwd: Path, check: bool = False, **options) -> su
 
 
 def cli_here(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The same in this process, for commands that end soon: torch and timm take seconds to import."""
+    """The same in this process, and its workers forked from it: torch and timm take seconds to import."""
     out, errors, code = io.StringIO(), io.StringIO(), 0
     before, handlers = Path.cwd(), {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     words = ["autoprog-search", *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with mock.patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(errors):
+        with (
+            mock.patch.object(sys, "argv", words),
+            mock.patch.object(multiprocessing, "get_context", return_value=FORK),
+            redirect_stdout(out),
+            redirect_stderr(errors),
+        ):
             main()
     except SystemExit as end:
         code = int(end.code or 0)

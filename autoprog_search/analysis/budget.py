@@ -56,7 +56,7 @@ def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
     parts = []
     for job, trial in to_run(study).items():
         if not trial.state.is_finished():
-            space = config.space_of(job.method).at_lengths(trial.system_attrs.get("fixed_params", {}))
+            space = config.space_of(job.method)
             program = method_named(job.method).expected(space, trial.system_attrs.get("fixed_params", {}))
             cost = mean_draw(job.method) if program is None else mean_cost(space, program, profile)
             parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))

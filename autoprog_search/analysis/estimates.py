@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from autoprog_search.patching import Patching
 from autoprog_search.schedule import SubNetwork
 
 
-def stage_estimates(estimates: pd.DataFrame, patch_size: int) -> dict[int, pd.DataFrame]:
+def stage_estimates(estimates: pd.DataFrame, patching: Patching) -> dict[int, pd.DataFrame]:
     """The estimates (`study.results.estimates_frame`) of every stage that was searched, ascending.
 
     Returns:
@@ -16,5 +17,5 @@ def stage_estimates(estimates: pd.DataFrame, patch_size: int) -> dict[int, pd.Da
     if estimates.empty:
         return {}
     pairs = zip(estimates["depth"], estimates["patches"], strict=True)
-    resolutions = [SubNetwork(int(depth), int(patches)).resolution(patch_size) for depth, patches in pairs]
+    resolutions = [patching.image_side(SubNetwork(int(depth), int(patches))) for depth, patches in pairs]
     return {int(str(stage)): rows for stage, rows in estimates.assign(resolution=resolutions).groupby("stage")}

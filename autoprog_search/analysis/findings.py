@@ -1,4 +1,8 @@
-"""What a study's trials did and did not show, as numbers: what is unfinished, each method against full, the waiting."""
+"""What a study's trials did and did not show, as numbers: what is unfinished, each method against full, the waiting.
+
+And whether the data are enough for growth to show what it is worth: where half the training costs full nothing,
+training shorter is as good as growing.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,36 @@ from typing import Any
 
 import pandas as pd
 
-from autoprog_search.analysis.compare import compare
+from autoprog_search.analysis.compare import compare, mean_interval
 from autoprog_search.analysis.headline import headline
 
 UNFINISHED = {"stopped early": ("PRUNED",), "failed": ("FAIL",), "not finished": ("RUNNING", "WAITING")}
 """What became of trials that were not trained to their end, and their states."""
+
+
+TRAINING_PAYS = 1.0  # points of validation accuracy that half the training costs full, where more training pays
+
+
+@dataclass(frozen=True)
+class Halving:
+    """What training half as long costs full, over the seeds that have both lengths.
+
+    Attributes:
+        epochs: of the whole runs, as scheduled.
+        change: validation accuracy of half the length minus that of the whole, mean, points.
+        low, high: its 95 % interval (Student's t over seeds), NaN for one seed.
+    """
+
+    epochs: float
+    seeds: int
+    change: float
+    low: float
+    high: float
+
+    @property
+    def training_pays(self) -> bool:
+        """Whether half the training loses enough."""
+        return self.change <= -TRAINING_PAYS
 
 
 @dataclass(frozen=True)
@@ -23,6 +52,7 @@ class Findings:
         trials: how many there are.
         tolerance: within which of full's accuracy the headline trials were picked, points.
         unfinished: how many were not trained to their end, by what became of them (`UNFINISHED`) and method.
+        halvings: what half the training costs full, for each of its lengths whose half is one too.
         differences: `compare`'s row of every method but full, and with how many seeds of full it is paired.
         waited: share of each stage's training time that all finished trials waited for images; NaN where none passed.
         devices: that finished trials ran on.
@@ -32,6 +62,7 @@ class Findings:
     trials: int
     tolerance: float
     unfinished: dict[str, dict[str, int]]
+    halvings: tuple[Halving, ...]
     differences: tuple[tuple[Mapping[Any, Any], int], ...]
     waited: tuple[float, ...]
     devices: tuple[str, ...]
@@ -49,6 +80,7 @@ def findings(trials: pd.DataFrame, tolerance: float) -> Findings:
         trials=len(trials),
         tolerance=tolerance,
         unfinished={what: counts for what, counts in unfinished.items() if counts},
+        halvings=halvings(done),
         differences=tuple(
             (row, len(seeds.get("full", set()) & seeds[row["method"]])) for row in rows if row["method"] != "full"
         ),
@@ -60,6 +92,18 @@ def findings(trials: pd.DataFrame, tolerance: float) -> Findings:
 
 def _methods(trials: pd.DataFrame) -> dict[str, int]:
     return {str(method): count for method, count in trials["method"].value_counts(sort=False).items()}
+
+
+def halvings(done: pd.DataFrame) -> tuple[Halving, ...]:
+    """What half the training costs full, by the lengths of its finished trials, the shortest first."""
+    full = done[done["method"] == "full"].pivot_table(index="seed", columns="scheduled_epochs", values="val_top1")
+    lengths = [float(epochs) for epochs in full.columns]
+    found = []
+    for epochs in lengths:
+        pairs = (full[epochs / 2] - full[epochs]).dropna().tolist() if epochs / 2 in lengths else []
+        if pairs:
+            found.append(Halving(epochs, len(pairs), *mean_interval(pairs)))
+    return tuple(found)
 
 
 def waited_shares(done: pd.DataFrame) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from typing import Literal
 from autoprog_search.cost import ModelCost
 from autoprog_search.errors import ConfigError, shown
 from autoprog_search.methods.fixed import full, linear
+from autoprog_search.oneshot.clock import branches
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 
@@ -116,7 +117,7 @@ def accelerator_named(key: str) -> Accelerator:
 
 
 def cheapest(space: GrowthSpace) -> Levels:
-    """The smallest sub-network until the last stage: no schedule of the space costs less at the same epochs."""
+    """The smallest sub-network until the last part of a run: no schedule costs less at the same epochs."""
     *before, last = full(space)
     return (*((0, 0) for _ in before), last)
 
@@ -125,7 +126,7 @@ SCHEDULES = {"full": full, "linear": linear, "cheapest": cheapest}
 
 
 def plan_runs(
-    space: GrowthSpace, cost: ModelCost, resources: Resources, epochs: int, images: int = IMAGENET_IMAGES
+    space: GrowthSpace, cost: ModelCost, resources: Resources, epochs: float, images: int = IMAGENET_IMAGES
 ) -> tuple[PlannedRun, ...]:
     """Predict a run under each schedule that is known beforehand: `full`, `linear`, `cheapest`.
 
@@ -151,14 +152,14 @@ def plan_runs(
     )
 
 
-def schedule_flops(space: GrowthSpace, cost: ModelCost, levels: Levels, epochs: int, images: int) -> int:
+def schedule_flops(space: GrowthSpace, cost: ModelCost, levels: Levels, epochs: float, images: int) -> int:
     """FLOPs of training under a schedule, on so many images an epoch.
 
     Raises:
         SpaceError: fewer epochs than stages.
     """
-    stages = zip(space.stage_epochs(epochs), levels, strict=True)
-    return sum(cost.step_flops(space.at(*pair), stage * images) for stage, pair in stages)
+    parts = zip(space.part_epochs(epochs), levels, strict=True)
+    return round(sum(part * cost.step_flops(space.at(*pair), images) for part, pair in parts))
 
 
 def images_per_second(cost: ModelCost, sub_network: SubNetwork, resources: Resources) -> float:
@@ -179,7 +180,7 @@ def compile_saves(run: PlannedRun) -> float:
 # ── bounds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def speedup_of(space: GrowthSpace, cost: ModelCost, levels: Levels, epochs: int) -> float:
+def speedup_of(space: GrowthSpace, cost: ModelCost, levels: Levels, epochs: float) -> float:
     """FLOPs of `full` over those of another schedule.
 
     Raises:
@@ -194,9 +195,9 @@ def cheapest_cost(space: GrowthSpace, cost: ModelCost) -> float:
     return cost.forward_flops(space.at(0, 0)) / cost.forward_flops(space.full)
 
 
-def full_share(space: GrowthSpace, epochs: int) -> float:
-    """f: the last stage's share of the epochs, which trains the full network under every schedule."""
-    return space.stage_epochs(epochs)[-1] / epochs
+def full_share(space: GrowthSpace, epochs: float) -> float:
+    """f: the last part's share of the epochs, which trains the full network under every schedule."""
+    return space.part_epochs(epochs)[-1] / epochs
 
 
 def most_speedup(full_share: float, cheapest_cost: float) -> float:
@@ -211,3 +212,9 @@ def most_estimate_share(estimate_share: float, full_share: float) -> float:
     full network, and the last stage is not searched. Supernet steps replace training steps.
     """
     return estimate_share * (1 - full_share)
+
+
+def probe_cost(probe_share: float, space: GrowthSpace, cost: ModelCost) -> float:
+    """What AutoProg's probe adds to a run under a free clock, over the FLOPs of `full`."""
+    trained = branches(space.at(0, 0), space.full).values()
+    return probe_share * sum(map(cost.forward_flops, trained)) / cost.forward_flops(space.full)

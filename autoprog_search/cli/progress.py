@@ -17,7 +17,8 @@ PLAIN_EVERY = 0.25  # share of a run between two plain lines
 
 def describe(progress: Progress) -> str:
     """A run's state in one line: stage, sub-network, loss, accuracy, images/s, time left."""
-    parts = [f"stage {progress.stage}/{progress.stages}", f"{progress.sub_network}"]
+    of = f"/{progress.stages}" if progress.stages else ""
+    parts = [f"stage {progress.stage}{of}", f"{progress.sub_network}"]
     if progress.phase == "search":
         parts[0] += " search"
     if progress.loss is not None:

@@ -49,7 +49,7 @@ def list_spaces(fmt: Format) -> None:
 @space.command("show")
 @click.argument("name")
 @click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--epochs", type=int, help="Epochs of a run. Default: the recipe's.")
+@click.option("--epochs", type=float, help="Epochs of a run. Default: the recipe's.")
 @click.option("--device", help="Also predict what runs take on this accelerator, such as h100.")
 @click.option("--devices", type=int, help="How many of them. Default: 1.")
 @click.option("--utilisation", type=float, help="Share of the peak that becomes the model's FLOPs. Default: 0.35.")
@@ -57,7 +57,7 @@ def list_spaces(fmt: Format) -> None:
 def show(
     name: str,
     fmt: Format,
-    epochs: int | None,
+    epochs: float | None,
     device: str | None,
     devices: int | None,
     utilisation: float | None,
@@ -96,7 +96,7 @@ def show(
         title = f"{chosen.name} ({chosen.model}): the linear schedule, one of {chosen.count():,}"
         echo_table([{**row, "flops": flops_text(row["flops"])} for row in stages], fmt, title=title)
         click.echo(f"depths: {_join(chosen.depths)}; resolutions: {_join(_resolutions(chosen))} px")
-        click.echo(f"patches of {chosen.patch_size} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
+        click.echo(f"patches of {_join(_patch_sizes(chosen))} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
         click.echo(bounds)
         if resources is not None:
             _echo_prediction(runs, resources, epochs, images, recipe.batch_size)
@@ -112,17 +112,18 @@ def _cost_of(space: GrowthSpace) -> ModelCost:
 def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None) -> list[dict[str, Any]]:
     """The linear schedule's stages; where resources are planned, with the images that one device takes a second."""
     from autoprog_search.analysis.planning import images_per_second
-    from autoprog_search.methods.fixed import linear
+    from autoprog_search.methods.fixed import linear, through
 
+    program = through(space, linear(space))
+    shares = program.shares or space.stage_lengths or (1 / space.stages,) * space.stages
     rows = []
-    for k, (i, j) in enumerate(linear(space), start=1):
-        sub_network = space.at(i, j)
+    for k, (sub_network, share) in enumerate(zip(program.sub_networks, shares, strict=True), start=1):
         row = {
             "stage": k,
             "depth": sub_network.depth,
             "patches": sub_network.patches,
-            "resolution": sub_network.resolution(space.patch_size),
-            "share": round(space.stage_lengths[k - 1] if space.stage_lengths else 1 / space.stages, 4),
+            "resolution": space.patching.image_side(sub_network),
+            "share": round(share, 4),
             "flops": cost.forward_flops(sub_network),
             "cost": round(cost.forward_flops(sub_network) / cost.forward_flops(space.full), 4),
         }
@@ -132,7 +133,7 @@ def _stage_rows(space: GrowthSpace, cost: ModelCost, resources: Resources | None
     return rows
 
 
-def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
+def _bounds(space: GrowthSpace, cost: ModelCost, epochs: float) -> str:
     """What fixed epochs allow, in two lines."""
     from autoprog_search.analysis import planning
     from autoprog_search.methods.fixed import linear
@@ -140,18 +141,23 @@ def _bounds(space: GrowthSpace, cost: ModelCost, epochs: int) -> str:
 
     share = planning.full_share(space, epochs)
     most = planning.most_speedup(share, planning.cheapest_cost(space, cost))
-    estimates = planning.most_estimate_share(GrowthSettings().search.estimate_share, share)
+    search = GrowthSettings().search
+    if space.clock == "free":
+        last, added = "tick", f"its probe adds {100 * planning.probe_cost(search.probe_share, space, cost):.3g} %"
+    else:
+        estimates = planning.most_estimate_share(search.estimate_share, share)
+        last = "stage"
+        added = f"supernet steps replace training steps; its estimates add at most {100 * estimates:.3g} %"
     return (
-        f"speed-up over full in FLOPs, {epochs} epochs: linear "
+        f"speed-up over full in FLOPs, {epochs:g} epochs: linear "
         f"{planning.speedup_of(space, cost, linear(space), epochs):.2f}×; at most {most:.2f}× "
-        "(smallest sub-network until the last stage)\n"
-        "autoprog: supernet steps replace training steps; its estimates add at most "
-        f"{100 * estimates:.3g} % of full's FLOPs"
+        f"(smallest sub-network until the last {last})\n"
+        f"autoprog: {added} of full's FLOPs"
     )
 
 
 def _echo_prediction(
-    runs: Sequence[PlannedRun], resources: Resources, epochs: int, images: int, batch_size: int
+    runs: Sequence[PlannedRun], resources: Resources, epochs: float, images: int, batch_size: int
 ) -> None:
     accelerator, devices = resources.accelerator, resources.devices
     rows = [
@@ -164,7 +170,7 @@ def _echo_prediction(
         }
         for run in runs
     ]
-    click.echo(f"\na run of {epochs} epochs of {images:,} images, {devices} x {accelerator.name}:")
+    click.echo(f"\na run of {epochs:g} epochs of {images:,} images, {devices} x {accelerator.name}:")
     echo_table(rows, "table")
     own = resources.share_of(batch_size)
     together = (
@@ -213,7 +219,12 @@ def validate(files: tuple[str, ...]) -> None:
 
 
 def _resolutions(space: GrowthSpace) -> list[int]:
-    return [s.resolution(space.patch_size) for s in (space.at(0, j) for j in range(len(space.patches)))]
+    return [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+
+
+def _patch_sizes(space: GrowthSpace) -> Iterable[int]:
+    """Each size once, the fewest patches' first."""
+    return dict.fromkeys(space.patching.patch_size(space.at(0, j)) for j in range(len(space.patches)))
 
 
 def _join(values: Iterable[int]) -> str:

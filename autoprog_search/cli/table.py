@@ -83,7 +83,7 @@ def show(name: str, fmt: Format) -> None:
         rows.append(
             {
                 "depths": " ".join(str(s.depth) for s in sub_networks),
-                "resolutions": " ".join(str(s.resolution(space.patch_size)) for s in sub_networks),
+                "resolutions": " ".join(str(space.patching.image_side(s)) for s in sub_networks),
                 "flops": flops_text(flops) if fmt == "table" else flops,
                 "speedup": round(loaded.full_flops / flops, 3),
                 "val_top1": round(val_top1, 2),

@@ -1,4 +1,4 @@
-"""The small data sets, `digits` and `fashion_mnist`, as they come: arrays in memory. tensor.py trains on them."""
+"""The small data sets `digits`, `fashion_mnist`, `letters` as they come: arrays in memory. tensor.py trains on them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from autoprog_search.settings.data import DataConfig
 
 DIGITS_SPLIT = Path(__file__).parent / "digits_split.json"  # stratified, from SPLIT_SEED (tests/data)
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
-CLASSES = 10  # of both
 
 
 @dataclass(frozen=True)
 class ArraySets:
-    """Sets of images (count, side, side), values 0 to `white`, and labels (count,), by name."""
+    """Sets of images (count, side, side), values 0 to `white`, and labels (count,), 0 to `classes` - 1, by name."""
 
     sets: Mapping[str, tuple[np.ndarray, np.ndarray]]
     white: int
+    classes: int
 
     def fingerprint(self) -> Fingerprint:
         """Of the images' and labels' values."""
@@ -34,7 +34,7 @@ class ArraySets:
             name: SetFingerprint(len(labels), content=hash_of((images.shape, images.tobytes(), labels.tolist())))
             for name, (images, labels) in self.sets.items()
         }
-        return Fingerprint(sets, CLASSES)
+        return Fingerprint(sets, self.classes)
 
 
 def digits_arrays(root: str = "") -> ArraySets:
@@ -49,7 +49,7 @@ def digits_arrays(root: str = "") -> ArraySets:
     table = np.loadtxt(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",")
     images, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1]
     parts: dict[str, list[int]] = json.loads(DIGITS_SPLIT.read_text())
-    return ArraySets({name: (images[i], labels[i]) for name, i in parts.items()}, white=16)
+    return ArraySets({name: (images[i], labels[i]) for name, i in parts.items()}, white=16, classes=10)
 
 
 def fashion_mnist_arrays(root: str = "") -> ArraySets:
@@ -61,22 +61,44 @@ def fashion_mnist_arrays(root: str = "") -> ArraySets:
     Raises:
         DataError: a file is missing or is none of these, or a label is outside the classes.
     """
+    missing = "give its folder, or install Debian's package dataset-fashion-mnist"
     folder = existing_folder(root, "is no folder") if root else FASHION_MNIST
+    return _idx_sets(folder, {"train": "train", "test": "t10k"}, classes=10, missing=missing)
+
+
+def letters_arrays(root: str = "") -> ArraySets:
+    """The letters that `python -m benchmarks.letters` makes, A to Z, 48 px, no font family in two of the three sets.
+
+    Args:
+        root: folder that they were written to.
+
+    Raises:
+        DataError: as for Fashion-MNIST; or no folder is given.
+    """
+    missing = "make them: python -m benchmarks.letters --out DIR (docs/data.md)"
+    if not root:
+        raise DataError(f"data: letters are in no package; {missing}, then give --data-root DIR")
+    folder = existing_folder(root, "is no folder")
+    return _idx_sets(folder, {"train": "train", "val": "val", "test": "t10k"}, classes=26, missing=missing)
+
+
+def _idx_sets(folder: Path, prefixes: Mapping[str, str], *, classes: int, missing: str) -> ArraySets:
+    """The sets in pairs of IDX files whose names begin so."""
     sets = {}
-    for name, prefix in (("train", "train"), ("test", "t10k")):
-        images = read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
-        labels = read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1)
+    for name, prefix in prefixes.items():
+        images = read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3, missing=missing)
+        labels = read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1, missing=missing)
         if len(images) != len(labels):
             raise DataError(f"data: {escaped(folder)} has {len(images)} {name} images and {len(labels)} labels")
         if images.shape[1] != images.shape[2]:
             raise DataError(f"data: {escaped(folder)}: {name} images of {images.shape[1:]} pixels are not square")
-        if labels.max() >= CLASSES:
+        if labels.max() >= classes:
             raise DataError(
                 f"data: {escaped(folder)}: label {labels.max()} of the {name} set is outside the classes 0 to "
-                f"{CLASSES - 1}"
+                f"{classes - 1}"
             )
         sets[name] = images, labels
-    return ArraySets(sets, white=255)
+    return ArraySets(sets, white=255, classes=classes)
 
 
 def open_arrays(config: DataConfig) -> ArraySets:
@@ -94,4 +116,8 @@ def open_arrays(config: DataConfig) -> ArraySets:
     return ARRAYS[config.name](config.root)
 
 
-ARRAYS: dict[str, Callable[[str], ArraySets]] = {"digits": digits_arrays, "fashion_mnist": fashion_mnist_arrays}
+ARRAYS: dict[str, Callable[[str], ArraySets]] = {
+    "digits": digits_arrays,
+    "fashion_mnist": fashion_mnist_arrays,
+    "letters": letters_arrays,
+}

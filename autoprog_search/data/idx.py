@@ -15,18 +15,18 @@ from autoprog_search.files import open_file
 MOST_BYTES = 1 << 31  # of an array: these sets live in memory, as floats
 
 
-def read_idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
+def read_idx(folder: Path, name: str, dimensions: int, missing: str = "give the folder that has it") -> np.ndarray:
     """The array of unsigned bytes in `folder/name` or `folder/name.gz`.
+
+    Args:
+        missing: what to do where there is no such file.
 
     Raises:
         DataError: there is no such file, or it is no IDX file of bytes with so many dimensions.
     """
     path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
     if path is None:
-        raise DataError(
-            f"data: {escaped(folder)} has no {name}[.gz]; give its folder, or install Debian's package "
-            "dataset-fashion-mnist"
-        )
+        raise DataError(f"data: {escaped(folder)} has no {name}[.gz]; {missing}")
     where = f"data: {escaped(path)}"
     try:
         with open_file(path) as file, gzip.open(file) if path.suffix == ".gz" else file as content:

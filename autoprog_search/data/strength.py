@@ -20,16 +20,16 @@ class Strength:
 FULL = Strength()
 
 
-def strength_at(adareg: AdaReg | None, stage: int, stages: int) -> Strength:
-    """The strength of stage k of K: from each share in stage 1 to 1 in stage K, in equal steps, never below 0.
+def strength_at(adareg: AdaReg | None, part: int, parts: int) -> Strength:
+    """The strength of a stage: from each share where a run begins to 1 in its last part, in equal steps, never below 0.
 
     Args:
         adareg: None for full strength throughout.
-        stage: k, from 1.
-        stages: K; a single stage is at full strength.
+        part: of the run that the stage begins with, from 0.
+        parts: of the run; a single one is at full strength.
     """
-    if adareg is None or stages == 1:
+    if adareg is None or parts == 1:
         return FULL
-    part = (stage - 1) / (stages - 1)
+    begun = part / (parts - 1)
     shares = (adareg.augment, adareg.drop_path, adareg.erasing, adareg.crop)
-    return Strength(*(max(0.0, share + (1 - share) * part) for share in shares))
+    return Strength(*(max(0.0, share + (1 - share) * begun) for share in shares))

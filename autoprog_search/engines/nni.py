@@ -28,8 +28,9 @@ from autoprog_search.methods.fixed import through
 from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.registry import method_named
 from autoprog_search.methods.runs import FinishedRun
+from autoprog_search.parameters import AXES, parameter_name, ticks_begun
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import AXES, Levels, parameter_name, to_parameters
+from autoprog_search.space import Levels
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 
@@ -94,7 +95,7 @@ class StudyRuns:
                 raise StudyError(f"{self.method} seed {self.seed}: no trial is free for the schedule {proposal}")
             stored.storage.set_trial_user_attr(found._trial_id, PROPOSED, proposal)
         if not found.state.is_finished():
-            record_parameters(stored, found, to_parameters(levels))
+            record_parameters(stored, found, stored.config.space.to_parameters(levels))
         return self._run(stored, found.number, through(stored.config.space, levels))
 
     def of_method(self, trial: int, method: Method) -> FinishedRun:
@@ -119,10 +120,13 @@ class StudyRuns:
             raise RunFailedError(f"{self._job(trial)}: {frozen.user_attrs.get('error', 'it has not ended')}")
         row = frozen.user_attrs
         cost_share = row["total_flops"] / row["full_flops"]
-        ran = zip(row["depths"], row["patches"], strict=True)
+        space = stored.config.space
+        ran = [SubNetwork(*pair) for pair in zip(row["depths"], row["patches"], strict=True)]
+        levels = space.levels_through(ran, row["stage_epochs"])
         return FinishedRun(
             trial=trial,
-            levels=tuple(stored.config.space.levels_of(SubNetwork(*pair)) for pair in ran),
+            levels=levels,
+            parameters=space.to_parameters(levels),
             metric=stored.config.nni.metric(row["val_top1"], cost_share),
             val_top1=row["val_top1"],
             cost_share=cost_share,
@@ -182,8 +186,13 @@ class _Recorded:
 
     def choose(self, context: StageContext) -> Choice:
         choice = self.method.choose(context)
-        levels = self.study.config.space.levels_of(choice.sub_network)
-        named = {parameter_name(context.stage, axis): v for axis, v in zip(AXES, levels, strict=True)}
+        space = self.study.config.space
+        levels = space.levels_of(choice.sub_network)
+        if context.clock is not None:
+            before = space.levels_of(context.previous) if context.previous else (0, 0)
+            named = dict.fromkeys(ticks_begun(before, levels), context.clock.tick)
+        else:
+            named = {parameter_name(context.stage, axis): v for axis, v in zip(AXES, levels, strict=True)}
         record_parameters(self.study, self.trial, named)
         return choice
 

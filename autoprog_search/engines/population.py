@@ -23,7 +23,7 @@ from autoprog_search.files import write_atomic
 from autoprog_search.methods.fixed import through
 from autoprog_search.methods.pbt import exploit, explore
 from autoprog_search.randomness import derive
-from autoprog_search.space import Levels, to_parameters
+from autoprog_search.space import Levels
 from autoprog_search.study.store import Job, StoredStudy, fail, record_parameters
 from autoprog_search.training.checkpoint import before, drop_checkpoints
 from autoprog_search.training.steps import Hooks
@@ -134,7 +134,7 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
     schedule = through(space, turn.levels)
     spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
     run = place.run(spec, checkpoint, method, stage)
-    Trainer(run, method, profile=place.profile, hooks=hooks).train_stages(stage)
+    Trainer(run, method, profile=place.profile, hooks=hooks).train_parts(stage)
     total = own = run.train_flops()
     if stage > 1:
         mine, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
@@ -145,7 +145,7 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
         done = Trained(turn.parent, turn.levels, run.state.curve[-1]["val_top1"], total, own)
         trial.set_user_attr(_name(stage), asdict(done))
         return
-    record_parameters(study, study.trial(member), to_parameters(turn.levels))
+    record_parameters(study, study.trial(member), space.to_parameters(turn.levels))
     finish(study, member, trial, run, place, own_flops=own)
 
 

@@ -124,7 +124,7 @@ def answer(table: GrowthTable, force_growth: ForceGrowth, method: Method, seed: 
     stage_epochs = [info.recipe.epochs * steps / sum(info.stage_steps) for steps in info.stage_steps]
     return {
         **{name: run[name] for name in AS_STORED},  # type: ignore[typeddict-item]
-        "resolutions": [s.resolution(space.patch_size) for s in chosen],
+        "resolutions": [space.patching.image_side(s) for s in chosen],
         "stage_epochs": stage_epochs,
         "train_flops": float(sum(train)),
         "search_flops": float(sum(estimates)),
@@ -155,7 +155,7 @@ def _play(
     space = table.info.space
     choices = [*(choice for _, choice in ask(method, space, force_growth, search)), Choice(space.full)]
     searches = [found.get(k) for k in range(space.stages)]
-    records = [_record(choice, search) for choice, search in zip(choices, searches, strict=True)]
+    records = [_record(k, *pair) for k, pair in enumerate(zip(choices, searches, strict=True), start=1)]
     return [choice.sub_network for choice in choices], records, searches
 
 
@@ -183,7 +183,7 @@ def ask(
         history = (*history, estimates) if estimates else history
 
 
-def _record(choice: Choice, search: StoredSearch | None) -> dict[str, Any]:
+def _record(stage: int, choice: Choice, search: StoredSearch | None) -> dict[str, Any]:
     """As `training.state.StageRecord` is stored."""
     estimates = search.estimates if search else ()
     return {
@@ -195,6 +195,8 @@ def _record(choice: Choice, search: StoredSearch | None) -> dict[str, Any]:
         "w": choice.w,
         "margin": choice.margin,
         "searched_steps": search.searched_steps if search else 0,
+        "until": stage,
+        "probe": {},
         "decreases": [],
         "supernet_flops": search.supernet_flops if search else 0,
         "search_flops": search.search_flops if search else 0,

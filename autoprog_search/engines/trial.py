@@ -16,6 +16,8 @@ from autoprog_search.engines.workplace import Workplace
 from autoprog_search.errors import RunFailedError
 from autoprog_search.interrupt import StoppedEarly
 from autoprog_search.methods.asha import Curve
+from autoprog_search.methods.fixed import Program
+from autoprog_search.methods.plan import Course
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import ResultRow, cost_row, result_row
@@ -49,7 +51,7 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
         spec, method = plan(study, job, trial, place.data, method)
         run = place.run(spec, checkpoint, method)
         hooks = replace(hooks, stops=partial(_stops, study, job, full_flops=_full_flops(study, run)))
-        Trainer(run, method, profile=place.profile, hooks=hooks).train_stages(len(run.ends))
+        Trainer(run, method, profile=place.profile, hooks=hooks).train_parts(len(run.ends))
         finish(study, job, trial, run, place)
     except StoppedEarly:
         row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps, place.world.size)
@@ -69,7 +71,7 @@ def plan(
     """What a trial trains, and who chooses at its stage boundaries.
 
     Args:
-        method: who chooses, where a host does: then the stages are the space's.
+        method: who chooses, where a host does.
 
     Raises:
         RunFailedError: the trial that this one follows has failed.
@@ -78,12 +80,12 @@ def plan(
     recipe = config.recipe.model_copy(update={"epochs": config.epochs(job.method, job.trial)})
     spec = RunSpec(info.space, recipe, info.growth, (), job.seed, data=config.data, method=str(job))
     if method is not None:
-        return replace(spec, stage_steps=planned_steps(info.space, recipe, data.train_size)), method
-    course = method_named(job.method).course(info, trial, _followed_row(study, job))
-    spec = replace(spec, space=course.space)
+        course = Course(method, method if isinstance(method, Program) else None)
+    else:
+        course = method_named(job.method).course(info, trial, _followed_row(study, job))
     if course.program is not None:
         return spec_under(course.program, spec, data), course.method
-    return replace(spec, stage_steps=planned_steps(course.space, recipe, data.train_size)), course.method
+    return replace(spec, part_steps=planned_steps(info.space, recipe, data.train_size)), course.method
 
 
 def _followed_row(study: StoredStudy, job: Job) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def finish(
 
 def _full_flops(study: StoredStudy, run: Run) -> int:
     """What `full` costs, whatever the trial's own length."""
-    return run.step_flops(run.elastic.full) * study.config.recipe.epochs * run.epoch_steps
+    return run.step_flops(run.elastic.full) * round(study.config.recipe.epochs * run.epoch_steps)
 
 
 def _end(study: StoredStudy, job: Job, trial: Trial, run: Run, row: ResultRow, state: TrialState) -> None:

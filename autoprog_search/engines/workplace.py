@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What processes train together: a run to the end of stage `last`, and which stages need estimates."""
+    """What processes train together: a run to the end of that part of it, and which stages need estimates."""
 
     spec: RunSpec
     needs_estimates: tuple[bool, ...]
@@ -48,10 +48,10 @@ class Workplace:
 
         Args:
             method: who will choose.
-            last: the stage to whose end it is to be trained; default: all of them.
+            last: the part of it to whose end it is to be trained; default: all of them.
         """
-        stages = len(spec.stage_steps)
-        self.world.tell(Task(spec, tuple(map(method.needs_estimates, range(1, stages))), last or stages))
+        parts = len(spec.part_steps)
+        self.world.tell(Task(spec, tuple(map(method.needs_estimates, range(1, parts))), last or parts))
         return Run(spec, self.data, device=self.device, checkpoint=checkpoint, world=self.world)
 
 
@@ -106,6 +106,6 @@ def _check_stages(study: StoredStudy, data: Data) -> None:
         spec = RunSpec(space, recipe, growth, (), seed=0)
         if (program := kind.program(space)) is not None:
             spec_under(program, spec, data)
-        elif kind.needs_estimates(1):
-            spec = replace(spec, stage_steps=planned_steps(space, recipe, data.train_size))
+        elif kind.needs_estimates(1) or space.clock == "free":
+            spec = replace(spec, part_steps=planned_steps(space, recipe, data.train_size))
             check_search(spec, kind.needs_estimates)

@@ -5,7 +5,7 @@ A family is one entry in ADAPTERS. A model that fits no entry is refused with th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
@@ -74,6 +74,7 @@ class FamilyAdapter:
         description: which models these are, for the docs.
         resolution: how it runs at another one: timm's `dynamic` image size; a position embedding that is `resampled`
             here at every step; or not at all (`fixed`), where that would replace parameters.
+        larger_patches: it embeds whole patches by one convolution, and takes them larger, too (`patches_by`).
         initialise: gives block number i (of its stack) fresh parameters, as timm initialised the model's own.
         residual_ends: the last projection of each residual branch of a block; zeroed, the block is the identity.
         drop_paths: a block's stochastic depth modules.
@@ -88,6 +89,7 @@ class FamilyAdapter:
     description: str
     resolution: Literal["dynamic", "resampled", "fixed"]
     initialise: Callable[[nn.Module, nn.Module, int], None]
+    larger_patches: bool = False
     residual_ends: tuple[str, ...] = RESIDUAL_ENDS
     drop_paths: tuple[str, ...] = ("drop_path1", "drop_path2")
     drop_rule: Literal["linear", "constant"] = "linear"
@@ -126,6 +128,13 @@ class FamilyAdapter:
             if not isinstance(getattr(block, name), DropPath):
                 setattr(block, name, DropPath(device=next(block.parameters()).device).train(block.training))
             getattr(block, name).drop_prob = rate
+
+    def rate_blocks(self, model: nn.Module, rates: Mapping[int, float]) -> None:
+        """Set stochastic depth rates of blocks, numbered through all stacks, where timm gives their stack any."""
+        stacks = zip(self.stacks, self.stacks_of(model), strict=True)
+        for index, (stack, block) in enumerate((stack, block) for stack, blocks in stacks for block in blocks):
+            if stack.drops and index in rates:
+                self.set_drop_path_rate(block, rates[index])
 
 
 @cache
@@ -216,6 +225,7 @@ ADAPTERS = {
         (Stack(("blocks",), Block),),
         "ViT, DeiT, distilled DeiT, DeiT-3",
         resolution="dynamic",
+        larger_patches=True,
         initialise=_initialise_vit,
         refusal=_refuse_dropped_patches,
     ),
@@ -224,6 +234,7 @@ ADAPTERS = {
         (Stack(("blocks",), EvaBlock),),
         "EVA, EVA-02 and other ViTs with rotary embeddings",
         resolution="dynamic",
+        larger_patches=True,
         initialise=_initialise_beit,
         refusal=_refuse_eva,
     ),
@@ -232,6 +243,7 @@ ADAPTERS = {
         (Stack(("blocks",), LayerScaleBlock),),
         "CaiT; its class attention always runs",
         resolution="resampled",
+        larger_patches=True,
         initialise=_initialise_cait,
         prepare=_prepare_cait,
         drop_paths=("drop_path",),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from autoprog_search.errors import GrowthError
+
 ActiveSet = tuple[int, ...]
 """Indices of the blocks that run, ascending."""
 
@@ -65,13 +67,31 @@ def share_depths(sizes: Sequence[int], depths: Sequence[int]) -> dict[int, tuple
     return shares
 
 
+def levels_of(model: str, depths: Sequence[int] | None, *, least: int, full: int) -> list[int]:
+    """The depths that a model will run at, ascending: those asked for, or from a block of each stack on all.
+
+    Raises:
+        GrowthError: one is outside its own.
+    """
+    levels = sorted(set(depths or range(least, full + 1)) | {full})
+    if levels[-1] > full or levels[0] < least:
+        wrong = levels[-1] if levels[-1] > full else levels[0]
+        raise GrowthError(f"depth: {wrong} is outside {model}'s {least} to {full} blocks")
+    return levels
+
+
 def build_chain(kind: str, sizes: Sequence[int], depths: Sequence[int]) -> dict[int, ActiveSet]:
     """The chain of a model whose blocks stand in stacks, each with the nested chain of its own depths.
 
     Args:
         kind: name in `CHAINS`.
         sizes, depths: as `share_depths` takes them. Blocks are numbered through all stacks.
+
+    Raises:
+        GrowthError: there is no such kind.
     """
+    if kind not in CHAINS:
+        raise GrowthError(f"chain: {kind!r} is unknown; there are {', '.join(CHAINS)}")
     shares = share_depths(sizes, depths)
     chain: dict[int, ActiveSet] = dict.fromkeys(depths, ())
     offset = 0

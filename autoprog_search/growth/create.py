@@ -18,9 +18,10 @@ from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
     register_module_parameter_registration_hook,
 )
+from torch.overrides import TorchFunctionMode
 
 from autoprog_search.errors import GrowthError, why
-from autoprog_search.growth.adapters import adapter_of
+from autoprog_search.growth.adapters import adapter_of, patch_size_of
 from autoprog_search.growth.weights import check_readable, create_with_weights
 from autoprog_search.space import GrowthSpace
 
@@ -50,12 +51,12 @@ def create_timm_model(
     own = {"num_classes": num_classes, "drop_path_rate": drop_path_rate}
     arguments = {"in_chans": in_chans, **space.model_args, **own}
     if torch.empty(0).device.type == "meta":  # only its cost is wanted
-        with _bounded(None):
+        with _bounded(None), _Unclamped():
             model = _create(space, arguments)
         adapter_of(model)
         return model
     if (key := f"{space.model} {arguments}") not in _found_to_fit:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(_memory()):
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), _bounded(_memory()), _Unclamped():
             adapter_of(_create(space, arguments))
         _found_to_fit.add(key)
     model = _create(space, arguments, Path(checkpoint).expanduser() if checkpoint else None)
@@ -63,6 +64,19 @@ def create_timm_model(
     if space.pos_embed == "sincos" and not checkpoint:
         _set_sincos(model)
     return model
+
+
+def check_size(space: GrowthSpace, model: nn.Module) -> None:
+    """Raise GrowthError where a growth space's model is not as large as the space says."""
+    full, patch_size = adapter_of(model).full_size(model), patch_size_of(model)
+    if full.depth != space.depth:
+        side = "above" if space.depth > full.depth else "below"
+        raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {full.depth}")
+    if (full, patch_size) != (space.full, space.patch_size):
+        raise GrowthError(
+            f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
+            f"has {full.resolution(patch_size)} px in patches of {patch_size}"
+        )
 
 
 def described(space: GrowthSpace) -> str:
@@ -155,6 +169,20 @@ def _bounded(memory: int | None) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class _Unclamped(TorchFunctionMode):
+    """Inside, tensors of the meta device are not clamped: they have no values, and `trunc_normal_` spends its time so.
+
+    It is the one step of an initialisation whose kernel for that device is written in Python.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is torch.Tensor.clamp_ and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _memory() -> int:

@@ -17,19 +17,25 @@ from torch import nn
 from torch.func import functional_call
 
 from autoprog_search.cost import ModelCost
-from autoprog_search.errors import GrowthError, why
+from autoprog_search.errors import GrowthError
 from autoprog_search.growth.active_blocks import ActiveBlocks, Forward, containers_of
 from autoprog_search.growth.adapters import TrainOutput, adapter_of, family_of, patch_size_of, resampled_position
-from autoprog_search.growth.chain import CHAINS, ActiveSet, build_chain, share_depths
-from autoprog_search.growth.create import create_timm_model, described
-from autoprog_search.growth.flops import measure_cost
+from autoprog_search.growth.chain import ActiveSet, build_chain, levels_of, share_depths
+from autoprog_search.growth.create import check_size, create_timm_model, described
+from autoprog_search.growth.flops import cost_known_as
+from autoprog_search.growth.large_patches import (
+    KERNEL,
+    grows_own_kernel,
+    large_patches_of,
+    set_patch_size,
+    write_kernels,
+)
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
 from autoprog_search.growth.patch_projection import project_by_products
+from autoprog_search.patching import PatchesBy, Patching
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-
-_counted: dict[str, ModelCost] = {}  # of spaces' models that this process has built; trials build the same one again
 
 
 class ElasticModel(nn.Module):
@@ -44,10 +50,15 @@ class ElasticModel(nn.Module):
         depths: the depths it will run at, ascending; default: all. They fix which blocks run at which depth.
         chain: `even` or `lowest` (`growth/chain.py`); default: the chain of `operator`.
         operator: name of the growth operator that `grow` uses by default.
+        patches: the numbers of patches that it will run on; the fewest say how large patches are at most.
+        patches_by: how it runs on fewer than its own (`patching.py`).
+        patch_operator: name of the growth operator for patches, where they are cut larger.
 
     Attributes:
         active: indices of the blocks that run, ascending.
         adapter: of its family (`growth/adapters.py`).
+        patching: sizes of images and patches.
+        large_patches: the embedding of patches that are larger than its own, if it cuts any.
         drop_path_rate: of the last block, from the next `activate` or `grow` on; stays 0 where it was 0.
         antialias: whether images that are made smaller are filtered first, as a loader's are; the released code's not.
         fading: indices of the blocks that count for a share only.
@@ -62,6 +73,10 @@ class ElasticModel(nn.Module):
         depths: Sequence[int] | None = None,
         operator: str = "interpolation",
         chain: str | None = None,
+        *,
+        patches: Sequence[int] = (),
+        patches_by: PatchesBy = "resolution",
+        patch_operator: str = "pi_resize",
     ) -> None:
         super().__init__()
         self.adapter = adapter_of(model)
@@ -69,17 +84,15 @@ class ElasticModel(nn.Module):
         project_by_products(model)
         self.full = self.adapter.full_size(model)
         self.patch_size = patch_size_of(model)
+        self.patching = Patching(patches_by, self.full.resolution(self.patch_size), self.patch_size)
         self.operator = operator
         stacks = self.adapter.stacks_of(model)
         sizes = tuple(map(len, stacks))
         ends = list(accumulate(sizes))
         self._spans = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]  # of each stack's blocks
-        levels = self._levels(model, depths, least=len(stacks))
+        levels = levels_of(type(model).__name__, depths, least=len(stacks), full=self.full.depth)
         own = operator_named(operator).chain
-        chain = chain or own
-        if chain not in CHAINS:
-            raise GrowthError(f"chain: {chain!r} is unknown; there are {', '.join(CHAINS)}")
-        self.chain = build_chain(chain, sizes, levels)
+        self.chain = build_chain(chain or own, sizes, levels)
         self._shares = share_depths(sizes, levels)
         # timm's drop-path rates, made explicit: growth sets them anew for the blocks that run.
         self.drop_path_rate = self.adapter.drop_path_rate_of(stacks[-1][-1])
@@ -90,10 +103,10 @@ class ElasticModel(nn.Module):
                     self.adapter.set_drop_path_rate(block, self.adapter.drop_path_rate_of(block))
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
+        self.large_patches = large_patches_of(model, self.adapter, self.patching, patches, patch_operator)
         self.antialias = False
         self.fading: set[int] = set()
-        self._described = type(model).__name__
-        self._counted_as = ""
+        self._described, self._counted_as = type(model).__name__, ""
         self.model = model
         self.sub_network = self.full
         self.active: ActiveSet = self.chain[self.full.depth]
@@ -107,6 +120,7 @@ class ElasticModel(nn.Module):
         in_chans: int = 3,
         operator: str = "interpolation",
         chain: str | None = None,
+        patch_operator: str = "pi_resize",
         drop_path_rate: float = 0.0,
         checkpoint: str = "",
     ) -> ElasticModel:
@@ -122,29 +136,20 @@ class ElasticModel(nn.Module):
         model = create_timm_model(
             space, num_classes=num_classes, in_chans=in_chans, drop_path_rate=drop_path_rate, checkpoint=checkpoint
         )
-        blocks = adapter_of(model).full_size(model).depth
-        if blocks != space.depth:
-            side = "above" if space.depth > blocks else "below"
-            raise GrowthError(f"depth: {space.depth} is {side} {space.model}'s {blocks}")
-        elastic = cls(model, depths=space.depths, operator=operator, chain=chain)
-        elastic._described = described(space)
-        elastic._counted_as = f"{space.model} {space.model_args} {num_classes} {in_chans} {elastic._shares}"
-        if (elastic.full, elastic.patch_size) != (space.full, space.patch_size):
-            raise GrowthError(
-                f"resolution: {space.name} says {space.resolution} px in patches of {space.patch_size}, {space.model} "
-                f"has {elastic.full.resolution(elastic.patch_size)} px in patches of {elastic.patch_size}"
-            )
+        check_size(space, model)
+        elastic = cls(
+            model,
+            space.depths,
+            operator,
+            chain,
+            patches=space.patches,
+            patches_by=space.patches_by,
+            patch_operator=patch_operator,
+        )
+        counted_as = (space.model, space.model_args, num_classes, in_chans, elastic._shares, space.patches_by)
+        elastic._described, elastic._counted_as = described(space), str(counted_as)
         elastic.check_resolution(space.patches[0])
         return elastic
-
-    def _levels(self, model: nn.Module, depths: Sequence[int] | None, least: int) -> list[int]:
-        """The depths it will run at, from a block of each stack to all."""
-        full = self.full.depth
-        levels = sorted(set(depths or range(least, full + 1)) | {full})
-        if levels[-1] > full or levels[0] < least:
-            wrong = levels[-1] if levels[-1] > full else levels[0]
-            raise GrowthError(f"depth: {wrong} is outside {type(model).__name__}'s {least} to {full} blocks")
-        return levels
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the entry of its family, which may hold functions that do not pickle; it is looked up again.
@@ -169,24 +174,8 @@ class ElasticModel(nn.Module):
 
     @cached_property
     def cost(self) -> ModelCost:
-        """FLOPs of its sub-networks, in closed form.
-
-        Raises:
-            GrowthError: the model cannot run.
-        """
-        if self._counted_as not in _counted:
-            cost = self._measured_cost()
-            if not self._counted_as:
-                return cost
-            _counted[self._counted_as] = cost
-        return _counted[self._counted_as]
-
-    def _measured_cost(self) -> ModelCost:
-        try:
-            return measure_cost(self, self._shares)
-        # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
-        except Exception as error:  # noqa: BLE001
-            raise GrowthError(f"model: {self._described} cannot run ({why(error)})") from None
+        """FLOPs of its sub-networks, in closed form; a GrowthError where the model cannot run."""
+        return cost_known_as(self._counted_as, self, self._shares, self._described)
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -196,7 +185,7 @@ class ElasticModel(nn.Module):
     @property
     def resolution(self) -> int:
         """Side in pixels of the images that run now."""
-        return self.sub_network.resolution(self.patch_size)
+        return self.patching.image_side(self.sub_network)
 
     def forward(self, images: torch.Tensor) -> TrainOutput:
         """Logits (batch, classes) of images (batch, channels, side, side), resized first if they have another side.
@@ -214,21 +203,28 @@ class ElasticModel(nn.Module):
             images: as `forward` takes them.
             args, kwargs: timm's: `indices`, `norm`, `intermediates_only`, ...
         """
-
-        def features(model: nn.Module, resized: torch.Tensor) -> Any:
-            return model.forward_intermediates(resized, *args, **kwargs)  # type: ignore[operator]
-
-        return self._run_on(images, Forward(self.model, features))
+        features = Forward(self.model, lambda model, resized: model.forward_intermediates(resized, *args, **kwargs))  # type: ignore[operator]
+        return self._run_on(images, features)
 
     def _run_on(self, images: torch.Tensor, run: nn.Module) -> Any:
         if images.shape[-1] != self.resolution:
             size = (self.resolution, self.resolution)
             images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=self.antialias)
-        if self.adapter.resolution == "resampled" and self.sub_network.patches != self.full.patches:
-            name = "pos_embed" if run is self.model else "model.pos_embed"
-            position = resampled_position(self.model, self.sub_network.grid)
-            return functional_call(run, {name: position}, (images,))
+        if resized := self._resized_parameters():
+            inside = "" if run is self.model else "model."
+            return functional_call(run, {inside + name: value for name, value in resized.items()}, (images,))
         return run(images)
+
+    def _resized_parameters(self) -> dict[str, torch.Tensor]:
+        """What runs in the model's own parameters' place on another grid, but for what timm resamples itself."""
+        resized: dict[str, torch.Tensor] = {}
+        if self.sub_network.patches == self.full.patches:
+            return resized
+        if self.adapter.resolution == "resampled":
+            resized["pos_embed"] = resampled_position(self.model, self.sub_network.grid)
+        if self.large_patches is not None and self.patching.by == "patch_size":
+            resized[KERNEL] = self.large_patches(self.patching.patch_size(self.sub_network))
+        return resized
 
     def activate(self, sub_network: SubNetwork, rates_of: SubNetwork | None = None) -> None:
         """Run as this sub-network from now on. No parameter changes.
@@ -243,15 +239,13 @@ class ElasticModel(nn.Module):
         self.check_resolution(sub_network.patches)
         self._run(self._active_at(sub_network.depth))
         self.sub_network = sub_network
+        if self.large_patches is not None:
+            set_patch_size(self.model, self.patching.patch_size(sub_network))
         if not self._drops:
             return
         rated = self._active_at((rates_of or sub_network).depth)
         rates = dict(zip(rated, self.adapter.drop_path_rates(self.drop_path_rate, len(rated)), strict=True))
-        blocks = self.blocks
-        for stack, span in zip(self.adapter.stacks, self._spans, strict=True):
-            for index in span if stack.drops else ():
-                if index in rates:
-                    self.adapter.set_drop_path_rate(blocks[index], rates[index])
+        self.adapter.rate_blocks(self.model, rates)
 
     def fade(self, blocks: Iterable[int], share: float) -> None:
         """Let these blocks, where they run, count for a share m: h <- m * block(h) + (1 - m) * h; all others for 1.
@@ -282,6 +276,7 @@ class ElasticModel(nn.Module):
         state_rule: StateRule = "reset",
         momentum: ElasticModel | None = None,
         emas: Iterable[ElasticModel] = (),
+        images: torch.Tensor | None = None,
     ) -> Origin:
         """Grow from the current sub-network into a larger one, then run as it.
 
@@ -295,6 +290,7 @@ class ElasticModel(nn.Module):
             optimizer: its state of the new blocks is dropped or copied from their donors', as `state_rule` says.
             momentum: the EMA network (`ModelEmaV3(elastic).module`), from which `mogrow` takes parameters.
             emas: further EMA networks that must follow.
+            images: real ones, for a growth operator for patches that is fitted to them.
 
         Returns:
             {new block: its donor, or None}.
@@ -309,9 +305,10 @@ class ElasticModel(nn.Module):
             raise GrowthError(f"patches: {to.patches} are fewer than now ({self.sub_network}); growth never shrinks")
         if zeta.donors != "online" and momentum is None:
             raise GrowthError("momentum: this growth operator takes parameters from the EMA network, pass momentum=")
+        own_kernel = grows_own_kernel(self, to, images)
         donors = self.blocks if zeta.donors == "online" or momentum is None else momentum.blocks
         if zeta.donors == "ema_for_all" and momentum is not None and to != self.sub_network:
-            self.model.load_state_dict(momentum.model.state_dict())
+            self.load_state_dict(momentum.state_dict())
         origin = self._write(zeta, self.blocks, donors, grown)
         followers = ([momentum] if momentum is not None else []) + [e for e in emas if e is not momentum]
         for ema in followers:
@@ -320,9 +317,12 @@ class ElasticModel(nn.Module):
                     ema.blocks[new].load_state_dict(self.blocks[new].state_dict())
             else:
                 self._write(zeta, ema.blocks, ema.blocks, grown)
-            ema.activate(to)
         if optimizer is not None:
             grow_optimizer_state(optimizer, self.blocks, origin, state_rule)
+        if own_kernel:
+            write_kernels((self, *followers), images, optimizer)
+        for network in followers:
+            network.activate(to)
         self.activate(to)
         for network in (self, *followers):
             network.fade(origin if zeta.fades else (), 0.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,26 +18,52 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from autoprog_search.cost import ModelCost, Polynomial
+from autoprog_search.cost import Embedding, ModelCost, Polynomial
+from autoprog_search.errors import GrowthError, why
+from autoprog_search.growth.large_patches import KERNEL
 from autoprog_search.schedule import SubNetwork
 
 GRIDS = (2, 3, 4)
+_counted: dict[str, ModelCost] = {}  # of spaces' models that this process has built; trials build the same one again
 
 Elastic = Any
 """An `ElasticModel`: its module imports this one."""
+
+
+def cost_known_as(key: str, elastic: Elastic, shares: Mapping[int, tuple[int, ...]], described: str) -> ModelCost:
+    """`measure_cost`, once for all models that are known by the same key; each time without one.
+
+    Args:
+        described: what it is, for the error message.
+
+    Raises:
+        GrowthError: the model cannot run.
+    """
+    if key in _counted:
+        return _counted[key]
+    try:
+        cost = measure_cost(elastic, shares)
+    # What timm builds may still break when it runs, each model its own way: heads that share no even width, say.
+    except Exception as error:  # noqa: BLE001
+        raise GrowthError(f"model: {described} cannot run ({why(error)})") from None
+    if key:
+        _counted[key] = cost
+    return cost
 
 
 def measure_cost(elastic: Elastic, shares: Mapping[int, tuple[int, ...]]) -> ModelCost:
     """The cost of an elastic model's sub-networks, at all sizes and at the depths of `shares`."""
     adapter, depth = elastic.adapter, min(shares)
     patches = [elastic.full.patches] if adapter.resolution == "fixed" else [grid**2 for grid in GRIDS]
-    was_running, was_training = elastic.sub_network, elastic.training
+    was_running, was_training, cuts = elastic.sub_network, elastic.training, elastic.patching
     elastic.train(False)
+    elastic.patching = replace(cuts, by="resolution")  # which leaves all but the patch embedding as it is
     counts = {}
     for n in patches:
         elastic.activate(SubNetwork(depth, n))
         _run_one_block_each(elastic)
         counts[n] = _count(elastic, [f"model.{stack.paths[0]}.0" for stack in adapter.stacks])  # which always runs
+    elastic.patching = cuts
     elastic.activate(was_running)
     elastic.train(was_training)
     rest, *stacks = (
@@ -44,7 +71,11 @@ def measure_cost(elastic: Elastic, shares: Mapping[int, tuple[int, ...]]) -> Mod
     )
     for block in stacks:
         rest = rest.less(1, block)
-    return ModelCost(rest, tuple(stacks), shares if len(stacks) > 1 else None)
+    embedding = None
+    if cuts.by == "patch_size":
+        embedding = Embedding(cuts, 2 * elastic.model.get_parameter(KERNEL)[:, :, 0, 0].numel())
+        rest = rest.less(1, Polynomial(0, embedding.pixel * cuts.patch**2))
+    return ModelCost(rest, tuple(stacks), shares if len(stacks) > 1 else None, embedding)
 
 
 def _run_one_block_each(elastic: Elastic) -> None:

@@ -17,11 +17,12 @@ class PatchProjection(nn.Conv2d):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Of images (batch, channels, side, side) an embedding a patch (batch, width, grid, grid)."""
-        if not images.is_cuda:
-            return super().forward(images)
+        high, wide = self.weight.shape[-2:]  # not `kernel_size`: a kernel of larger patches may stand in for it
+        if not images.is_cuda or self.in_channels > FEW_CHANNELS:
+            return F.conv2d(images, self.weight, self.bias, stride=(high, wide))
         batch, channels, height, width = images.shape
-        rows, columns = height // self.kernel_size[0], width // self.kernel_size[1]
-        patches = images.reshape(batch, channels, rows, self.kernel_size[0], columns, self.kernel_size[1])
+        rows, columns = height // high, width // wide
+        patches = images.reshape(batch, channels, rows, high, columns, wide)
         flat = patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
         return F.linear(flat, self.weight.flatten(1), self.bias).transpose(1, 2).unflatten(2, (rows, columns))
 
@@ -30,7 +31,7 @@ def project_by_products(model: nn.Module) -> None:
     """Let a timm model embed its patches so, if its patch embedding is such a convolution; parameters stay the same."""
     embedding = getattr(model, "patch_embed", None)
     conv = getattr(embedding, "proj", None)
-    if embedding is None or type(conv) is not nn.Conv2d or conv.in_channels > FEW_CHANNELS:
+    if embedding is None or type(conv) is not nn.Conv2d:
         return
     if conv.kernel_size != conv.stride or conv.padding != (0, 0) or conv.groups != 1 or conv.dilation != (1, 1):
         return

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from autoprog_search.errors import ConfigError
-from autoprog_search.space import GrowthSpace, to_parameters
+from autoprog_search.space import GrowthSpace
 
 MOST_SCHEDULES = 1_000_000
 """That are put into an order: half a second and 8 MB."""
@@ -22,20 +22,13 @@ Draw = Callable[[GrowthSpace, int, Callable[[int], Random]], dict[str, int]]
 
 
 def uniform(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
-    """A schedule drawn uniformly over all of them, and stage lengths likewise."""
-    random = rng(number)
-    return {**to_parameters(space.sample(random)), **random.choice(space.lengths_parameters())}
+    """A schedule drawn uniformly over all of them."""
+    return space.to_parameters(space.sample(rng(number)))
 
 
 def grid(space: GrowthSpace, number: int, rng: Callable[[int], Random]) -> dict[str, int]:
     """The schedule with that number in an order of all of them that is shuffled once a (study, seed)."""
-    lengths, place = divmod(_order(count(space), rng(-1).getstate())[number], space.count())
-    return {**to_parameters(space.numbered(place)), **space.lengths_parameters()[lengths]}
-
-
-def count(space: GrowthSpace) -> int:
-    """How many schedules there are, of all stage lengths."""
-    return space.count() * len(space.lengths_parameters())
+    return space.to_parameters(space.numbered(_order(space.count(), rng(-1).getstate())[number]))
 
 
 def check_order(method: str, space: GrowthSpace) -> None:
@@ -44,7 +37,7 @@ def check_order(method: str, space: GrowthSpace) -> None:
     Raises:
         ConfigError: it is not.
     """
-    if (size := count(space)) > MOST_SCHEDULES:
+    if (size := space.count()) > MOST_SCHEDULES:
         raise ConfigError(
             f"methods: {method} goes through all schedules, the space has {size:.1e}, more than {MOST_SCHEDULES:,}; "
             "take `random`, or fewer stages or levels"

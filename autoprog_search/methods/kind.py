@@ -45,9 +45,9 @@ class Kind:
     _several: ClassVar[bool] = False  # it draws, or learns, over several trials
     _learns: ClassVar[bool] = False  # from its trials before
     _by_number: ClassVar[bool] = False  # which schedules it tries depends on how many trials it has
+    _by_stages: ClassVar[bool] = False  # it needs given ones
     _one_schedule: ClassVar[bool] = False  # which can be trained at several lengths
     _known: ClassVar[bool] = False  # its schedule, before the trial runs
-    _chooses_lengths: ClassVar[bool] = False  # of stages, where the space has several
     _one_shot: ClassVar[bool] = False  # its schedule comes from one-shot estimates of the run that it steers
     _scales_w: ClassVar[bool] = False  # from trial to trial
 
@@ -71,10 +71,12 @@ class Kind:
             raise ConfigError(f"{where}, epochs: one schedule can be trained at several lengths, no search")
         if planned.own.space and self.host:
             raise ConfigError(f"{where}, space: its trials run together, on the study's own space")
+        if planned.space.clock == "free" and self._by_stages:
+            raise ConfigError(f"{where}: it goes by given stages; leave it out, or give space.clock: stages")
         if planned.space.equal_compute and not self._known:
             raise ConfigError(f"{where}: stages of equal compute (space.equal_compute) need a schedule that is known")
 
-    def check_epochs(self, space: GrowthSpace, epochs: int) -> None:
+    def check_epochs(self, space: GrowthSpace, epochs: float) -> None:
         """Whether so many epochs are enough for its stages.
 
         Raises:
@@ -83,7 +85,7 @@ class Kind:
         if (program := self.program(space)) is not None:
             program.check_epochs(space, epochs)
         else:
-            space.stage_epochs(epochs)  # whatever is in them
+            space.part_epochs(epochs)  # whatever is in them
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
         """Whether a table can answer it.
@@ -95,6 +97,8 @@ class Kind:
         Raises:
             ConfigError: it cannot.
         """
+        if planned.space.clock == "free":
+            raise ConfigError(f"space.clock: 'free' has schedules that {data} does not hold; leave it at 'stages'")
         if self.host:
             raise ConfigError(f"methods: {planned.name} {STEERED}; {data} holds runs that are left alone")
         program = self.program(planned.space)
@@ -104,10 +108,6 @@ class Kind:
     def trials_wanted(self, asked: int) -> int:
         """How many trials a seed, of so many asked for."""
         return asked if self._several else 1
-
-    def searched(self, space: GrowthSpace) -> GrowthSpace:
-        """The space as its trials go through it: most choose no stage lengths."""
-        return space if self._chooses_lengths else space.at_lengths({})
 
     def settings_that_matter(self, trials: int, cost_lambda: float) -> dict[str, Any]:
         """Of a study's further settings, those on which the schedules that it tries depend."""

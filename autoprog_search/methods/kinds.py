@@ -14,8 +14,8 @@ from pkgutil import resolve_name
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoprog_search.errors import ConfigError, MissingExtraError
-from autoprog_search.methods.draws import Draw, check_order, count
+from autoprog_search.errors import ConfigError, MissingExtraError, shown
+from autoprog_search.methods.draws import Draw, check_order
 from autoprog_search.methods.fixed import Program, through
 from autoprog_search.methods.kind import STEERED, Kind
 from autoprog_search.methods.plan import Course, TrialInfo
@@ -49,7 +49,7 @@ class Fixed(Kind):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         program = self.schedule(info.space)
-        return Course(program, info.space, program)
+        return Course(program, program)
 
     def paid_for(self, best: Any, trials: list[Any]) -> list[Any]:
         return [best]  # the others are repetitions
@@ -71,6 +71,8 @@ class Following(Kind):
             raise ConfigError(f"methods: {name} follows {self.leader}, which must be there for the same seeds")
         if self._one_schedule and (own.epochs or planned.epochs) != (leading.epochs or planned.epochs):
             raise ConfigError(f"methods, {name}, epochs: {list(own.epochs)} are not those of {self.leader}")
+        if self._one_schedule and own.space != leading.space:
+            raise ConfigError(f"methods, {name}, space: {shown(dict(own.space))} is not that of {self.leader}")
         super().check(planned)
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
@@ -79,8 +81,10 @@ class Following(Kind):
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         pairs = zip(followed["depths"], followed["patches"], strict=True)
-        program = Program(tuple(SubNetwork(*pair) for pair in pairs))
-        return Course(program, info.space, program)
+        lengths = followed["stage_epochs"] if info.space.clock == "free" else ()
+        shares = tuple(length / sum(lengths) for length in lengths)
+        program = Program(tuple(SubNetwork(*pair) for pair in pairs), shares=shares)
+        return Course(program, program)
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,13 @@ class Matched(Following):
     def follows(self, trial: int) -> tuple[str, int]:
         return self.leader, 0
 
-    def check_epochs(self, space: GrowthSpace, epochs: int) -> None:
+    def check_epochs(self, space: GrowthSpace, epochs: float) -> None:
         pass  # it has one stage
 
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         affordable = round(followed["total_flops"] / followed["step_flops_full"])
         program = Program((info.space.full,), steps=max(1, affordable))
-        return Course(program, info.space, program)
+        return Course(program, program)
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,12 @@ class Drawn(Kind):
     draw: Draw
     once: bool = False
     stop: str | None = None
-    _several = _known = _chooses_lengths = True
+    _several = _known = True
 
     def check(self, planned: Planned) -> None:
         if self.once:
             check_order(planned.name, planned.space)
-            planned.check_trials(count(planned.space), "schedules")
+            planned.check_trials(planned.space.count(), "schedules")
         super().check(planned)
 
     def check_on_table(self, planned: Planned, data: str, surveyed: Collection[str]) -> None:
@@ -139,9 +143,11 @@ class Drawn(Kind):
         from autoprog_search.methods.optuna import OptunaMethod
 
         method = OptunaMethod(trial)  # its parameters were enqueued: no sampler is asked
-        space = method.with_lengths(info.space)
+        if info.space.clock == "free":
+            program = method.whole(info.space)
+            return Course(program, program)
         stored = trial.study.get_trials(deepcopy=False)[trial.number]
-        return Course(method, space, self.expected(space, stored.system_attrs["fixed_params"]))
+        return Course(method, self.expected(info.space, stored.system_attrs["fixed_params"]))
 
     def stops(self, curve: Curve, earlier: Callable[[], Iterable[Curve]], full_flops: float) -> bool:
         return self.stop is not None and bool(resolve_name(self.stop)(curve, earlier(), full_flops))
@@ -152,7 +158,8 @@ class Population(Drawn):
     """Trials of a seed that train side by side, stage by stage, and copy each other (`methods.pbt`)."""
 
     host = "population"
-    _known = _chooses_lengths = False
+    _by_stages = True
+    _known = False
     _learns = _by_number = True
 
     def check(self, planned: Planned) -> None:
@@ -176,7 +183,7 @@ class Sampled(Kind):
     sampler: str
     arguments: Callable[[int], dict[str, Any]] = field(default=lambda trials: {})
     ranges: Literal["dynamic", "static"] = "static"
-    _several = _learns = _by_number = _chooses_lengths = True
+    _several = _learns = _by_number = True
 
     def sampler_for(self, info: TrialInfo, parameter: str = "") -> BaseSampler:
         seed = info.random_seed(info.number, parameter)
@@ -188,7 +195,10 @@ class Sampled(Kind):
 
         # Made anew for every parameter, what the sampler suggests depends on the stored trials only.
         method = OptunaMethod(trial, ranges=self.ranges, sampler_for=partial(self.sampler_for, info))
-        return Course(method, method.with_lengths(info.space))
+        if info.space.clock == "free":
+            program = method.whole(info.space)
+            return Course(program, program)
+        return Course(method)
 
 
 @dataclass(frozen=True)
@@ -218,7 +228,7 @@ class OneShot(Kind):
     def course(self, info: TrialInfo, trial: Trial, followed: Mapping[str, Any]) -> Course:
         from autoprog_search.methods.optuna import OptunaMethod
 
-        return Course(OptunaMethod(trial), info.space)
+        return Course(OptunaMethod(trial))
 
 
 @dataclass(frozen=True)
@@ -230,7 +240,7 @@ class Led(OneShot):
     """
 
     paths: str
-    _several = True
+    _several = _by_stages = True
     _scales_w = _one_schedule = _by_number = False
 
     def paths_of(self, space: GrowthSpace, growth: GrowthSettings) -> Sequence[tuple[SubNetwork, ...]]:
@@ -249,7 +259,7 @@ class Led(OneShot):
         from autoprog_search.methods.oneshot import OneShotMethod
 
         path = self.paths_of(info.space, info.growth)[info.number]
-        return Course(OneShotMethod(info.growth.rule(), path), info.space)
+        return Course(OneShotMethod(info.growth.rule(), path))
 
 
 @dataclass(frozen=True)
@@ -284,7 +294,7 @@ class Hosted(Kind):
 
     def check(self, planned: Planned) -> None:
         if self._several:
-            planned.check_trials(count(planned.space), "schedules")
+            planned.check_trials(planned.space.count(), "schedules")
         super().check(planned)
 
     def settings_that_matter(self, trials: int, cost_lambda: float) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Growth schedules in NNI: the space as a model space, AutoProg as a strategy, a training run as the evaluator.
 
-A stage's choice is two integers with the labels that they have in Optuna, `stage{k}_depth_level` and
-`stage{k}_patches_level`. NNI's own strategies propose whole schedules; `AutoProgStrategy` runs the training itself and
-chooses while it runs.
+A schedule is the integers that it is in Optuna, under the same names (`GrowthSpace.parameter_names`). NNI's own
+strategies propose whole schedules; `AutoProgStrategy` runs the training itself and chooses while it runs.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import pairwise
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -24,8 +22,9 @@ from autoprog_search.methods.kind import w_scale_of
 from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.runs import FinishedRun, Runs
+from autoprog_search.monotone import Monotone
 from autoprog_search.oneshot.score import ScoreRule
-from autoprog_search.space import AXES, GrowthSpace, parameter_name, to_parameters
+from autoprog_search.space import GrowthSpace
 
 try:
     with warnings.catch_warnings():
@@ -48,40 +47,40 @@ logging.getLogger("nni.nas.experiment.experiment").addFilter(lambda record: "leg
 # ── the space ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Level(Categorical):
-    """A stage's level of one axis; it begins at the level of the stage before, where that is known.
+class Number(Categorical):
+    """A number of an axis' sequence (`GrowthSpace.sequences`); it is no less than the one before, where that is known.
 
-    So what NNI draws or lists never shrinks, and needs no second draw. Draws are uniform over *schedules*: a level
+    So what NNI draws or lists never shrinks, and needs no second draw. Draws are uniform over *schedules*: a number
     weighs as many as there are ways on from it (stars and bars), as in `GrowthSpace.sample`.
 
     Args:
-        count: of levels.
-        before: label of the stage before, None at stage 1.
-        stages_left: free stages after this one.
+        count: of numbers to choose from, from 0 on.
+        before: label of the one before, None of the first.
+        left: how many follow.
     """
 
-    def __init__(self, count: int, *, label: str, before: str | None, stages_left: int) -> None:
+    def __init__(self, count: int, *, label: str, before: str | None, left: int) -> None:
         super().__init__(list(range(count)), label=label)
-        self.before, self.stages_left = before, stages_left
+        self.before, self.left = before, left
 
     def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> int:
-        """A level, unless `memo` has one; NNI calls the mutables in stage order with one `memo`."""
+        """A number, unless `memo` has one; NNI calls the mutables in their order with one `memo`."""
         memo = {} if memo is None else memo
         if self.label not in memo:
             allowed = self._allowed(memo)
-            ways = [comb(len(self.values) - level + self.stages_left - 1, self.stages_left) for level in allowed]
+            ways = [Monotone(self.left, len(self.values) - number).count() for number in allowed]
             draw = (random_state or RandomState()).choice(len(allowed), p=np.divide(ways, sum(ways)))
             memo[self.label] = allowed[draw]
         return int(self.freeze(memo))
 
     def grid(self, memo: Sample | None = None, granularity: int | None = None) -> Iterator[int]:
-        """All levels, unless `memo` has one."""
+        """All numbers, unless `memo` has one."""
         memo = {} if memo is None else memo
         if self.label in memo:
             yield self.freeze(memo)
             return
-        for level in self._allowed(memo):
-            memo[self.label] = level
+        for number in self._allowed(memo):
+            memo[self.label] = number
             yield self.freeze(memo)
         del memo[self.label]
 
@@ -90,7 +89,7 @@ class Level(Categorical):
 
 
 class GrowthModelSpace(ModelSpace):
-    """A growth space as an NNI model space: two categorical mutables a free stage, monotone by constraints.
+    """A growth space as an NNI model space: a categorical mutable a number of its sequences, monotone by constraints.
 
     Frozen, it is one schedule, `levels`; it has no weights: what trains is the timm model that the evaluator builds.
 
@@ -102,17 +101,15 @@ class GrowthModelSpace(ModelSpace):
         super().__init__()
         self.space = GrowthSpace.model_validate(space)
         frozen = {}
-        for axis, levels in zip(AXES, (self.space.depths, self.space.patches), strict=True):
-            mutables: list[Level] = []
-            for k in range(1, self.space.stages):
+        for names, sequence in zip(self.space.parameter_names, self.space.sequences, strict=True):
+            mutables: list[Number] = []
+            for left, name in zip(reversed(range(sequence.length)), names, strict=True):
                 before = mutables[-1].label if mutables else None
-                stages_left = self.space.stages - 1 - k
-                level = Level(len(levels), label=parameter_name(k, axis), before=before, stages_left=stages_left)
-                mutables.append(self.add_mutable(level))
-                frozen[level.label] = ensure_frozen(level)
-            # For samples made otherwise: by evolution, which changes one level of a parent, or by hand.
-            for k, (smaller, larger) in enumerate(pairwise(mutables), start=2):
-                self.add_mutable(ExpressionConstraint(smaller <= larger, label=f"stage{k}_{axis}_never_shrinks"))
+                mutables.append(self.add_mutable(Number(sequence.values, label=name, before=before, left=left)))
+                frozen[name] = ensure_frozen(mutables[-1])
+            # For samples made otherwise: by evolution, which changes one number of a parent, or by hand.
+            for smaller, larger in pairwise(mutables):
+                self.add_mutable(ExpressionConstraint(smaller <= larger, label=f"{larger.label}_never_shrinks"))
         self.levels = self.space.from_parameters(frozen)
 
     def freeze(self, sample: Sample) -> GrowthModelSpace:
@@ -244,7 +241,7 @@ class AutoProgStrategy(Strategy):
                 continue
             except Interrupted:
                 raise KeyboardInterrupt from None  # NNI then stops the experiment
-            model = self.model_space.freeze(to_parameters(run.levels))
+            model = self.model_space.freeze(run.parameters)
             model.evaluator = FinishedEvaluator(runs, trial, list(run.stages))
             if not self.wait_for_resource():
                 return

@@ -1,12 +1,13 @@
 """Growth schedules as Optuna parameters: AutoProg as a sampler, and any sampler as a method.
 
 A stage's choice is two integers, `stage{k}_depth_level` and `stage{k}_patches_level`, suggested when the stage opens
-(define-by-run). `AutoProgSampler` answers them from the run in progress; other samplers from earlier trials.
+(define-by-run). Under a free clock a schedule is, of each axis, the tick at which each level begins,
+`{axis}_level{l}_tick`, suggested when it does, or all at once. `AutoProgSampler` answers from the run in progress;
+other samplers from earlier trials.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -18,20 +19,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Choice, StageContext
 from autoprog_search.errors import EstimateError
+from autoprog_search.methods.fixed import Program, through
 from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.parameters import AXES, is_tick, parameter_name, parse_parameter, ticks_begun
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.space import AXES, LENGTHS, GrowthSpace, parameter_name
-
-PARAMETER = re.compile(r"stage(\d+)_(depth|patches)_level")
+from autoprog_search.space import GrowthSpace
 
 Ranges = Literal["dynamic", "static"]
 """Whether a stage's range begins at the previous stage's level, or at 0 with a running maximum taken afterwards."""
-
-
-def parse_parameter(name: str) -> tuple[int, str] | None:
-    """The stage and axis that a parameter's name speaks of, None if it is not one of ours."""
-    match = PARAMETER.fullmatch(name)
-    return (int(match[1]), match[2]) if match else None
 
 
 class AutoProgSampler(BaseSampler):
@@ -53,7 +48,8 @@ class AutoProgSampler(BaseSampler):
     ) -> None:
         self.rule = rule
         self._base = base_sampler if base_sampler is not None else TPESampler(seed=seed)
-        self._offered: dict[tuple[int, int], StageContext] = {}
+        self._offered: dict[tuple[int, int], StageContext] = {}  # by trial and stage
+        self._now: dict[int, StageContext] = {}  # by trial, of a free clock, whose parameters know no stage
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,6 +63,8 @@ class AutoProgSampler(BaseSampler):
         """Let the stage's parameters of that trial be answered from this context."""
         with self._lock:
             self._offered[trial_number, context.stage] = context
+            if context.clock is not None:
+                self._now[trial_number] = context
 
     def decide(self, context: StageContext) -> Choice:
         """The joint choice for a stage: a pure function of its estimates.
@@ -88,6 +86,10 @@ class AutoProgSampler(BaseSampler):
             ValueError: the chosen level lies outside the range that was asked for.
             EstimateError: as `decide`, or a candidate that is on none of the context's levels.
         """
+        with self._lock:
+            now = self._now.get(trial.number)
+        if now is not None and now.clock is not None and is_tick(param_name):
+            return checked(param_name, now.clock.tick, param_distribution)  # what is suggested begins now
         ours = parse_parameter(param_name)
         with self._lock:
             context = self._offered.get((trial.number, ours[0])) if ours else None
@@ -103,7 +105,11 @@ class AutoProgSampler(BaseSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The base sampler's, without our parameters."""
         space = self._base.infer_relative_search_space(study, trial)
-        return {name: distribution for name, distribution in space.items() if parse_parameter(name) is None}
+        return {
+            name: distribution
+            for name, distribution in space.items()
+            if parse_parameter(name) is None and not is_tick(name)
+        }
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -117,6 +123,7 @@ class AutoProgSampler(BaseSampler):
         """Forget what was offered for the trial; passed on to the base sampler."""
         with self._lock:
             self._offered = {key: c for key, c in self._offered.items() if key[0] != trial.number}
+            self._now.pop(trial.number, None)
         self._base.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:
@@ -153,14 +160,19 @@ class OptunaMethod:
         """Only AutoProg looks at estimates."""
         return isinstance(self._trial.study.sampler, AutoProgSampler)
 
-    def with_lengths(self, space: GrowthSpace) -> GrowthSpace:
-        """Suggest the run's stage lengths, where the space has a choice; before the first stage."""
-        if not space.stage_length_choices:
-            return space
-        return space.at_lengths({LENGTHS: self._suggest(LENGTHS, 0, len(space.stage_length_choices))})
+    def whole(self, space: GrowthSpace) -> Program:
+        """Suggest all of a schedule at once, before the run."""
+        parameters: dict[str, int] = {}
+        for names, sequence in zip(space.parameter_names, space.sequences, strict=True):
+            least = 0
+            for name in names:
+                lowest = least if self._ranges == "dynamic" else 0
+                parameters[name] = self._suggest(name, lowest, sequence.values - 1)
+                least = max(least, parameters[name])
+        return through(space, space.from_parameters(parameters))
 
     def choose(self, context: StageContext) -> Choice:
-        """Suggest the stage's two levels."""
+        """Suggest the stage's two levels; under a free clock the ticks at which what is chosen begins."""
         before = context.previous
         lows = (context.depths.index(before.depth), context.patches.index(before.patches)) if before else (0, 0)
         explained = None
@@ -168,6 +180,12 @@ class OptunaMethod:
         if isinstance(sampler, AutoProgSampler):
             sampler.offer(self._trial.number, context)
             explained = sampler.decide(context)
+            if context.clock is not None:
+                chosen = explained.sub_network
+                reached = (context.depths.index(chosen.depth), context.patches.index(chosen.patches))
+                for name in ticks_begun(lows, reached):
+                    self._suggest(name, 0, context.clock.ticks - 1)
+                return explained
         levels = []
         for axis, values, low in zip(AXES, (context.depths, context.patches), lows, strict=True):
             lowest = low if self._ranges == "dynamic" else 0

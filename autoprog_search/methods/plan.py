@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from autoprog_search.choosing import Method
 from autoprog_search.errors import ConfigError, shown
-from autoprog_search.fields import Options, Settings, Whole
+from autoprog_search.fields import Epochs, Options, Settings, Whole
 from autoprog_search.methods.fixed import Program
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import MOST_EPOCHS
@@ -31,7 +31,7 @@ class MethodPlan(Settings):
     """how many, for each seed."""
     seeds: Whole = Field(default=3, ge=1, le=MOST_TRIALS)
     """how many, from the study's `first_seed` on."""
-    epochs: tuple[Annotated[Whole, Field(ge=1, le=MOST_EPOCHS)], ...] = Field(default=(), max_length=MOST_LENGTHS)
+    epochs: tuple[Annotated[Epochs, Field(le=MOST_EPOCHS)], ...] = Field(default=(), max_length=MOST_LENGTHS)
     """a sweep: the method's trials train so many epochs each, one after the other; empty: the recipe's."""
     growth: Options = Field(default_factory=dict)
     """fields of the study's own that are different in this method (`METHOD+VARIANT`)."""
@@ -64,7 +64,7 @@ class Planned:
     plans: Mapping[str, MethodPlan]
     space: GrowthSpace
     growth: GrowthSettings
-    epochs: int
+    epochs: float
 
     @property
     def own(self) -> MethodPlan:
@@ -114,10 +114,8 @@ class Course:
 
     Attributes:
         method: who is asked at each stage boundary.
-        space: with the stage lengths that were chosen for the trial.
         program: the schedule, where it is known already; it may have stages of its own.
     """
 
     method: Method
-    space: GrowthSpace
     program: Program | None = None

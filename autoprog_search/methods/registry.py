@@ -6,7 +6,15 @@ from typing import Any
 
 from autoprog_search.errors import ConfigError, shown, there_are
 from autoprog_search.methods.draws import grid, uniform
-from autoprog_search.methods.fixed import efficienttrain, full, linear, one_layer, program_of, timm_progressive
+from autoprog_search.methods.fixed import (
+    efficienttrain,
+    full,
+    hand_timed,
+    linear,
+    one_layer,
+    program_of,
+    timm_progressive,
+)
 from autoprog_search.methods.kind import Kind
 from autoprog_search.methods.kinds import (
     Drawn,
@@ -36,7 +44,7 @@ def evolving(trials: int) -> dict[str, Any]:
     return {"population_size": size, "sample_size": max(2, size // 4)}
 
 
-METHODS: dict[str, Kind] = {
+METHODS: dict[str, Kind] = {  # colours go by this order, so new ones come last
     "full": Fixed("the full network from the first step: ordinary training", program_of(full)),
     "full-short": Matched("the full network for fewer epochs, to autoprog's total cost: the control", "autoprog"),
     "linear": Fixed("depth and resolution grow linearly (the paper's manual baseline)", program_of(linear)),
@@ -99,6 +107,10 @@ METHODS: dict[str, Kind] = {
     "survey": Led(
         "autoprog's search along every way it can go, a trial each: all estimates it may meet, for tables",
         "autoprog_search.methods.oneshot:survey_paths",
+    ),
+    "hand-timed": Fixed(
+        "the smallest network for 33 % of the epochs, then full resolution, then, for the last 25 %, full depth",
+        hand_timed,
     ),
 }
 

@@ -14,6 +14,7 @@ class FinishedRun:
     """A training run that has ended.
 
     Attributes:
+        levels, parameters: the schedule that it was, and the numbers that it is in a search.
         metric: the one number that a host maximises, from accuracy and cost.
         val_top1: validation accuracy, %.
         cost_share: FLOPs of training and search over those of training the full network as long.
@@ -23,6 +24,7 @@ class FinishedRun:
 
     trial: int
     levels: Levels
+    parameters: dict[str, int]
     metric: float
     val_top1: float
     cost_share: float

@@ -7,7 +7,7 @@ other: what wins is what lies below the trend.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from numbers import Real
 from typing import Literal
@@ -16,6 +16,7 @@ import numpy as np
 
 from autoprog_search.choosing import Choice, Estimate, StageContext
 from autoprog_search.errors import ConfigError, EstimateError, shown, there_are
+from autoprog_search.oneshot.clock import ClockRule, choose_on_clock
 
 TARGET_SLACK = 0.01  # relative to the target cost, within which candidates are equally good at reaching it
 TIE = 1e-9  # scores nearer than this, relatively, are equal: the cheaper candidate wins
@@ -33,6 +34,7 @@ class ScoreRule:
         tie_se: candidates tie with the best whose score is above its by no more than so many standard errors of the
             estimated losses, and the cheapest of them wins; 0: the paper, which takes each estimate as it is.
         target_speedup: the whole run is to cost the full run's over this; None: what the score makes of it.
+        clock: what decides instead of a score under a free clock.
     """
 
     score: str = "loss_cost"
@@ -41,6 +43,7 @@ class ScoreRule:
     w_default: float = 0.0
     target_speedup: float | None = None
     tie_se: float = 1.0
+    clock: ClockRule = field(default_factory=ClockRule)
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
@@ -134,6 +137,8 @@ def choose(context: StageContext, rule: ScoreRule) -> Choice:
     Raises:
         EstimateError: estimates that are missing, not of the candidates, or no numbers to compare.
     """
+    if context.clock is not None:
+        return choose_on_clock(context, rule.clock, rule.w_scale, rule.target_speedup)
     estimates = checked_estimates(context, rule)
     if len(context.candidates) == 1:
         return Choice(context.candidates[0])

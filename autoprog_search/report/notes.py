@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from autoprog_search.analysis.findings import Findings
+from autoprog_search.analysis.findings import TRAINING_PAYS, Findings, Halving
 from autoprog_search.methods.registry import method_named
 from autoprog_search.report.texts import interval_text, times_text
 
@@ -14,6 +14,7 @@ from autoprog_search.report.texts import interval_text, times_text
 def reading_notes(found: Findings) -> list[str]:
     """Sentences on unfinished trials, on each method's difference to full, and on what intervals and headlines mean."""
     notes = [_unfinished_note(found, what, counts) for what, counts in found.unfinished.items()]
+    notes += [_halving_note(halving) for halving in found.halvings]
     notes += [_difference_note(row, paired) for row, paired in found.differences]
     intervals = sum(math.isfinite(row["difference_low"]) for row, _ in found.differences)
     if intervals:
@@ -47,6 +48,21 @@ def _unfinished_note(found: Findings, what: str, counts: Mapping[str, int]) -> s
     )
     methods = ", ".join(f"{method} {n}" for method, n in counts.items())
     return f"Trials {what}: {sum(counts.values())} of {found.trials} ({methods}); {counted}."
+
+
+def _halving_note(found: Halving) -> str:
+    """Whether there are data enough for growth to show what it is worth."""
+    text = interval_text(found.change, found.low, found.high)
+    verdict = (
+        "more training pays here, so growing has something to win over training shorter"
+        if found.training_pays
+        else f"less than {TRAINING_PAYS:g} point, so more training hardly pays here and training shorter is a rival"
+    )
+    seeds = f"{found.seeds} seed" + ("s" if found.seeds > 1 else "")
+    return (
+        f"full of {found.epochs / 2:g} epochs instead of {found.epochs:g}: {text} points of validation accuracy over "
+        f"{seeds}; {verdict}."
+    )
 
 
 def _difference_note(row: Mapping[Any, Any], paired: int) -> str:

@@ -59,7 +59,7 @@ def report_page(study: StudyFrames) -> str:
 
 def _header(study: StudyFrames) -> str:
     config, space, trials = study.config, study.config.space, study.trials
-    resolutions = [round(n**0.5) * space.patch_size for n in space.patches]
+    resolutions = [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
     states = trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {word}" for state, word in STATES.items() if state in states)
     return (

@@ -26,7 +26,7 @@ def spec_under(program: Program, spec: RunSpec, data: Data) -> RunSpec:
     stage_steps: tuple[int, ...]
     try:
         if program.steps is not None:
-            stage_steps = (min(program.steps, recipe.epochs * epoch_steps),)
+            stage_steps = (min(program.steps, round(recipe.epochs * epoch_steps)),)
         elif spec.space.equal_compute and not program.shares:
             stage_steps = equal_compute_steps(spec.space, sub_networks, recipe, data.train_size, data.num_classes)
         elif program.shares:
@@ -38,4 +38,4 @@ def spec_under(program: Program, spec: RunSpec, data: Data) -> RunSpec:
             raise
         # Too short to be cut into the space's stages, which are all the same here: one is as good.
         stage_steps = steps_of_stages((float(recipe.epochs),), epoch_steps)
-    return replace(spec, recipe=recipe, stage_steps=stage_steps, augment=program.augment[: len(stage_steps)])
+    return replace(spec, recipe=recipe, part_steps=stage_steps, augment=program.augment[: len(stage_steps)])

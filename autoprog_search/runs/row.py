@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from autoprog_search.training.profile import StepProfile
     from autoprog_search.training.spec import RunSpec
-    from autoprog_search.training.state import RunResult, RunState
+    from autoprog_search.training.state import RunResult, RunState, StageRecord
 
 
 class CurveRow(TypedDict, total=False):
@@ -175,8 +176,8 @@ def cost_row(
     return {
         "depths": [s.depth for s in chosen],
         "patches": [s.patches for s in chosen],
-        "resolutions": [s.resolution(spec.space.patch_size) for s in chosen],
-        "stage_epochs": [steps / epoch_steps for steps in spec.stage_steps[: len(chosen)]],
+        "resolutions": [spec.space.patching.image_side(s) for s in chosen],
+        "stage_epochs": [steps / epoch_steps for steps in stage_steps(spec.part_steps, state.stages)],
         "train_flops": train_flops,
         "search_flops": search_flops,
         "total_flops": train_flops + search_flops,
@@ -194,6 +195,12 @@ def cost_row(
         "device": profile.device if profile is not None else "",
         "world_size": world_size,
     }
+
+
+def stage_steps(part_steps: Sequence[int], stages: Sequence[StageRecord]) -> list[int]:
+    """Optimiser steps of the stages that a run has begun, as long as they were to be."""
+    untils = [0, *(record.until for record in stages)]
+    return [sum(part_steps[a:b]) for a, b in pairwise(untils)]
 
 
 def _train_seconds(state: RunState, profile: StepProfile | None) -> float:

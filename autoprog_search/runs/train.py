@@ -99,7 +99,7 @@ def _check(schedule: GrowthSchedule | str, spec: RunSpec) -> None:
     elif (program := _program(schedule, space)) is not None:
         program.check_epochs(space, epochs)
     else:
-        space.stage_epochs(epochs)
+        space.part_epochs(epochs)
 
 
 def _check_fits(schedule: GrowthSchedule, space: GrowthSpace) -> None:
@@ -135,11 +135,11 @@ def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple
         epoch_steps = data.train_size // spec.recipe.batch_size
         stage_steps = steps_of_stages(tuple(stage.epochs for stage in schedule.stages), epoch_steps)
         depths = tuple(s.depth for s in sub_networks)
-        return replace(spec, stage_steps=stage_steps, extra_depths=depths), Program(sub_networks)
+        return replace(spec, part_steps=stage_steps, extra_depths=depths), Program(sub_networks)
     if (program := _program(schedule, spec.space)) is not None:
         return spec_under(program, spec, data), program
     stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
-    return replace(spec, stage_steps=stage_steps), OneShotMethod(spec.growth.rule())
+    return replace(spec, part_steps=stage_steps), OneShotMethod(spec.growth.rule())
 
 
 # ── running it ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,8 +16,8 @@ class DataConfig(Settings):
     """Where images come from."""
 
     name: Text = "digits"
-    """`digits` (embedded), `fashion_mnist`, any timm data set name (`torch/cifar10`, `hfds/...`, `wds/...`), a folder
-    of images, or `table:NAME`: no images, but the results of all schedules (docs/table.md)."""
+    """`digits` (embedded), `fashion_mnist`, `letters`, any timm data set name (`torch/cifar10`, `hfds/...`,
+    `wds/...`), a folder of images, or `table:NAME`: no images, but the results of all schedules (docs/table.md)."""
     root: Text = ""
     """folder of a named data set, if it needs one."""
     val_share: Real = Field(default=0.1, gt=0, lt=1)

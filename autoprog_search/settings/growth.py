@@ -10,10 +10,14 @@ from pydantic import Field, field_validator, model_validator
 from autoprog_search.errors import ConfigError
 from autoprog_search.fields import Real, Settings, Text, Whole
 from autoprog_search.oneshot.candidates import ForceGrowth
+from autoprog_search.oneshot.clock import ClockRule
 from autoprog_search.oneshot.score import SCORES, ScoreRule
 from autoprog_search.settings.retired import what_became_of
+from autoprog_search.space import GrowthSpace
 
 RULE = ScoreRule()  # the one place of its fields' defaults
+ON_THE_CLOCK = {"probe_share", "depth_mixing", "patches_mixing"}
+"""Fields of `growth.search` that decide something under a free clock alone."""
 
 
 class AdaReg(Settings):
@@ -34,13 +38,16 @@ class AdaReg(Settings):
 
 
 class BlockSettings(Settings):
-    """Which blocks run, and how new ones come in, whatever the operator."""
+    """Which blocks run, and how new ones and smaller patches come in, whatever the operator."""
 
     chain: Literal["even", "lowest"] | None = None
     """which blocks run at which depth; default: the operator's own."""
     optimizer_state: Literal["reset", "copy"] = "reset"
     """of a new block: dropped (`reset`), or copied from its donor. The others' is left alone: their optimiser state is
     as good as ever."""
+    patch_operator: Text = "pi_resize"
+    """how an embedding of larger patches becomes the full network's (`space.patches_by: patch_size`): pi_resize,
+    least_squares or upsample; growth/patch_operators.py says what each does."""
     ease_in_share: Real = Field(default=0.02, gt=0, le=1)
     """of the run's steps, over which new blocks fade in (operator `masked`); no longer than their stage. Default: as
     long as the search of one of four equal stages."""
@@ -72,6 +79,12 @@ class SearchSettings(Settings):
     compares two evaluations of a search: it takes `points` of 2 or more."""
     score_cost: Literal["flops", "seconds"] = "flops"
     """what the search takes as a candidate's cost: FLOPs, or seconds of the step profile."""
+    probe_share: Real = Field(default=0.03, gt=0, le=0.2)
+    """of the run's steps, how long each of a probe's three branches trains (`space.clock: free`)."""
+    depth_mixing: Real = Field(default=RULE.clock.depth, ge=0, le=1000)
+    """how many of its mixing times before the run's end depth has grown, by learning rate (`space.clock: free`)."""
+    patches_mixing: Real = Field(default=RULE.clock.patches, ge=0, le=1000)
+    """how many of its mixing times before the learning rate decays resolution has grown (`space.clock: free`)."""
     w_default: Real = Field(default=RULE.w_default, ge=0, le=100)
     """exponent of the cost where none can be fitted and none was before."""
 
@@ -118,10 +131,17 @@ class GrowthSettings(Settings):
         """What to say of a field that has moved or was taken out."""
         return what_became_of(name, value)
 
+    def decisive(self, space: GrowthSpace) -> dict[str, Any]:
+        """Its fields, as far as they decide anything on that space."""
+        idle = {"search": ON_THE_CLOCK if space.clock == "stages" else set[str]()}
+        idle["blocks"] = {"patch_operator"} if space.patches_by == "resolution" else set()
+        return self.model_dump(mode="json", exclude=idle)
+
     def rule(self, w_scale: float = 1.0) -> ScoreRule:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         search = self.search
-        return ScoreRule(search.score, self.w, w_scale, search.w_default, self.target_speedup, self.tie_se)
+        clock = ClockRule(search.depth_mixing, search.patches_mixing)
+        return ScoreRule(search.score, self.w, w_scale, search.w_default, self.target_speedup, self.tie_se, clock)
 
     @field_validator("adareg", mode="before")
     @classmethod

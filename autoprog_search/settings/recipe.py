@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from autoprog_search.errors import ConfigError, shown, there_are
-from autoprog_search.fields import Options, Real, Settings, Text, Whole, read_fields
+from autoprog_search.fields import Epochs, Options, Real, Settings, Text, Whole, read_fields
 from autoprog_search.files import read_yaml
 from autoprog_search.schedule import MOST_EPOCHS
 
@@ -29,7 +29,7 @@ class Recipe(Settings):
     Shares are of the whole run's optimiser steps; the LR schedule is stepped per update and unbroken over the stages.
     """
 
-    epochs: Whole = Field(default=100, ge=1, le=MOST_EPOCHS)
+    epochs: Epochs = Field(default=100, le=MOST_EPOCHS)
     """passes over the training data."""
     batch_size: Whole = Field(default=128, ge=1, le=MOST_BATCH)
     """images per optimiser step; a last partial batch is left out."""

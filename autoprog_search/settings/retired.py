@@ -1,4 +1,4 @@
-"""Growth settings that have moved or were taken out: how older studies and files are read.
+"""Settings that have moved or were taken out: how older studies and files are read.
 
 The only code for what was. Studies and files from before name their fields as they were named then; what evidence did
 not pay back is run by no code any more (docs/evidence.md keeps its results), and is kept as text.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autoprog_search.errors import shown
+from autoprog_search.errors import ConfigError, shown
+from autoprog_search.levels import CHOICES, became
 
 LAST_COMMIT = "3dd8b94"
 """The last one that runs what is RETIRED."""
@@ -40,6 +41,24 @@ RETIRED: dict[str, tuple[Any, ...]] = {
     "supernet_draws": ("shuffled",),
 }
 """A field within `growth` that was taken out, or lost a choice -> the values under which runs are what they were."""
+
+
+def space_renamed(space: Any) -> Any:
+    """Fields of a space, without the one that was taken out, where it had nothing to say.
+
+    Raises:
+        ConfigError: it had.
+    """
+    if not isinstance(space, Mapping) or CHOICES not in space:
+        return space
+    if space[CHOICES]:
+        raise ConfigError(f"space.{CHOICES}: {became(CHOICES)}")
+    return {name: value for name, value in space.items() if name != CHOICES}
+
+
+def space_as_it_was(space: Mapping[str, Any]) -> dict[str, Any]:
+    """A space's fields as they were before one was taken out."""
+    return {**space, CHOICES: []}
 
 
 def is_retired(name: str, value: Any) -> bool:
@@ -82,6 +101,8 @@ def renamed_study(data: Any) -> Any:
     if not isinstance(data, Mapping):
         return data
     new = {**data, "growth": renamed(data["growth"])} if "growth" in data else dict(data)
+    if "space" in data:
+        new["space"] = space_renamed(data["space"])
     if isinstance(methods := new.get("methods"), Mapping):
         new["methods"] = {
             method: {**plan, "growth": renamed(plan["growth"])} if "growth" in _fields(plan) else plan

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.fields import flat
 from autoprog_search.growth.operators import operator_named
+from autoprog_search.growth.patch_operators import patch_operator_named
 from autoprog_search.methods.plan import MOST_TRIALS, Planned
 from autoprog_search.methods.registry import VARIANT, method_named
 from autoprog_search.oneshot.score import ScoreRule
@@ -32,25 +33,25 @@ def check_config(config: StudyConfig) -> StudyConfig:
     trials = sum(plan.seeds * plan.trials for plan in config.methods.values())
     if trials > MOST_TRIALS:
         raise ConfigError(f"methods: {trials:,} trials (seeds times trials, of all) are more than {MOST_TRIALS:,}")
-    whole: set[tuple[str, tuple[float, ...], int, int]] = set()  # that leave no stage without an epoch
+    whole: set[tuple[str, str, tuple[float, ...], int, float]] = set()  # that leave no stage without an epoch
     for planned in map(partial(_planned, config), config.methods):
         kind, space = method_named(planned.name), planned.space
         kind.check_installed()
         kind.check(planned)
         operator_named(planned.growth.operator)
+        patch_operator_named(planned.growth.blocks.patch_operator)
         ScoreRule(score=planned.growth.search.score)
-        for lengths in map(space.at_lengths, space.lengths_parameters()):
-            for epochs in set(planned.own.epochs or [config.recipe.epochs]):
-                key = (planned.name.split(VARIANT)[0], lengths.stage_lengths, lengths.stages, epochs)
-                if key not in whole:
-                    _check_epochs(planned.name, lengths, epochs)
-                    whole.add(key)
+        for epochs in set(planned.own.epochs or [config.recipe.epochs]):
+            key = (planned.name.split(VARIANT)[0], space.clock, space.stage_lengths, space.stages, epochs)
+            if key not in whole:
+                _check_epochs(planned.name, space, epochs)
+                whole.add(key)
     if config.data.table is not None:
         check_on_table(config, load_table(config.data.table))
     return config
 
 
-def _check_epochs(method: str, space: GrowthSpace, epochs: int) -> None:
+def _check_epochs(method: str, space: GrowthSpace, epochs: float) -> None:
     try:
         method_named(method).check_epochs(space, epochs)
     except SpaceError as error:

@@ -96,7 +96,7 @@ class StudyConfig(Settings):
         """The seeds of a method's trials."""
         return range(self.first_seed, self.first_seed + self.methods[method].seeds)
 
-    def epochs(self, method: str, trial: int) -> int:
+    def epochs(self, method: str, trial: int) -> float:
         """How many epochs the full schedule of a trial has."""
         sweep = self.methods[method].epochs
         return sweep[trial] if sweep else self.recipe.epochs
@@ -117,9 +117,6 @@ class StudyConfig(Settings):
         Raises:
             ConfigError: the plan's own fields are wrong.
         """
-        return method_named(method).searched(self._own_space(method))
-
-    def _own_space(self, method: str) -> GrowthSpace:
         if not (own := self.methods[method].space):
             return self.space
         same = self.space.model_dump()
@@ -127,7 +124,7 @@ class StudyConfig(Settings):
             same = {name: value for name, value in same.items() if name not in ("stages", "stage_lengths")}
         if any(name.startswith("depth") for name in own):
             same.pop("depths")
-        if any(name.startswith(("patches", "resolution")) for name in own):
+        if any(name == "patches" or name.startswith("resolution") for name in own):
             same.pop("patches")
         return read_fields(GrowthSpace, {**same, **own}, f"methods, {method}, space")
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from autoprog_search.errors import StudyError
 from autoprog_search.methods.registry import method_named
 from autoprog_search.settings.recipe import HOW_FAST
-from autoprog_search.settings.retired import as_it_was, renamed, with_retired
+from autoprog_search.settings.retired import as_it_was, renamed, space_as_it_was, space_renamed, with_retired
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy
@@ -42,13 +42,14 @@ def settings_of(config: StudyConfig, method: str) -> dict[str, Any]:
     """
     plan = config.methods[method]
     leader = followed(Job(method, config.first_seed, 0))
+    space, growth = config.space_of(method), config.growth_of(method)
     settings: dict[str, Any] = {
         "version": VERSION,
         "name": config.name,  # random numbers of samplers and draws follow from it
-        "space": config.space_of(method).model_dump(),
+        "space": space.decisive,
         "data": config.data.model_dump(include=config.data.decisive),
         "recipe": config.recipe.model_dump(exclude=HOW_FAST),
-        "growth": with_retired(config.growth_of(method).model_dump(), config.retired.get(method, {})),
+        "growth": with_retired(growth.decisive(space), config.retired.get(method, {})),
         "threads": config.threads,
         "epochs": plan.epochs,
     }
@@ -77,7 +78,8 @@ def study_hash(config: StudyConfig) -> str:
 def first_hash(config: StudyConfig) -> str:
     """Version 1: the same for all methods, their own growth settings, spaces and lengths left out."""
     decisive = config.model_dump(mode="json", include={"space", "data", "recipe", "growth", "threads"})
-    decisive["growth"] = as_it_was(decisive["growth"])
+    decisive["space"] = space_as_it_was(config.space.decisive)
+    decisive["growth"] = as_it_was(config.growth.decisive(config.space))
     decisive["data"] = config.data.model_dump(include={"name", "root"} | config.data.decisive)
     decisive["recipe"] = config.recipe.model_dump(mode="json", exclude=HOW_FAST)
     return _digest(decisive)
@@ -131,6 +133,7 @@ def check_unchanged(study: StoredStudy) -> None:
             _check_exported(study)
             continue
         stored = {name: value for name, value in settings.items() if name not in (FINGERPRINT, FILES)}
+        stored["space"] = space_renamed(stored["space"])
         ours = now[method]
         if stored["version"] < VERSION:  # as this one would have stored it
             stored |= {"version": VERSION, "growth": renamed(stored["growth"])}

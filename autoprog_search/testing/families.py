@@ -21,8 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprog_search.errors import GrowthError
-from autoprog_search.growth.adapters import DenseLogits
+from autoprog_search.growth.adapters import DenseLogits, family_of
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.large_patches import KERNEL
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.schedule import SubNetwork
 
@@ -124,6 +125,36 @@ class FamilyCase:
                 elastic(images(elastic, batch=1))
             assert counter.get_total_flops() == elastic.cost.forward_flops(sub_network)
 
+    def test_larger_patches_see_all_of_an_image(self, build: Callable[..., nn.Module]) -> None:
+        """Where the family takes them: every grid at about the full side, FLOPs counted, and its own weight trained.
+
+        torch counts one thing more, the large kernel's resize, which is due once a step and not once an image.
+        """
+        grid = ElasticModel(build()).full.grid
+        levels = [(grid - 2) ** 2, (grid - 1) ** 2, grid**2]
+        if not family_of(build()).larger_patches:
+            with pytest.raises(GrowthError, match=r"patches_by: .* give resolution"):
+                ElasticModel(build(), patches=levels, patches_by="patch_size")
+            return
+        elastic = ElasticModel(build(), patches=levels, patches_by="patch_size")
+        own, full = elastic.model.get_parameter(KERNEL), elastic.full
+        assert elastic.large_patches is not None
+        large = elastic.large_patches.weight
+        for patches in levels:
+            elastic.activate(SubNetwork(full.depth, patches))
+            assert 0 <= elastic.resolution - ElasticModel(build()).resolution < elastic.sub_network.grid
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                elastic.eval().requires_grad_(False)(images(elastic, batch=1))
+            side = elastic.patching.patch_size(elastic.sub_network)
+            resize = 2 * large.numel() * side**2 if own.shape[-1] < side < large.shape[-1] else 0
+            assert counter.get_total_flops() - resize == elastic.cost.forward_flops(elastic.sub_network)
+            elastic.train().requires_grad_(True).zero_grad()
+            loss_of(elastic(images(elastic))).backward()
+            trained, resting = (own, large) if patches == full.patches else (large, own)
+            assert trained.grad is not None
+            assert resting.grad is None
+        assert elastic.model.state_dict().keys() == build().state_dict().keys()
+
     @pytest.mark.parametrize("operator", GROWTH_OPERATORS)
     def test_it_grows_through_a_schedule(self, elastic: ElasticModel, operator: str) -> None:
         """Three stages of training under every operator: finite, growing, no parameter exchanged, EMA in step."""
@@ -138,13 +169,13 @@ class FamilyCase:
             same_kind = [type(elastic.blocks[a]) is type(elastic.blocks[b]) for a, b in origin.items() if b is not None]
             assert all(same_kind)
             elastic.train()
-            for _ in range(2):
-                loss = loss_of(elastic(images(elastic)))
-                loss.backward()
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                ema.update(elastic)
-                assert bool(loss.isfinite())
+            loss = loss_of(elastic(images(elastic)))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            ema.update(elastic)
+            assert bool(loss.isfinite())
+        assert all(bool(parameter.isfinite().all()) for parameter in elastic.parameters())
         assert elastic.active == ema.module.active == tuple(range(elastic.full.depth))
         assert {name: id(parameter) for name, parameter in elastic.model.named_parameters()} == before
 

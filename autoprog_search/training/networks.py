@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -19,12 +19,12 @@ class Networks:
 
     Args:
         online: the elastic model that trains.
-        stage_steps: optimiser steps of each stage; the EMAs' horizons are shares of them all.
+        part_steps: optimiser steps of each part of the run; the EMAs' horizons are shares of them all.
     """
 
-    def __init__(self, online: ElasticModel, growth: GrowthSettings, stage_steps: Sequence[int]) -> None:
-        self.online, self._growth, self._stage_steps = online, growth, stage_steps
-        steps = sum(stage_steps)
+    def __init__(self, online: ElasticModel, growth: GrowthSettings, part_steps: Sequence[int]) -> None:
+        self.online, self._growth, self._part_steps = online, growth, part_steps
+        steps = sum(part_steps)
         self._momentum = build_ema(online, growth.blocks.momentum_ema, steps)
         self._estimation = build_ema(online, growth.search.estimation_ema, steps)
 
@@ -51,27 +51,34 @@ class Networks:
         for network in self:
             network.activate(sub_network)
 
-    def grow(self, to: SubNetwork, optimizer: torch.optim.Optimizer) -> None:
-        """Grow all of them, and the optimiser's state of new blocks by its rule."""
+    def grow(self, to: SubNetwork, optimizer: torch.optim.Optimizer, images: Callable[[], torch.Tensor]) -> None:
+        """Grow all of them, and the optimiser's state of new blocks by its rule.
+
+        Args:
+            images: asked for real ones where a growth operator for patches is fitted to them.
+        """
+        patches = self.online.large_patches
         self.online.grow(
             to,
             optimizer=optimizer,
             state_rule=self._growth.blocks.optimizer_state,
             momentum=self.momentum,
             emas=[self.estimation],
+            images=images() if patches is not None and patches.operator.fits else None,
         )
 
-    def fade_in(self, previous: SubNetwork | None, stage: int, step: int) -> None:
+    def fade_in(self, previous: SubNetwork | None, part: int, step: int) -> None:
         """Where the operator fades new blocks in, let them count as far as they have come at a step of the run.
 
         Args:
             previous: the sub-network of the stage before: all that did not run in it is new; None where nothing grew.
+            part: of the run that the stage began with, from 0.
         """
         if previous is None or not operator_named(self.online.operator).fades:
             return
         chain = self.online.chain
         new = set(chain[self.online.full.depth]) - set(chain[previous.depth])
-        share = eased_in(self._stage_steps, self._growth.blocks.ease_in_share, stage, step)
+        share = eased_in(self._part_steps, self._growth.blocks.ease_in_share, part, step)
         for network in self:
             network.fade(new, share)
 
@@ -88,28 +95,32 @@ class Networks:
 
     def to_dict(self) -> dict[str, Any]:
         """Weights of all of them, for a checkpoint."""
-        return {
-            "model": self.online.model.state_dict(),
-            "momentum": self.momentum.model.state_dict(),
-            "estimation": self.estimation.model.state_dict(),
-        }
+        return {name: part.state_dict() for name, part in self._parts()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take the weights that `to_dict` gave."""
+        for name, part in self._parts():
+            part.load_state_dict(saved[name])
+
+    def _parts(self) -> Iterator[tuple[str, torch.nn.Module]]:
+        """What has weights, by its name in a checkpoint."""
         for name, network in zip(("model", "momentum", "estimation"), self, strict=True):
-            network.model.load_state_dict(saved[name])
+            yield name, network.model
+            if network.large_patches is not None:
+                yield f"{name}_patches", network.large_patches
 
 
-def eased_in(stage_steps: Sequence[int], share: float, stage: int, step: int) -> float:
+def eased_in(part_steps: Sequence[int], share: float, part: int, step: int) -> float:
     """How far a stage's new blocks have come in: 0 where the stage begins, 1 from its last step on, linear between.
 
-    It ends with its stage at the latest: whatever grew, the network that a stage leaves is the plain one.
+    It ends with the part of the run that its stage begins with at the latest: whatever grew, the network that a stage
+    leaves is the plain one.
 
     Args:
-        stage_steps: optimiser steps of each stage.
+        part_steps: optimiser steps of each part of the run.
         share: of the run's steps, how long it takes.
-        stage: k, from 1.
+        part: that the stage begins with, from 0.
         step: optimiser steps of the run that have been taken.
     """
-    takes = min(max(1, round(share * sum(stage_steps))), stage_steps[stage - 1])
-    return min(1.0, (step - sum(stage_steps[: stage - 1])) / takes)
+    takes = min(max(1, round(share * sum(part_steps))), part_steps[part])
+    return min(1.0, (step - sum(part_steps[:part])) / takes)

@@ -44,6 +44,13 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         raise ConfigError(_what_is_wrong(recipe, model, error)) from None
 
 
+def also_train(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, like: nn.Parameter) -> None:
+    """Let a fresh optimiser train one parameter more, as it does that of the model: at its rate, decayed as it is."""
+    next(group for group in optimizer.param_groups if any(p is like for p in group["params"]))["params"].append(
+        parameter
+    )
+
+
 def _made(
     recipe: Recipe, lr: float, own: Mapping[str, Any], trained: nn.Module | list[nn.Parameter]
 ) -> torch.optim.Optimizer:

@@ -40,6 +40,9 @@ from autoprog_search.training.state import RunResult, RunState
 from autoprog_search.training.step import TrainingStep
 from autoprog_search.training.world import ALONE, World
 
+FITTED_IMAGES = 512
+"""That an embedding of smaller patches is fitted to: many patches each, and a patch has some hundred pixels."""
+
 
 class Run:
     """One run, from its checkpoint if there is one.
@@ -52,7 +55,7 @@ class Run:
         world: the processes that train the run together.
 
     Attributes:
-        ends: optimiser steps at which the stages end.
+        ends: optimiser steps at which the parts of the run end.
         epoch_steps: optimiser steps of an epoch.
         state: where it stands.
         networks: the one that trains, and its EMAs.
@@ -75,7 +78,7 @@ class Run:
     ) -> None:
         self.spec, self.data, self.device, self.world = spec, data, device, world
         self.checkpoint = checkpoint if world.first else None
-        self.ends = tuple(accumulate(spec.stage_steps))
+        self.ends = tuple(accumulate(spec.part_steps))
         self.epoch_steps = data.train_size // spec.recipe.batch_size
         self.networks, self.step = self._fresh()
         self.state = RunState()
@@ -102,6 +105,21 @@ class Run:
         return self.spec.candidates(self.state.stage, self.state.previous)
 
     @property
+    def begin(self) -> int:
+        """The step that the open stage began with."""
+        return self.ends[self.state.part - 1] if self.state.part else 0
+
+    @property
+    def in_last_part(self) -> bool:
+        """Whether the open stage began with the last part of the run, which always trains the full network."""
+        return self.state.part == len(self.ends) - 1
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates at the beginnings of the run's parts."""
+        return tuple(map(self.step.rate_at, (0, *self.ends[:-1])))
+
+    @property
     def standing(self) -> SubNetwork:
         """What the networks run as between two steps: the supernet while it is searched, else what was chosen."""
         return supernet_of(self.candidates) if self.state.phase == "search" else self.state.stages[-1].chosen
@@ -114,10 +132,10 @@ class Run:
         """
         spec, state = self.spec, self.state
         if spec.augment:
-            return Strength(augment=spec.augment[state.stage - 1])
+            return Strength(augment=spec.augment[state.part])
         if state.stages and state.stages[0].chosen == self.elastic.full:
             return FULL
-        return strength_at(spec.growth.adareg, state.stage, len(self.ends))
+        return strength_at(spec.growth.adareg, state.part, len(self.ends))
 
     def grow(self, to: SubNetwork) -> None:
         """Grow from the stage before's sub-network; note what that did to the validation accuracy."""
@@ -129,8 +147,13 @@ class Run:
             return
         before = self.evaluate("val").top1 if to != self.elastic.sub_network else None
         torch.manual_seed(derive(self.spec.seed, "grow", state.stage))  # for operators that draw
-        self.networks.grow(to, self.step.optimizer)
+        self.networks.grow(to, self.step.optimizer, self.some_images)
         state.growth_top1.append(None if before is None else (before, self.evaluate("val").top1))
+
+    def some_images(self) -> torch.Tensor:
+        """Some of the training images, the same in every process, to fit an embedding to."""
+        seed = derive(self.spec.seed, "patches")
+        return torch.cat([images for images, _ in self.data.train_subset(FITTED_IMAGES, seed, FITTED_IMAGES)])
 
     def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
         """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
@@ -191,7 +214,7 @@ class Run:
             try:
                 check_identity(path, saved, self._identity)
                 self._load(saved)
-                self.state.check(self.spec.stage_steps, self.epoch_steps)
+                self.state.check(self.spec.part_steps, self.epoch_steps)
                 return
             except Exception as error:  # torch's and our own, where a value is of another kind or missing
                 if isinstance(error, ConfigError) or environment_error(error) is not None:
@@ -207,7 +230,7 @@ class Run:
         if self.state.stages or self.state.phase != "open":
             self.networks.activate(self.standing)
         if self.state.phase != "open":  # then the stage's blocks have yet to be grown
-            self.networks.fade_in(self.state.previous, self.state.stage, self.state.step)
+            self.networks.fade_in(self.state.previous, self.state.part, self.state.step)
 
     def _fresh(self) -> tuple[Networks, TrainingStep]:
         """Networks and optimiser as they are before the first step."""
@@ -221,6 +244,7 @@ class Run:
             in_chans=data.in_chans,
             operator=growth.operator,
             chain=growth.blocks.chain,
+            patch_operator=growth.blocks.patch_operator,
             drop_path_rate=recipe.drop_path,
             checkpoint=recipe.init_checkpoint,
         ).to(self.device)
@@ -229,9 +253,9 @@ class Run:
             recipe,
             elastic,
             data.normalisation,
-            steps=sum(spec.stage_steps),
+            steps=spec.steps,
             num_classes=data.num_classes,
             device=self.device,
             world=self.world,
         )
-        return Networks(elastic, growth, spec.stage_steps), step
+        return Networks(elastic, growth, spec.part_steps), step

@@ -46,28 +46,28 @@ class Search:
         self._world = run.world
         self.outlook = Outlook(
             spec.space,
-            spec.stage_steps,
+            spec.part_steps,
             self.step_flops,
             self._estimate_flops,
             search_share=growth.search.share,
             force_growth=growth.force_growth,
         )
         check_search(spec, method.needs_estimates)
-        if not any(map(method.needs_estimates, range(1, len(spec.stage_steps)))):
+        if not any(map(method.needs_estimates, range(1, len(spec.part_steps)))):
             return
-        if growth.target_speedup is not None:
+        if growth.target_speedup is not None and spec.space.clock == "stages":
             check_target(self.outlook, growth.target_speedup)
         if growth.search.score_cost == "seconds" and profile is None:
             raise ConfigError("growth.search, score_cost: 'seconds' needs a profile of the step times")
 
-    def steps(self, stage: int, lambda_k: Candidates) -> int:
-        """How many of the stage's steps train the supernet."""
+    def steps(self, state: RunState, lambda_k: Candidates) -> int:
+        """How many steps of the stage that opens train the supernet."""
         share = self._spec.growth.search.share
-        return oneshot.search_steps(stage, self._spec.stage_steps[stage - 1], len(lambda_k), share)
+        return oneshot.search_steps(state.stage, self._spec.searchable(state.part), len(lambda_k), share)
 
-    def points(self, stage: int, lambda_k: Candidates) -> list[int]:
+    def points(self, state: RunState, lambda_k: Candidates) -> list[int]:
         """After how many of them the candidates are evaluated, ascending."""
-        return sorted(oneshot.evaluation_points(self.steps(stage, lambda_k), self._spec.growth.search.points))
+        return sorted(oneshot.evaluation_points(self.steps(state, lambda_k), self._spec.growth.search.points))
 
     def drawn(self, stage: int, lambda_k: Candidates, begin: int) -> Callable[[int], SubNetwork]:
         """Who trains at a step of the run, where the stage begins at step `begin`."""
@@ -88,7 +88,7 @@ class Search:
             return
         at_common = self._spec.growth.search.estimate_at == "common"
         standing_for_it = oneshot.evaluated_as((*lambda_k, previous), at_common)[-1:]
-        _, count = self._evaluation(state.stage, lambda_k)
+        _, count = self._evaluation(state.part, lambda_k)
         state.reference_loss = float(self._losses(state, network, standing_for_it, count).mean())
 
     def estimate(self, state: RunState, network: ElasticModel, lambda_k: Candidates) -> None:
@@ -100,7 +100,7 @@ class Search:
         Raises:
             RunFailedError: a loss is not finite.
         """
-        networks, count = self._evaluation(state.stage, lambda_k)
+        networks, count = self._evaluation(state.part, lambda_k)
         losses = self._losses(state, network, networks, count)
         state.search_points += 1
         state.search_means.append(losses.mean(dim=1).tolist())
@@ -117,7 +117,7 @@ class Search:
         with eagerly(recipe), autocast(recipe, self._device):
             losses = world.whole(oneshot.network_losses(network, networks, batches), count)
         if not bool(losses.isfinite().all()):
-            steps = sum(self._spec.stage_steps)
+            steps = self._spec.steps
             raise RunFailedError(f"estimate: not finite at step {state.step} of {steps}; lower recipe.lr")
         state.search_flops += oneshot.estimation_flops(self._cost, networks, count)
         state.search_seconds += time.perf_counter() - start
@@ -133,7 +133,7 @@ class Search:
             losses=losses,
             loss_ses=errors,
             costs=tuple(self._score_cost(c) for c in lambda_k),
-            searched_steps=self.steps(state.stage, lambda_k),
+            searched_steps=self.steps(state, lambda_k),
             decreases=self._decreases(state, losses),
         )
 
@@ -159,16 +159,16 @@ class Search:
         assert self._profile is not None, "checked at construction"
         return self._profile.seconds[candidate]
 
-    def _evaluation(self, stage: int, lambda_k: Candidates) -> tuple[list[SubNetwork], int]:
-        """What stands for the candidates of a stage in an evaluation, and on how many images."""
+    def _evaluation(self, part: int, lambda_k: Candidates) -> tuple[list[SubNetwork], int]:
+        """What stands for the candidates of a stage that begins with that part, and on how many images."""
         growth = self._spec.growth
         networks = oneshot.evaluated_as(lambda_k, growth.search.estimate_at == "common")
-        images = self._spec.stage_steps[stage - 1] * self._spec.recipe.batch_size
+        images = self._spec.searchable(part) * self._spec.recipe.batch_size
         affordable = oneshot.affordable_images(
             self._cost, lambda_k, networks, images, growth.search.points, growth.search.estimate_share
         )
         return networks, min(affordable, growth.search.estimate_images, self._data.train_size)
 
     def _estimate_flops(self, stage: int, lambda_k: Candidates) -> float:
-        evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage, lambda_k))
+        evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage - 1, lambda_k))
         return float(self._spec.growth.search.points * evaluation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -24,7 +25,8 @@ class RunSpec:
     """What to train: everything that decides a run's result.
 
     Attributes:
-        stage_steps: optimiser steps of each stage.
+        part_steps: optimiser steps of each part of the run: the given stages, or a free clock's ticks. A stage that is
+            chosen when the run has come to it takes one of them or several.
         seed: of the initial weights, the order of images and all else that is random.
         data: what it trains on; `workers` and `cache_dir` make no difference.
         extra_depths: depths of a fixed schedule that are no levels of the space.
@@ -35,12 +37,24 @@ class RunSpec:
     space: GrowthSpace
     recipe: Recipe
     growth: GrowthSettings
-    stage_steps: tuple[int, ...]
+    part_steps: tuple[int, ...]
     seed: int
     extra_depths: tuple[int, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     augment: tuple[float, ...] = ()
     method: str = ""
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return sum(self.part_steps)
+
+    def searchable(self, part: int) -> int:
+        """Steps of which a search that opens with that part takes its share: of the stage that it opens.
+
+        Where nobody knows how long that will be, of one of `space.stages` equal ones.
+        """
+        return self.part_steps[part] if self.space.clock == "stages" else round(self.steps / self.space.stages)
 
     def candidates(self, stage: int, previous: SubNetwork | None) -> tuple[SubNetwork, ...]:
         """Lambda_k, where k < K: what a search of stage k looks at after that sub-network."""
@@ -50,8 +64,9 @@ class RunSpec:
         """The same for the same run only; what the data are, wherever they lie, their fingerprint tells."""
         data = self.data.model_dump_json(include=self.data.decisive)
         recipe = self.recipe.model_dump_json(exclude=HOW_FAST)
-        parts = [self.space.model_dump_json(), recipe, self.growth.model_dump_json(), data]
-        return str(derive(*parts, *self.stage_steps, self.seed, *self.extra_depths, *self.augment, self.method))
+        space, growth = self.space.decisive, self.growth.decisive(self.space)
+        parts = [json.dumps(space), recipe, json.dumps(growth), data]
+        return str(derive(*parts, *self.part_steps, self.seed, *self.extra_depths, *self.augment, self.method))
 
 
 def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[int, ...]:
@@ -71,8 +86,18 @@ def steps_of_stages(stage_epochs: tuple[float, ...], epoch_steps: int) -> tuple[
 
 
 def planned_steps(space: GrowthSpace, recipe: Recipe, train_size: int) -> tuple[int, ...]:
-    """Optimiser steps of each stage of the space, under the recipe, on so many training images."""
-    return steps_of_stages(space.stage_epochs(recipe.epochs), train_size // recipe.batch_size)
+    """Optimiser steps of each part of a run on the space, under the recipe, on so many training images.
+
+    Raises:
+        ConfigError, SpaceError: the run is too short for them.
+    """
+    steps = round(recipe.epochs * (train_size // recipe.batch_size))
+    if space.clock == "free" and steps < space.parts:
+        raise ConfigError(
+            f"epochs: {recipe.epochs:g} are {steps} steps, fewer than the {space.parts} ticks of space.clock: free; "
+            "train longer"
+        )
+    return steps_of_stages(space.part_epochs(recipe.epochs), train_size // recipe.batch_size)
 
 
 def equal_compute_steps(
@@ -87,17 +112,24 @@ def equal_compute_steps(
 
 
 def check_search(spec: RunSpec, searches: Callable[[int], bool]) -> None:
-    """Whether every stage is long enough for its search, said before anything is trained.
+    """Whether every stage is long enough for its search, said before anything is trained; a free clock has no searches.
 
     Raises:
-        ConfigError: a stage is too short.
+        ConfigError: a stage is too short; or its regularisation follows from how many stages there will be.
     """
+    if spec.space.clock == "free":
+        if spec.growth.adareg is not None and searches(1):
+            raise ConfigError(
+                "growth.adareg: it rises from stage to stage, and nobody knows how many autoprog makes under "
+                "space.clock: free; leave it out"
+            )
+        return
     current = None
-    for stage, steps in enumerate(spec.stage_steps[:-1], start=1):
+    for stage in range(1, len(spec.part_steps)):
         # Later stages are checked as if stage 1 had chosen the smallest: from there the candidates are most.
         count = len(spec.candidates(stage, current))
         if searches(stage) and count > 1:
-            search_steps(stage, steps, count, spec.growth.search.share)
+            search_steps(stage, spec.searchable(stage - 1), count, spec.growth.search.share)
         current = spec.space.at(0, 0)
 
 

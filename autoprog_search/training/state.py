@@ -27,6 +27,8 @@ class StageRecord:
         decreases: of the losses, where the score asks for them.
         w, margin: of the score's choice.
         searched_steps: supernet steps.
+        until: the part of the run before which the stage ends.
+        probe: training losses of the branches by which mixing was measured here, by axis, and of the one that stayed.
         supernet_flops, search_flops: of these steps, and of estimating.
     """
 
@@ -38,6 +40,8 @@ class StageRecord:
     w: float | None = None
     margin: float | None = None
     searched_steps: int = 0
+    until: int = 0
+    probe: dict[str, list[float]] = field(default_factory=dict)
     decreases: tuple[float, ...] = ()
     supernet_flops: int = 0
     search_flops: int = 0
@@ -99,6 +103,12 @@ class RunState:
         before = self.stages[: self.stage - 1]
         return before[-1].chosen if before else None
 
+    @property
+    def part(self) -> int:
+        """The part of the run that the stage began with, from 0; how many there are, once the run is over."""
+        before = self.stages[: self.stage - 1]
+        return before[-1].until if before else 0
+
     def count(self, seconds: float, waited: float, flops: int) -> None:
         """Add a training step's seconds, those of them that it waited for images, and its FLOPs to its stage's."""
         for spent, more in ((self.stage_seconds, seconds), (self.loader_seconds, waited)):
@@ -119,21 +129,26 @@ class RunState:
         data["steps"] = [(*_pair(s), count) for s, count in self.steps.items()]
         return data
 
-    def check(self, stage_steps: Sequence[int], epoch_steps: int) -> None:
-        """Whether a run of these stages can stand here; what was read from a file may say anything.
+    def check(self, part_steps: Sequence[int], epoch_steps: int) -> None:
+        """Whether a run of these parts can stand here; what was read from a file may say anything.
 
         Raises:
             ValueError: it cannot.
         """
-        ends = [0, *accumulate(stage_steps)]
-        last = self.stage > len(stage_steps)  # over
-        if self.phase not in get_args(Phase) or not 1 <= self.stage <= len(ends) or (last and self.phase != "open"):
-            raise ValueError(f"stage {self.stage} of {len(stage_steps)}, phase {self.phase!r}")
-        begin, end = ends[self.stage - 1], ends[self.stage - 1] if self.phase == "open" else ends[self.stage]
-        if not begin <= self.step <= end:
-            raise ValueError(f"step {self.step} in stage {self.stage}, which is {begin} to {end}")
+        ends = [0, *accumulate(part_steps)]
+        if self.phase not in get_args(Phase) or self.stage < 1:
+            raise ValueError(f"stage {self.stage}, phase {self.phase!r}")
         if len(self.stages) != self.stage - (self.phase != "train"):
             raise ValueError(f"{len(self.stages)} stages were chosen in stage {self.stage}")
+        untils = [0, *(record.until for record in self.stages)]
+        if untils != sorted(set(untils)) or untils[-1] > len(part_steps):
+            raise ValueError(f"stages end before parts {untils[1:]} of {len(part_steps)}")
+        if self.part == len(part_steps) and self.phase != "open":
+            raise ValueError(f"phase {self.phase!r} of a run that is over")
+        begin = ends[self.part]
+        end = {"open": begin, "search": ends[-1], "train": ends[untils[-1]]}[self.phase]
+        if not begin <= self.step <= end:
+            raise ValueError(f"step {self.step} in stage {self.stage}, which is {begin} to {end}")
         if sum(self.steps.values()) != self.step:
             raise ValueError(f"{sum(self.steps.values())} steps of sub-networks at step {self.step}")
         epochs = self.step // epoch_steps + (self.step == ends[-1] and self.step % epoch_steps > 0)
@@ -157,12 +172,16 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a run tells while it runs; loss and accuracy are the last epoch's, None before its end."""
+    """What a run tells while it runs; loss and accuracy are the last epoch's, None before its end.
+
+    Attributes:
+        stages: how many there will be; None under a free clock, where nobody knows yet.
+    """
 
     step: int
     steps: int
     stage: int
-    stages: int
+    stages: int | None
     phase: str
     sub_network: SubNetwork
     loss: float | None

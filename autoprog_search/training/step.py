@@ -11,12 +11,13 @@ from timm.utils import dispatch_clip_grad
 
 from autoprog_search.data.data_set import ChannelStatistics
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.growth.large_patches import KERNEL
 from autoprog_search.randomness import derive
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.training.compilation import compile_blocks
 from autoprog_search.training.device import seed_everywhere
 from autoprog_search.training.loss import build_loss
-from autoprog_search.training.optim import autocast, build_optimizer, build_scheduler
+from autoprog_search.training.optim import also_train, autocast, build_optimizer, build_scheduler
 from autoprog_search.training.replay import Replay
 from autoprog_search.training.replica import Replica
 from autoprog_search.training.teacher import build_teacher
@@ -51,6 +52,8 @@ class TrainingStep:
         self._recipe, self._elastic, self._device, self._world = recipe, elastic, device, world
         self._replica = Replica(elastic, world) if world.size > 1 else None
         self.optimizer = build_optimizer(recipe, elastic.model)
+        if elastic.large_patches is not None:
+            also_train(self.optimizer, elastic.large_patches.weight, elastic.model.get_parameter(KERNEL))
         self._scheduler = build_scheduler(recipe, self.optimizer, steps)
         self._loss = build_loss(recipe)
         self._mixup = _mixup(recipe, num_classes)
@@ -99,6 +102,11 @@ class TrainingStep:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of that step of the run, which then holds until the next one is taken."""
+        self._scheduler.step_update(step)
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def _passes(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Forward and backward pass of a batch, part by part: leaves the gradients, gives the mean loss, detached."""

@@ -80,7 +80,7 @@ class Steps:
             state.step,
             stop,
             recipe.batch_size,
-            lambda step: trained(step).resolution(elastic.patch_size),
+            lambda step: elastic.patching.image_side(trained(step)),
             strength,
             world.part,
         )
@@ -113,7 +113,7 @@ class Steps:
         state.steps[run.elastic.sub_network] = state.steps.get(run.elastic.sub_network, 0) + 1
         state.step += 1
         run.session.steps += 1
-        run.networks.fade_in(state.previous, state.stage, state.step)
+        run.networks.fade_in(state.previous, state.part, state.step)
         run.networks.update(state.step, estimation=estimation)
 
     def _finish_step(self) -> bool:
@@ -190,7 +190,7 @@ def progress_of(run: Run) -> Progress:
         step=state.step,
         steps=run.ends[-1],
         stage=state.stage,
-        stages=len(run.ends),
+        stages=None if run.spec.space.clock == "free" else len(run.ends),
         phase=state.phase,
         sub_network=run.elastic.sub_network,
         loss=last.get("train_loss"),

@@ -6,10 +6,13 @@ first steps train its supernet.
 
 from __future__ import annotations
 
-from autoprog_search.choosing import Choice, Method, StageContext
+from autoprog_search.choosing import Choice, Method, Moment, StageContext
 from autoprog_search.oneshot.candidates import reachable
+from autoprog_search.oneshot.clock import branches, fit_mixing, probe_tick
 from autoprog_search.oneshot.estimate import supernet_of
+from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.training.probe import probe
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.run import Run
 from autoprog_search.training.search import Search
@@ -38,7 +41,7 @@ class Trainer:
     ) -> None:
         self.run, self.method = run, method
         self.search = Search(run, method, profile)
-        self._steps = Steps(run, hooks)
+        self._steps, self._should_stop = Steps(run, hooks), hooks.should_stop
 
     def train(self) -> RunResult:
         """Train to the end.
@@ -48,18 +51,24 @@ class Trainer:
             Interrupted: a hook said so; a later run with the same checkpoint goes on.
             StoppedEarly: a hook said so; the run's state and `train_flops` say what was spent.
         """
-        self.train_stages(len(self.run.ends))
+        self.train_parts(len(self.run.ends))
         return self.run.result()
 
-    def train_stages(self, last: int) -> None:
-        """Train to the end of that stage; the checkpoint then stands there, and any run may go on from a copy of it."""
+    def train_parts(self, count: int) -> None:
+        """Train to the end of the stage that so many parts of the run end in.
+
+        The checkpoint then stands there, and any run may go on from a copy of it.
+        """
         phases = {"open": self._open_stage, "search": self._search_stage, "train": self._train_stage}
-        while self.run.state.stage <= last:
+        while self.run.state.part < count:
             phases[self.run.state.phase]()
 
     def _open_stage(self) -> None:
         run, state = self.run, self.run.state
-        searches = self._searches(state.stage)
+        searches = not run.in_last_part and self.method.needs_estimates(state.stage)
+        if searches and run.spec.space.clock == "free":
+            self._open_on_clock()
+            return
         allowed = run.candidates if searches else reachable(run.spec.space, state.previous)
         if searches and len(allowed) > 1:
             self.search.begin(state, run.networks.judged, allowed, state.previous)
@@ -71,12 +80,26 @@ class Trainer:
         run.grow(choice.sub_network)
         self._enter(choice, StageRecord(choice.sub_network))
 
+    def _open_on_clock(self) -> None:
+        """Ask when to grow; mixing is measured before, once it can be."""
+        run, state = self.run, self.run.state
+        allowed, rates = reachable(run.spec.space, state.previous), run.rates
+        record = StageRecord(allowed[0])
+        if state.part >= probe_tick(rates) and not any(r.probe for r in state.stages):
+            assert state.previous is not None, "it never measures in the first tick"
+            trained = branches(state.previous, run.elastic.full)
+            record.probe = {name: probe(run, to, self._should_stop) for name, to in trained.items()}
+        choice = self._choose(allowed, record)
+        run.grow(choice.sub_network)
+        state.count_search(record)
+        self._enter(choice, record)
+
     def _search_stage(self) -> None:
         """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method."""
         run, state, lambda_k = self.run, self.run.state, self.run.candidates
-        begin, supernet = run.ends[state.stage - 1] - run.spec.stage_steps[state.stage - 1], supernet_of(lambda_k)
+        begin, supernet = run.begin, supernet_of(lambda_k)
         drawn = self.search.drawn(state.stage, lambda_k, begin)
-        for point in self.search.points(state.stage, lambda_k)[state.search_points :]:
+        for point in self.search.points(state, lambda_k)[state.search_points :]:
             self._steps.take(begin + point, drawn, supernet)
             run.elastic.activate(supernet)
             self.search.estimate(state, run.networks.judged, lambda_k)
@@ -93,19 +116,22 @@ class Trainer:
     def _train_stage(self) -> None:
         run, state = self.run, self.run.state
         chosen = run.elastic.sub_network
-        ahead = any(map(self._searches, range(state.stage + 1, len(run.ends))))
-        self._steps.take(run.ends[state.stage - 1], lambda step: chosen, chosen, drawn=False, estimation=ahead)
+        until = state.stages[-1].until
+        to_choose = len(run.ends) - 1 - until  # stages at most: the last part trains the full network
+        ahead = run.spec.space.clock == "stages" and any(
+            self.method.needs_estimates(state.stage + k) for k in range(1, to_choose + 1)
+        )
+        self._steps.take(run.ends[until - 1], lambda step: chosen, chosen, drawn=False, estimation=ahead)
         state.stage += 1
         state.phase = "open"
         run.save()
 
-    def _searches(self, stage: int) -> bool:
-        """The last stage trains the full network: there is nothing to choose."""
-        return stage < len(self.run.ends) and self.method.needs_estimates(stage)
-
     def _enter(self, choice: Choice, record: StageRecord) -> None:
         """Train the chosen sub-network from here on."""
+        run = self.run
         record.chosen, record.w, record.margin = choice.sub_network, choice.w, choice.margin
+        record.until = choice.until or run.state.part + 1
+        assert run.state.part < record.until <= len(run.ends) - (choice.sub_network != run.elastic.full), "too long"
         self.run.state.stages.append(record)
         self.run.state.phase = "train"
         self.run.save()
@@ -113,25 +139,40 @@ class Trainer:
     # ── asking the method ───────────────────────────────────────────────────────────────────────────────────────
 
     def _choose(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> Choice:
-        if self.run.state.stage == len(self.run.ends):
+        if self.run.in_last_part:
             return Choice(self.run.elastic.full)
         return self.run.world.decided(lambda: self.method.choose(self._context(allowed, record)))
 
     def _context(self, allowed: tuple[SubNetwork, ...], record: StageRecord | None) -> StageContext:
         spec, state = self.run.spec, self.run.state
+        on_clock = spec.space.clock == "free"
         return StageContext(
             stage=state.stage,
             candidates=allowed,
             previous=state.previous,
-            estimates=record.estimates if record else None,
+            estimates=record.estimates if record and record.candidates else None,
             history=tuple(r.estimates for r in state.stages if r.candidates),
             depths=spec.space.depths,
             patches=spec.space.patches,
-            ends=self._run_ends(allowed) if spec.growth.target_speedup is not None else None,
+            clock=self._moment(record) if record is not None and on_clock else None,
+            ends=self._run_ends(allowed) if spec.growth.target_speedup is not None and not on_clock else None,
+        )
+
+    def _moment(self, record: StageRecord) -> Moment:
+        run, state = self.run, self.run.state
+        tick = run.spec.steps / len(run.ends)
+        measured = next((r.probe for r in (*state.stages, record) if r.probe), {})
+        stayed = measured.get("stayed", [])  # an axis of one size stays, too
+        return Moment(
+            tick=state.part,
+            rates=run.rates,
+            mixing={axis: fit_mixing(measured.get(axis, stayed), stayed) / tick for axis in AXES if measured},
+            costs={s: tick * run.step_flops(s) for s in run.spec.space.sub_networks},
+            spent=run.train_flops() + state.search_flops,
         )
 
     def _run_ends(self, allowed: tuple[SubNetwork, ...]) -> tuple[tuple[float, ...], ...]:
         """What the run may have cost at its end with each of these, as shares of the full run's."""
         run, state = self.run, self.run.state
-        spent, left = run.train_flops() + state.search_flops, run.ends[state.stage - 1] - state.step
+        spent, left = run.train_flops() + state.search_flops, run.ends[state.part] - state.step
         return tuple(self.search.outlook.ends(spent, state.stage, left, chosen) for chosen in allowed)

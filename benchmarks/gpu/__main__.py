@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.gpu.deit import growth, sizes, steps
-from benchmarks.gpu.fashion import study
-from benchmarks.gpu.part import Part
+if TYPE_CHECKING:
+    from benchmarks.gpu.part import Part
+
+PARTS = {
+    "tests": "__main__",
+    "steps": "benchmarks.gpu.deit",
+    "sizes": "benchmarks.gpu.deit",
+    "growth": "benchmarks.gpu.deit",
+    "study": "benchmarks.gpu.fashion",
+}
+"""Where each part's function is: torch takes seconds to import, which a name that is none need not wait for."""
 
 MARKED = ("tests/gpu", "tests/data/test_prefetch.py")
 
@@ -30,8 +40,10 @@ def main() -> None:
     """Run one part."""
     name, out, fashion, seconds, *toy = sys.argv[1:]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-    parts = {part.__name__: part for part in (tests, steps, sizes, growth, study)}
-    parts[name](Part(name, Path(out), fashion, float(seconds), bool(toy)))
+    run = getattr(import_module(PARTS[name]), name)
+    from benchmarks.gpu.part import Part
+
+    run(Part(name, Path(out), fashion, float(seconds), bool(toy)))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,22 @@ from statistics import mean
 from autoprog_search.settings.recipe import load_recipe
 from benchmarks.gpu.part import Part
 
-METHODS = ("full", "full-short", "linear", "one-layer", "autoprog")
+SPACE = "fashion_full_gpu"  # and its recipe
+METHODS = {
+    "full": "",
+    "full-short": "",
+    "linear": "",
+    "one-layer": "",
+    "hand-timed": "",
+    "autoprog": "",
+    "autoprog+clock": ", space: {clock: free}",
+}
+"""With what is different in them from the rest of the study."""
 RATES = (5e-4, 1e-3, 2e-3)
 RATE_SEEDS = (590, 591)
 RATE_EPOCHS = 10
 AT_ONCE = len(RATES) * len(RATE_SEEDS)  # runs of so small a network leave most of a GPU idle
-OVER_FULL = 0.8  # seconds of a run of the study over full's, in the mean
+OVER_FULL = 0.7  # seconds of a run of the study over full's, in the mean
 SMALL = ("space.model_args.embed_dim=24", "recipe.batch_size=16", "data.train_share=0.02", "recipe.epochs=3")
 
 
@@ -31,9 +41,10 @@ def study(part: Part) -> None:
     if not part.toy:
         rate, seconds = _learning_rate(part, data)
         seeds = int((part.left - 45) * AT_ONCE / (len(METHODS) * OVER_FULL * seconds))
-        methods = ", ".join(f"{method}: {{seeds: {min(10, max(1, seeds))}}}" for method in METHODS)
+        plans = (f"{method}: {{seeds: {min(10, max(1, seeds))}{own}}}" for method, own in METHODS.items())
+        methods = ", ".join(plans)
         settings = [f"recipe.lr={rate:g}", f"methods={{{methods}}}"]
-    words = ("study", "create", "fashion_gpu", "--space", "fashion_full", *data, "--skip-if-exists")
+    words = ("study", "create", "fashion_gpu", "--space", SPACE, *data, "--skip-if-exists")
     subprocess.run(_words(*words, settings=[*settings, "first_seed=600"]), cwd=part.out, check=True)
     took = _run(part)
     subprocess.run(_words("study", "export", "fashion_gpu"), cwd=part.out, check=True)
@@ -66,7 +77,18 @@ def _learning_rate(part: Part, data: tuple[str, ...]) -> tuple[float, float]:
     outs = {(rate, seed): part.out / f"rate_{rate:g}_{seed}" for rate in RATES for seed in RATE_SEEDS}
     running = []
     for (rate, seed), out in outs.items():
-        words = ("train", "--space", "fashion_full", "--schedule", "full", *data, "--seed", str(seed), "-o", str(out))
+        words = (
+            "train",
+            "--space",
+            SPACE,
+            "--schedule",
+            "full",
+            *data,
+            "--seed",
+            str(seed),
+            "-o",
+            str(out),
+        )
         settings = [f"recipe.lr={rate:g}", f"recipe.epochs={RATE_EPOCHS}"]
         running.append(subprocess.Popen(_words(*words, settings=settings), cwd=part.out))
     for process in running:
@@ -74,7 +96,7 @@ def _learning_rate(part: Part, data: tuple[str, ...]) -> tuple[float, float]:
     results = {run: json.loads((out / "result.json").read_text()) for run, out in outs.items()}
     found = {rate: mean(results[rate, seed]["val_top1"] for seed in RATE_SEEDS) for rate in RATES}
     best = max(found, key=lambda rate: found[rate])
-    epochs = load_recipe("fashion_full").epochs
+    epochs = load_recipe(SPACE).epochs
     seconds = mean(result["wall_seconds"] for result in results.values()) * epochs / RATE_EPOCHS
     told = ", ".join(f"{rate:g}: {top1:.2f}" for rate, top1 in found.items())
     text = f"validation, {RATE_EPOCHS} epochs, n={len(RATE_SEEDS)}: {told}; so {best:g}; {seconds:.0f} s a whole run"

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import yaml
 from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
+from autoprog_search.space import PRESETS, TICKS
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
 from tests.tiny import TINY, cli, cli_here, run_here, set_to, without_measuring
@@ -78,12 +80,17 @@ WRONG = {
     ),
     "prediction without accelerator": (("space", "show", "digits", "--devices", "8"), ["--devices", "--device"]),
     "epochs below stages": (("space", "show", "digits", "--epochs", "3"), ["epochs", "3", "stage 1 of 4"]),
+    "a family that takes no larger patches": (
+        ("study", "create", "x", "--space", "volo_d1_04", *set_to("space.patches_by=patch_size")),
+        ["patches_by", "VOLO", "give resolution"],
+    ),
     "no space given": (("study", "create", "x"), ["--space"]),
     "data missing": (
         ("train", "--space", "deit_tiny", "--data", "nowhere", "-o", "out"),
         ["data", "'nowhere'"],
     ),
     "data empty": (("train", "--space", "deit_tiny", "--data", "empty", "-o", "out"), ["data", "empty"]),
+    "epochs that are no number": (("space", "show", "digits", "--epochs", "nan"), ["epochs", "nan", "above 0"]),
     "epochs without end": (("space", "show", "digits", "--epochs", "9" * 4000), ["epochs", "1,000,000"]),
     "images without end": (("space", "show", "digits", "--device", "h100", "--images", "9" * 400), ["images", "9..."]),
     "devices without end": (
@@ -164,7 +171,8 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
     (tmp_path / "s.yaml").write_text(
         "stages:\n- {epochs: 0.5, depth: 4, resolution: 12}\n- {epochs: 0.5, depth: 6, resolution: 24}\n"
     )
-    done = cli(*TRAIN, "--schedule", "s.yaml", cwd=tmp_path)
+    few = ("--set", "data.train_share=0.2")
+    done = cli(*TRAIN, "--schedule", "s.yaml", *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "out/weights.safetensors"
     row = json.loads((tmp_path / "out/result.json").read_text())
@@ -175,7 +183,7 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
         "weights.safetensors",
     ]
     assert "stage 2/2, 6 blocks x 36 patches" in done.stderr
-    again = cli_here(*TRAIN, "--schedule", "out/schedule.yaml", cwd=tmp_path)
+    again = cli_here(*TRAIN, "--schedule", "out/schedule.yaml", *few, cwd=tmp_path)
     assert again.stdout == done.stdout  # what ran is a schedule file, and gives the same network
 
 
@@ -234,6 +242,28 @@ def test_space_list_and_show(folder):
     shown = cli_here("space", "show", "volo_d1_05", cwd=folder).stdout
     assert "9, 12, 15, 18" in shown
     assert "at most" in shown
+
+
+def test_space_show_says_how_large_patches_are(tmp_path):
+    fields = (PRESETS / "fashion_full.yaml").read_text()
+    (tmp_path / "cut.yaml").write_text(f"{fields}\npatches_by: patch_size\n")
+    shown = cli_here("space", "show", "cut.yaml", cwd=tmp_path).stdout
+    assert "resolutions: 42, 40, 40 px" in shown
+    assert "patches of 14, 10, 8 px: 9, 16, 25;" in shown
+    assert "patches of 8 px: 9, 16, 25;" in cli_here("space", "show", "fashion_full", cwd=tmp_path).stdout
+
+
+def test_space_show_has_the_linear_schedules_stages_under_a_free_clock_too(tmp_path):
+    fields = yaml.safe_load((PRESETS / "digits.yaml").read_text())
+    (tmp_path / "free.yaml").write_text(
+        yaml.safe_dump({**fields, "clock": "free", "stage_lengths": [0.4, 0.2, 0.2, 0.2]})
+    )
+    rows = json.loads(cli_here("space", "show", "free.yaml", "--epochs", "1.5", "-f", "json", cwd=tmp_path).stdout)
+    assert [row["stage"] for row in rows] == [1, 2, 3, 4]
+    assert [row["share"] for row in rows] == pytest.approx([0.4, 0.2, 0.2, 0.2], abs=1 / TICKS)
+    shown = cli_here("space", "show", "free.yaml", "--epochs", "2", cwd=tmp_path).stdout
+    assert "2 epochs: linear" in shown
+    assert "its probe adds" in shown
 
 
 def test_space_show_predicts_runs_on_an_accelerator():

@@ -18,9 +18,10 @@ from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.optuna import OptunaMethod
 from autoprog_search.methods.plan import TrialInfo
 from autoprog_search.methods.registry import METHODS, method_named
+from autoprog_search.parameters import parameter_name
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.space import GrowthSpace, parameter_name, to_parameters
+from autoprog_search.space import GrowthSpace
 from autoprog_search.testing.methods import MethodCase, play
 
 EARLIER = 6  # trials before the one that is looked at: beyond TPE's start-up trials, so that its model is what answers
@@ -34,7 +35,7 @@ def begun(name: str, space: GrowthSpace) -> Method:
     study = optuna.create_study(directions=["minimize", "maximize"])
     for number in kind.learns_from(EARLIER):
         levels = space.sample(Random(number))
-        played = play(asked(study, name, space, to_parameters(levels)), space)
+        played = play(asked(study, name, space, space.to_parameters(levels)), space)
         cost = sum(choice.sub_network.depth * choice.sub_network.patches for _, choice in played)
         study.tell(number, [float(cost), 90 + cost**0.1])
     return asked(study, name, space, kind.parameters(space, 0, Random))

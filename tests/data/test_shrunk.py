@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.training.spec import RunSpec
 from tests.data.files import RECIPE, SPACE, at, make_shard
+from tests.forked import Forked
 from tests.tiny import CPU, FEW, environment, run_interrupted, same_bits, tiny_config, tiny_trainer
 
 SIDE = 20
@@ -239,22 +240,22 @@ def test_data_that_were_moved_keep_theirs(root):
     assert len(files(moved / ".autoprog-cache")) == 1
 
 
-KILLED = """
-import os, signal, sys
-from tests.data.test_shrunk import cache, config_of, opened
-cache.AT_ONCE, asked = 4, []
-def asked_again() -> bool:  # for the lock, then before every transaction: two are written, and the third is loaded
-    asked.append(0)
-    return len(asked) == 4 and os.kill(os.getpid(), signal.SIGKILL)
-opened(config_of(sys.argv[1]), should_stop=asked_again)
-"""
+def shrink_and_be_killed(root: Path) -> None:
+    asked = []
+
+    def asked_again() -> bool:  # for the lock, then before every transaction: two are written, and the third is loaded
+        asked.append(0)
+        if len(asked) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    opened(config_of(root), should_stop=asked_again)
 
 
 def test_a_killed_one_is_gone_on_with_and_is_as_if_nobody_had(root, tmp_path, caplog):
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(root)], env=environment(), capture_output=True, text=True
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = Forked(partial(shrink_and_be_killed, root), env=environment())
+    _, errors = killed.communicate(60)
+    assert killed.returncode == -signal.SIGKILL, errors
     folder = root / ".autoprog-cache"
     assert not files(folder)
     (part,) = folder.glob("*.part")

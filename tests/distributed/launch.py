@@ -1,17 +1,27 @@
-"""torchrun on this machine: real processes that meet over gloo."""
+"""torchrun on this machine: real processes that meet over gloo.
+
+They are forked from this one, all but where `anew` says so: a launcher and each of its ranks import torch for seconds.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
+from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.subprocess_handler import SubprocessHandler
+
+from tests.forked import Forked
 from tests.tiny import environment
 
 ROOT = Path(__file__).parents[2]
@@ -36,12 +46,8 @@ class Ended:
 
 
 def launcher(processes: int, *arguments: str | Path) -> list[str]:
-    """torchrun, on a port that is free."""
-    return torchrun("--standalone", "--nproc-per-node", str(processes), *map(str, arguments))
-
-
-def torchrun(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run", *arguments]
+    """torchrun's words, for a port that is free."""
+    return ["--standalone", "--nproc-per-node", str(processes), *map(str, arguments)]
 
 
 def nodes(count: int) -> list[list[str]]:
@@ -50,19 +56,39 @@ def nodes(count: int) -> list[list[str]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = ("--master-addr", "127.0.0.1", "--master-port", str(port), "--nproc-per-node", "1")
-    return [torchrun("--nnodes", str(count), "--node-rank", str(node), *where) for node in range(count)]
+    return [["--nnodes", str(count), "--node-rank", str(node), *where] for node in range(count)]
 
 
-def start(words: Sequence[str | Path], cwd: Path, **more: str) -> subprocess.Popen[str]:
+def start(words: Sequence[str | Path], cwd: Path, anew: bool = False, **more: str) -> Forked | subprocess.Popen[str]:
+    """Start torchrun; `anew`: as a user does, as a program."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = environment() | {"PYTHONPATH": path} | more
-    return subprocess.Popen(
-        [*map(str, words)], cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    if not anew:
+        return Forked(partial(_launch, [*map(str, words)]), cwd=cwd, env=env)
+    words = [sys.executable, "-m", "torch.distributed.run", *map(str, words)]
+    return subprocess.Popen(words, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def end(process: subprocess.Popen[str]) -> Ended:
+def _launch(words: list[str]) -> None:
+    """Be torchrun, but fork where it starts programs."""
+    with mock.patch.object(SubprocessHandler, "_popen", _fork):
+        torchrun.main(words)
+
+
+def _fork(self: SubprocessHandler, words: Sequence[str], env: dict[str, str]) -> Forked:
+    module = words.index("-m") + 1
+    return Forked(partial(_run_module, [*words[module:]]), env=env, piped=False)
+
+
+def _run_module(words: list[str]) -> None:
+    """`python -m` with these words."""
+    sys.argv = words
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+def end(process: Forked | subprocess.Popen[str]) -> Ended:
     out, errors = process.communicate(timeout=200)
+    assert process.returncode is not None
     ours = [line for line in errors.splitlines() if line.startswith(("error: ", "Error: ", "interrupted", "warning: "))]
     codes = re.findall(r"rank +: (\d+) .*\n +exitcode +: (-?\d+)", errors)
     reported = {int(rank): int(code) for rank, code in codes}
@@ -70,6 +96,6 @@ def end(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, ours, reported, seconds, errors + out)
 
 
-def run(processes: int, *arguments: str | Path, cwd: Path, **more: str) -> Ended:
+def run(processes: int, *arguments: str | Path, cwd: Path, anew: bool = False, **more: str) -> Ended:
     """Launch so many processes, and wait for their end."""
-    return end(start(launcher(processes, *arguments), cwd, **more))
+    return end(start(launcher(processes, *arguments), cwd, anew, **more))

@@ -50,7 +50,7 @@ def undisturbed(arguments, tmp_path_factory) -> Path:
 def killed(arguments, tmp_path_factory) -> tuple[Ended, Path]:
     """Two processes of which the second was killed, and what they left."""
     folder = tmp_path_factory.mktemp("killed")
-    return run(2, *PROGRAM, *arguments, "-o", "out", cwd=folder, END=f"1 {STEP} SIGKILL"), folder / "out"
+    return run(2, *PROGRAM, *arguments, "-o", "out", cwd=folder, anew=True, END=f"1 {STEP} SIGKILL"), folder / "out"
 
 
 def check(out: Path, undisturbed: Path, processes: int) -> None:

@@ -20,7 +20,8 @@ import pytest
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
-from tests.tiny import FEW, SHORT, cli_here, command, environment, run_here, tiny_config, without_measuring
+from tests.forked import Forked, start
+from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
 KILLS = int(os.environ.get("AUTOPROG_FAULTS", "1"))
 DISKS = max(1, KILLS // 8)
@@ -52,15 +53,9 @@ def looked_up(root: Path) -> StoredStudy:
 KINDS = {"trained": trained, "looked up": looked_up}
 
 
-def start(root: Path, workers: int = 1 + MANY) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command("--root", root, "study", "run", "tiny", "--workers", str(workers), "--device", "cpu"),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def run(root: Path) -> Forked | subprocess.Popen[str]:
+    words = ("--root", root, "study", "run", "tiny", "--workers", 1 + MANY, "--device", "cpu")
+    return start(*map(str, words), cwd=root.parent, anew=MANY)
 
 
 def finish(root: Path) -> None:
@@ -70,7 +65,7 @@ def finish(root: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def wait_until_it_runs(root: Path, process: subprocess.Popen[str]) -> None:
+def wait_until_it_runs(root: Path, process: Forked | subprocess.Popen[str]) -> None:
     """Until its workers, as long as it takes them to import torch, hold the study."""
     deadline = time.monotonic() + 120
     while process.poll() is None and len(list((root / "tiny/.running").glob("*.lock"))) < 2:
@@ -110,7 +105,7 @@ def test_killed_at_random_moments(kind, undisturbed, tmp_path):
     rng = random.Random(KILLS)
     study = KINDS[kind](tmp_path)
     for number in range(KILLS):
-        process = start(tmp_path)
+        process = run(tmp_path)
         time.sleep(rng.uniform(0.5, max(2.0, undisturbed[1])))
         number_of_signal = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         os.killpg(process.pid, number_of_signal)
@@ -129,7 +124,7 @@ def test_killed_and_then_damaged(kind, undisturbed, tmp_path):
     rng = random.Random(DAMAGES)
     study = KINDS[kind](tmp_path)
     for _ in range(DAMAGES):
-        process = start(tmp_path)
+        process = run(tmp_path)
         wait_until_it_runs(tmp_path, process)
         time.sleep(rng.uniform(0.3, 1.0) * undisturbed[1])
         os.killpg(process.pid, signal.SIGKILL)
@@ -171,7 +166,7 @@ def test_a_disk_that_fills_up(kind, undisturbed, tmp_path):
         for _ in range(DISKS):
             filler = disk / "filler"
             fill(filler, leave=rng.choice([4_096, 40_000, 150_000]))
-            process = start(disk)
+            process = run(disk)
             _, errors = process.communicate(timeout=280)
             assert "Traceback" not in errors
             last = errors.strip().splitlines()[-1]

@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -20,45 +21,34 @@ from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
 from autoprog_search.study.store import Job, open_study
-from tests.tiny import FEW, TINY, cli_here, command, environment, run_here, set_to, tiny_config, without_measuring
+from tests.forked import Forked, start
+from tests.tiny import FEW, TINY, cli_here, command, run_here, set_to, tiny_config, without_measuring
 
-LOCAL = ("nni:random", "nni:autoprog", "autoprog")
 TRIALS = 2
+LOCAL = {"nni:random": TRIALS, "nni:autoprog": 1, "autoprog": 1}  # each of NNI's is a process that imports torch
+HERE = {f"nni:{strategy}": TRIALS for strategy in ("evolution", "random", "autoprog", "grid")}
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
 
 
-def trials_of(name: str) -> int:
-    return TRIALS if name.startswith("nni:") else 1
-
-
-def create(folder: Path, names: tuple[str, ...], *options: str) -> None:
-    plans = ", ".join(f"{name!r}: {{trials: {trials_of(name)}, seeds: 1}}" for name in names)
+def create(folder: Path, trials: dict[str, int], *options: str) -> None:
+    plans = ", ".join(f"{name!r}: {{trials: {count}, seeds: 1}}" for name, count in trials.items())
     fields = set_to(*FEW, f"methods={{{plans}}}", *options)
     done = cli_here("study", "create", "tiny", "--config", TINY, *fields, cwd=folder)
     assert done.returncode == 0, done.stderr
     without_measuring(open_study(folder / "studies", "tiny"))
 
 
-def start(folder: Path, workers: int = 1) -> subprocess.Popen:
+def run(folder: Path, workers: int = 1) -> Forked:
     home = folder / "home"  # NNI's list of experiments is not to grow by our tests
     home.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        command("study", "run", "tiny", "--device", "cpu", "--workers", str(workers)),
-        cwd=folder,
-        env={**environment(), "HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a group of its own, so that SIGKILL reaches the worker too
-    )
+    return start("study", "run", "tiny", "--device", "cpu", "--workers", str(workers), cwd=folder, HOME=str(home))
 
 
 def finish(folder: Path, workers: int = 1) -> list[str]:
-    process = start(folder, workers)
-    out, errors = process.communicate(timeout=280)
-    assert process.returncode == 0, errors
-    assert out == ""
-    return errors.splitlines()
+    process = run(folder, workers)
+    _, said = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+    return said.splitlines()
 
 
 def processes(folder: Path) -> list[list[str]]:
@@ -84,7 +74,7 @@ def gone(folder: Path, seconds: float) -> list[list[str]]:
     return left
 
 
-def read_until(process: subprocess.Popen, beginning: str) -> list[str]:
+def read_until(process: Forked, beginning: str) -> list[str]:
     assert process.stderr is not None
     lines: list[str] = []
     for line in process.stderr:
@@ -108,9 +98,10 @@ def killed(tmp_path_factory):
     """A study on NNI's local training service, killed in the middle and run again, and what was seen of it."""
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
+    import_module("autoprog_search.methods.nni_experiment")  # NNI, once, and not in each process that is forked
     folder = tmp_path_factory.mktemp("killed")
     create(folder, LOCAL)
-    process = start(folder)
+    process = run(folder)
     lines = read_until(process, "start  nni:random seed 0 trial 1")
     port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", "\n".join(lines))[0])
     reachable = {address: reaches(address, port) for address in ("127.0.0.1", "127.0.0.2")}
@@ -164,11 +155,9 @@ def test_the_display_shows_trials_and_none_of_nnis_noise(killed):
 def test_autoprog_in_nni_chooses_and_trains_as_in_optuna(killed):
     frame = table(killed["folder"])
     optuna, nni = rows(frame, "autoprog"), rows(frame, "nni:autoprog")
-    pd.testing.assert_frame_equal(nni.iloc[:1], optuna)
-    assert nni["w_scale"].tolist() == [1, 2]
+    pd.testing.assert_frame_equal(nni, optuna)
     estimates = estimates_frame(open_study(killed["folder"] / "studies", "tiny"))
-    first = estimates[estimates["trial"] == 0]
-    pd.testing.assert_frame_equal(rows(first, "nni:autoprog"), rows(first, "autoprog"))
+    pd.testing.assert_frame_equal(rows(estimates, "nni:autoprog"), rows(estimates, "autoprog"))
 
 
 def test_the_metric_weighs_accuracy_and_cost_and_optuna_stores_the_schedule(killed):
@@ -204,15 +193,15 @@ def test_compare_shows_them_beside_optunas_methods(killed):
     done = cli_here("study", "compare", "tiny", "-f", "csv", cwd=killed["folder"])
     lines = [line.split(",") for line in done.stdout.splitlines()]
     trials = {line[1]: line[lines[0].index("trials")] for line in lines[1:]}
-    assert trials == {name: str(trials_of(name)) for name in LOCAL}
+    assert trials == {name: str(count) for name, count in LOCAL.items()}
     page = cli_here("study", "report", "tiny", cwd=killed["folder"])
     assert page.returncode == 0, page.stderr
 
 
 @pytest.mark.timeout(600)
 def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed, tmp_path):
-    create(tmp_path, ("nni:evolution", "nni:random"), "nni.engine=sequential")
-    process = start(tmp_path)
+    create(tmp_path, HERE, "nni.engine=sequential")
+    process = run(tmp_path)
     lines = read_until(process, "start  nni:random seed 0 trial 1")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -222,8 +211,13 @@ def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed,
     assert not any("portal" in line for line in lines)  # it has none
     run_here(open_study(tmp_path / "studies", "tiny"))
     frame = table(tmp_path)
-    pd.testing.assert_frame_equal(rows(frame, "nni:random"), rows(table(killed["folder"]), "nni:random"))
-    assert rows(frame, "nni:evolution")[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
+    local = table(killed["folder"])
+    pd.testing.assert_frame_equal(rows(frame, "nni:random"), rows(local, "nni:random"))
+    autoprog = rows(frame, "nni:autoprog")
+    pd.testing.assert_frame_equal(autoprog.iloc[:1], rows(local, "nni:autoprog"))
+    assert autoprog["w_scale"].tolist() == [1, 2]
+    for method in ("nni:evolution", "nni:grid"):
+        assert rows(frame, method)[["depths", "patches"]].map(tuple).drop_duplicates().shape[0] == TRIALS
     assert gone(tmp_path, 5) == []
 
 

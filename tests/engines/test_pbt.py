@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,23 +16,20 @@ from autoprog_search.errors import ConfigError
 from autoprog_search.methods.pbt import exploit
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import curves_frame, trials_frame
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.store import Job, StoredStudy, open_study
+from tests.forked import Forked
 from tests.tiny import environment, levels, run_here, tiny_config, tiny_trainer, without_measuring
 
 MEMBERS = 3
 CONFIG = tiny_config("recipe.epochs=3", f"methods={{pbt: {{trials: {MEMBERS}, seeds: 1}}}}")
 FIRST = Job("pbt", 0, 0)
-# A worker that kills itself when the second member has begun its second stage.
-KILLED = """
-import os, signal
-from pathlib import Path
-from autoprog_search.engines.worker import run_trials
-from autoprog_search.study.store import open_study
 
-study = open_study(Path("studies"), "tiny")
-begun = study.folder / "trials/pbt-s0-t1/stage2.pt"
-run_trials(study, "cpu", 0, print, lambda: begun.exists() and os.kill(os.getpid(), signal.SIGKILL))
-"""
+
+def killed(folder: Path) -> None:
+    """Be a worker that kills itself when the second member has begun its second stage."""
+    study = open_study(folder, "tiny")
+    begun = study.folder / "trials/pbt-s0-t1/stage2.pt"
+    run_here(study, lambda: begun.exists() and os.kill(os.getpid(), signal.SIGKILL))
 
 
 def create(folder) -> StoredStudy:
@@ -83,7 +81,7 @@ def test_members_begin_under_different_schedules_and_end_under_those_that_are_st
 def test_the_whole_population_is_charged_a_run_for_its_lineage(undisturbed):
     study, _ = undisturbed
     trainer = tiny_trainer(CONFIG, levels(CONFIG, (0, 0), (1, 1), (2, 2)))
-    space, steps = CONFIG.space, trainer.run.spec.stage_steps
+    space, steps = CONFIG.space, trainer.run.spec.part_steps
     batch, cost = CONFIG.recipe.batch_size, trainer.run.elastic.cost
     frame = trials_frame(study)
     own, total = [0] * MEMBERS, [0] * MEMBERS
@@ -112,8 +110,7 @@ def test_it_tells_of_each_member_once_and_leaves_no_checkpoint(undisturbed):
 
 def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
     study, asked = create(tmp_path), iter(range(10**6))
-    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment())
-    assert killed.returncode == -signal.SIGKILL
+    assert Forked(partial(killed, tmp_path / "studies"), env=environment()).wait() == -signal.SIGKILL
     assert (study.folder / "trials/pbt-s0-t1/stage2.pt").exists()
     assert all(done is not None for done in stood(study, 1))
     assert not any(trial.state.is_finished() for trial in study.trials().values())

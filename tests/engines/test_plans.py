@@ -16,6 +16,7 @@ METHODS = """{
   replay: {seeds: 1, epochs: [6, 7]},
   efficienttrain: {seeds: 1},
   linear+equal: {seeds: 1, space: {equal_compute: true}},
+  linear+larger: {seeds: 1, space: {patches_by: patch_size}},
   linear+long_last: {seeds: 1, space: {stage_lengths: [0.17, 0.17, 0.66]}, growth: {operator: zero_init}},
 }"""
 
@@ -58,6 +59,13 @@ def test_a_variant_has_its_own_settings(frame):
     lengths = frame.loc[("linear+long_last", 0)]["stage_epochs"]
     assert lengths == [1, 1, 4]
     assert frame.loc[("replay", 0)]["stage_epochs"] == [2, 2, 2]
+
+
+def test_a_variant_may_grow_its_patches_otherwise(frame):
+    larger, equal = frame.loc[("linear+larger", 0)], frame.loc[("linear+equal", 0)]
+    assert larger["patches"] == equal["patches"] == [4, 9, 16]
+    assert larger["resolutions"] == [16, 18, 16]  # patches of 8, 6 and 4 px
+    assert equal["resolutions"] == [8, 12, 16]
 
 
 def test_stages_of_equal_compute_cost_what_full_does(frame):

@@ -18,13 +18,12 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.results import curves_frame, estimates_frame, published_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
+from tests.forked import Forked, start
 from tests.tiny import (
     FEW,
     SHORT,
     TINY,
     cli_here,
-    command,
-    environment,
     run_here,
     set_to,
     tiny_data,
@@ -39,19 +38,11 @@ def create(folder, *fields: str) -> StoredStudy:
     return without_measuring(open_study(folder / "studies", "tiny"))
 
 
-def start(folder, workers: int) -> subprocess.Popen:
-    return subprocess.Popen(
-        command("study", "run", "tiny", "--workers", str(workers), "--device", "cpu"),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a group of its own, so that SIGKILL reaches the workers too
-    )
+def run(folder, workers: int, anew: bool = False) -> Forked | subprocess.Popen[str]:
+    return start("study", "run", "tiny", "--workers", str(workers), "--device", "cpu", cwd=folder, anew=anew)
 
 
-def read_until_a_trial_starts(process: subprocess.Popen) -> None:
+def read_until_a_trial_starts(process: Forked | subprocess.Popen[str]) -> None:
     assert process.stderr is not None
     while not process.stderr.readline().startswith("start"):
         assert process.poll() is None
@@ -69,7 +60,7 @@ def table(folder) -> pd.DataFrame:
     return frame[[c for c in frame.columns if not c.endswith("_seconds")]]
 
 
-def kill(process: subprocess.Popen) -> None:
+def kill(process: Forked | subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -165,7 +156,7 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
 def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     create(tmp_path)
     moments = random.Random(20261125)
-    process = start(tmp_path, workers=2)
+    process = run(tmp_path, workers=2, anew=True)
     read_until_a_trial_starts(process)
     time.sleep(moments.uniform(0, 3))
     kill(process)
@@ -175,7 +166,7 @@ def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
 
 def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_path):
     create(tmp_path, "methods={autoprog: {seeds: 1}}")
-    process = start(tmp_path, workers=1)
+    process = run(tmp_path, workers=1)
     checkpoint = tmp_path / "studies/tiny/trials/autoprog-s0-t0/checkpoint.pt"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() or load_checkpoint(checkpoint)["state"]["phase"] != "search":
@@ -198,7 +189,7 @@ def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_
 def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
     methods = "methods={tpe: {trials: 2, seeds: 1}, full: {seeds: 1}, linear: {seeds: 1}}"
     create(tmp_path, methods)
-    processes = [start(tmp_path, workers=1) for _ in range(2)]
+    processes = [run(tmp_path, workers=1) for _ in range(2)]
     errors = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     finished = [line.split(":")[0] for text in errors for line in text.splitlines() if line.startswith("done")]
@@ -210,7 +201,7 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
     """To all of its processes, as a queue sends it: the command ends after its workers have."""
     study = create(tmp_path, "recipe.epochs=600")  # no trial ends before it is told
-    process = start(tmp_path, workers=1)
+    process = run(tmp_path, workers=1)
     checkpoints = tmp_path / "studies/tiny/trials"
     read_until_a_trial_starts(process)
     assert not list(checkpoints.glob("*/checkpoint.pt"))

@@ -17,6 +17,7 @@ from autoprog_search.fields import fields_at
 from autoprog_search.files import read_yaml
 from autoprog_search.methods.fixed import linear
 from autoprog_search.methods.registry import METHODS
+from autoprog_search.schedule import GrowthSchedule
 from autoprog_search.settings.recipe import RECIPES
 from autoprog_search.settings.retired import stored_study
 from autoprog_search.space import PRESETS, GrowthSpace
@@ -171,7 +172,14 @@ def corpus() -> tuple[tuple[str, str], ...]:
     found = [(kind, path.read_text()) for kind, paths in files.items() for path in paths]
     for name in GrowthSpace.presets():
         space = GrowthSpace.load(name)
-        found.append(("schedule", dump_yaml(space.schedule(linear(space), 100).to_dict())))
+        found.append(
+            (
+                "schedule",
+                dump_yaml(
+                    GrowthSchedule.of(space.part_epochs(100), [space.at(*pair) for pair in linear(space)]).to_dict()
+                ),
+            )
+        )
     found.append(
         ("schedule", "stages:\n- {epochs: 0.5, depth: 4, resolution: 32}\n- {epochs: 1, depth: 6, resolution: 64}\n")
     )

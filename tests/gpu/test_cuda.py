@@ -48,12 +48,13 @@ def test_steps_do_not_wait_for_the_device(cuda, graphs, mixed):
     assert all(bool(loss.isfinite()) for loss in losses)
 
 
-@pytest.mark.parametrize("accumulated", ["1", "2"])
-def test_recorded_steps_are_the_steps_that_they_stand_for(cuda, accumulated):
+@pytest.mark.parametrize(("accumulated", "patches_by"), [("1", "patch_size"), ("2", "resolution")])
+def test_recorded_steps_are_the_steps_that_they_stand_for(cuda, accumulated, patches_by):
     """With the random draws of stochastic depth, the same sub-networks in turn, and two growths of the optimiser."""
     ends, losses = [], []
     for graphs in ("true", "false"):
         settings = (*PRECISE, f"recipe.cuda_graphs={graphs}", f"recipe.grad_accum={accumulated}")
+        settings += (f"space.patches_by={patches_by}",)
         run = tiny_run(tiny_config(*settings), device=cuda)
         losses.append(torch.stack(list(steps_alone(run, 18, [SMALL, SubNetwork(3, 9), run.elastic.full]))))
         ends.append(torch.cat([p.detach().flatten() for p in run.elastic.parameters()]))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from autoprog_search.methods.fixed import efficienttrain, linear, one_layer, program_of, timm_progressive
+from autoprog_search.methods.fixed import efficienttrain, hand_timed, linear, one_layer, program_of, timm_progressive
 from autoprog_search.methods.kinds import Fixed
 from autoprog_search.methods.registry import METHODS, method_named
 from autoprog_search.schedule import GrowthSchedule, SubNetwork
@@ -55,6 +55,15 @@ def test_timm_progressive_gives_each_size_the_share_that_timm_draws_it():
     )
     drawn = np.mean([own.choice_weights_for_epoch(epoch).numpy() for epoch in range(epochs)], axis=0)
     assert timm_progressive(space).shares == pytest.approx(drawn.tolist())
+
+
+@pytest.mark.parametrize("clock", ["stages", "free"])
+def test_hand_timed_grows_resolution_first_and_depth_late(deit, clock):
+    program = hand_timed(deit.model_copy(update={"clock": clock}))
+    shallow = SubNetwork(deit.depths[0], deit.full.patches)
+    assert program.sub_networks == (deit.at(0, 0), shallow, deit.full)
+    assert sum(program.shares) == pytest.approx(1)
+    assert program.shares[-1] == 0.25
 
 
 def test_one_layer_expands_once_and_late(deit):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 
 from autoprog_search.errors import ConfigError
@@ -11,10 +9,9 @@ from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.plan import MethodPlan, Planned, TrialInfo
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.space import LENGTHS, GrowthSpace
+from autoprog_search.space import GrowthSpace
 
 SPACE = GrowthSpace.load("digits")
-SEVERAL_LENGTHS = SPACE.model_copy(update={"stage_length_choices": ((0.1, 0.2, 0.3, 0.4),)})
 NNI = {name for name, kind in METHODS.items() if isinstance(kind, Hosted)}
 ONE_SHOT = {"autoprog", "nni:autoprog", "survey"}
 
@@ -48,13 +45,6 @@ def test_one_trial_is_enough_where_nothing_is_chosen_among_several():
 def test_searches_inside_a_run_are_those_of_autoprog():
     assert those(lambda kind: kind.needs_estimates(1)) == ONE_SHOT
     assert those(lambda kind: kind.w_scale(1) == 2) == ONE_SHOT - {"survey"}
-
-
-def test_stage_lengths_are_chosen_by_draws_and_optunas_samplers():
-    choosing = {"random", "grid", "asha", "tpe", "gp", "nsga2"}
-    assert those(lambda kind: kind.searched(SEVERAL_LENGTHS).stage_length_choices) == choosing
-    for name in ("random", "grid", "asha"):
-        assert LENGTHS in METHODS[name].parameters(SEVERAL_LENGTHS, 0, Random)
 
 
 def test_the_number_of_trials_is_part_of_what_decides_a_search():

@@ -29,7 +29,7 @@ from autoprog_search.methods.registry import METHODS
 from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.settings.growth import GrowthSettings
-from autoprog_search.space import GrowthSpace, Levels, to_parameters
+from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.testing.methods import play
 from tests.strategies import SMALL, growth_spaces
 
@@ -84,7 +84,8 @@ class PlayedRuns:
 
     def _finished(self, trial: int, levels: Levels) -> FinishedRun:
         metric = float(sum(map(sum, levels)))
-        return FinishedRun(trial, levels, metric, metric, 0.5, (1.0, metric), ({"chosen": levels[0]},))
+        named = SPACE.to_parameters(levels) if len(levels) == SPACE.stages else {}
+        return FinishedRun(trial, levels, named, metric, metric, 0.5, (1.0, metric), ({"chosen": levels[0]},))
 
 
 def search(space: GrowthSpace, strategy, trials: int, runs: PlayedRuns | None = None) -> SequentialExecutionEngine:
@@ -101,15 +102,14 @@ def search(space: GrowthSpace, strategy, trials: int, runs: PlayedRuns | None = 
 @given(space=growth_spaces(), seed=st.integers(0, 2**32))
 def test_a_schedule_survives_the_way_through_nni(space, seed):
     levels = space.sample(Random(seed))
-    frozen = growth_model_space(space).freeze(to_parameters(levels))
+    frozen = growth_model_space(space).freeze(space.to_parameters(levels))
     assert frozen.levels == levels
-    assert space.schedule(frozen.levels, 40) == space.schedule(levels, 40)
     labels = growth_model_space(space).simplify().keys()
     assert {label for label in labels if label.endswith("_level")} == set(space.distributions())
 
 
 def test_a_sample_that_shrinks_is_refused_by_nni():
-    shrinking = dict.fromkeys(to_parameters(SPACE.sample(Random(0))), 1) | {"stage2_depth_level": 0}
+    shrinking = dict.fromkeys(SPACE.to_parameters(SPACE.sample(Random(0))), 1) | {"stage2_depth_level": 0}
     with pytest.raises(SampleValidationError):
         growth_model_space(SPACE).freeze(shrinking)
 
@@ -184,7 +184,7 @@ def test_hpo_search_space_has_the_same_labels_and_its_samples_are_repaired():
 def test_a_frozen_model_goes_to_another_process_and_back(make):
     levels = SPACE.sample(Random(1))
     model_space = SimplifiedModelSpace.from_model(growth_model_space(SPACE), make(PlayedRuns(seed=4, asked=[levels])))
-    frozen = model_space.freeze(to_parameters(levels))
+    frozen = model_space.freeze(SPACE.to_parameters(levels))
     back = nni.load(nni.dump(frozen))
     assert back.executable_model().levels == levels
     assert vars(back.evaluator) == vars(frozen.evaluator)

@@ -24,8 +24,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoprog_search.choosing import Estimate, StageContext
 from autoprog_search.errors import EstimateError
-from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod, parse_parameter
+from autoprog_search.methods.optuna import AutoProgSampler, OptunaMethod
 from autoprog_search.oneshot.score import ScoreRule, choose
+from autoprog_search.parameters import parse_parameter
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.growth import GrowthSettings
 from autoprog_search.space import GrowthSpace

@@ -58,6 +58,28 @@ def test_only_paired_seeds_count():
     assert "over 2 seeds" in note_on("linear", frame)
 
 
+@pytest.mark.parametrize(
+    ("half", "claim"),
+    [
+        ([93.4, 93.6, 93.7], "-1.43"),
+        ([94.6, 94.5, 94.7], "-0.40"),
+    ],
+)
+def test_whether_more_training_pays_is_said_of_full_alone(half, claim):
+    frame = with_accuracies([50.0, 50.0, 50.0], full=[95.0, 95.0, 95.0])
+    short = frame.copy()
+    short["trial"], short["scheduled_epochs"] = 1, frame["scheduled_epochs"] / 2
+    short.loc[short["method"] == "full", "val_top1"] = half
+    notes = reading_notes(findings(pd.concat([frame, short], ignore_index=True), 0.5))
+    (note,) = [n for n in notes if n.startswith("full of ")]
+    epochs = frame["scheduled_epochs"].iloc[0]
+    assert note.startswith(f"full of {epochs / 2:g} epochs instead of {epochs:g}: {claim}")
+    assert "over 3 seeds" in note
+    assert ("more training pays here" in note) == (claim == "-1.43")
+    assert ("hardly pays here" in note) == (claim == "-0.40")
+    assert not any(n.startswith("full of ") for n in reading_notes(findings(frame, 0.5)))
+
+
 def test_unfinished_trials_are_counted(study):
     notes = reading_notes(findings(trials_frame(study), 0.5))
     assert notes[0] == "Trials failed: 1 of 42 (tpe 1); no number here includes them."

@@ -22,7 +22,8 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.locking import in_use, out_of_use
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.store import Job, list_studies, open_study
-from tests.tiny import CPU, SHORT, TINY, cli_here, command, environment, tiny_config, tiny_data, without_measuring
+from tests.forked import start
+from tests.tiny import CPU, SHORT, TINY, cli_here, tiny_config, tiny_data, without_measuring
 
 FULL = "methods={full: {seeds: 1}}"
 TABLE = Path(__file__).parents[2] / "studies/fashion_search/study.yaml"
@@ -136,13 +137,7 @@ def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
 def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(tmp_path):
     create_study(tmp_path, tiny_config("methods={full: {seeds: 1}, linear: {seeds: 1}}", *SHORT))
     study = without_measuring(open_study(tmp_path, "tiny"))
-    process = subprocess.Popen(
-        command("--root", tmp_path, "study", "run", "tiny", "--workers", "2", "--device", "cpu"),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start("--root", tmp_path, "study", "run", "tiny", "--workers", "2", "--device", "cpu", cwd=tmp_path)
     held = study.folder / ".running"
     deadline = time.monotonic() + 120
     while len(workers := [int(path.name.split("-")[0]) for path in held.glob("*.lock")]) < 3:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from autoprog_search.errors import ConfigError
 from autoprog_search.growth.operators import GROWTH_OPERATORS
+from autoprog_search.growth.patch_operators import PATCH_OPERATORS
 from autoprog_search.oneshot.score import SCORES
 from autoprog_search.study import settings_docs
 from autoprog_search.study.config import StudyConfig
@@ -118,5 +119,7 @@ def test_an_unknown_field_names_the_nearest_first(name, nearest):
 def test_names_that_a_table_holds_are_the_tables():
     """`config` does not wait for torch, so the docstring lists them."""
     (operator,), (score,) = find("growth.operator"), find("growth.search.score")
+    (for_patches,) = find("growth.blocks.patch_operator")
     assert all(f" {name}" in operator.text for name in GROWTH_OPERATORS)
+    assert all(f" {name}" in for_patches.text for name in PATCH_OPERATORS)
     assert all(name in score.text for name in SCORES)

@@ -218,6 +218,6 @@ def test_every_state_that_a_run_saves_is_one_that_it_can_stand_in(tmp_path, monk
     monkeypatch.setattr(trainer.run, "save", lambda: stood.append(deepcopy(trainer.run.state)))
     trainer.train()
     for state in stood:
-        state.check(trainer.run.spec.stage_steps, trainer.run.epoch_steps)
+        state.check(trainer.run.spec.part_steps, trainer.run.epoch_steps)
     assert {state.phase for state in stood} == {"open", "search", "train"}
     assert all(a.step <= b.step for a, b in pairwise(stood))

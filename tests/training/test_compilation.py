@@ -26,10 +26,16 @@ def compilations(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("weights", ["ema", "raw"])
-def test_a_run_with_a_search_compiles_once_a_resolution_whatever_its_depths(compilations, weights):
+@pytest.mark.parametrize(("weights", "patches_by"), [("ema", "resolution"), ("raw", "patch_size")])
+def test_a_run_with_a_search_compiles_once_a_grid_whatever_its_depths(compilations, weights, patches_by):
     """With weights as they are, the network that trains is also the one that is evaluated and estimated."""
-    settings = (*SHORT, *FEW, "recipe.drop_path=0.2", f"recipe.eval_weights={weights}")
+    settings = (
+        *SHORT,
+        *FEW,
+        "recipe.drop_path=0.2",
+        f"recipe.eval_weights={weights}",
+        f"space.patches_by={patches_by}",
+    )
     config = tiny_config(*settings, f"growth.search.estimate_weights={weights}")
     of_plain = tiny_trainer(config).train()
     assert not compilations

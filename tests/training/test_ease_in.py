@@ -13,14 +13,14 @@ MASKED = tiny_config(*FADING)
 
 def test_the_share_rises_linearly_from_the_stages_first_step():
     stages = (30, 40, 30)
-    assert [eased_in(stages, 0.1, 2, step) for step in (30, 31, 35, 40, 41, 70)] == [0.0, 0.1, 0.5, 1.0, 1.0, 1.0]
-    assert eased_in(stages, 0.1, 3, 70) == 0.0
+    assert [eased_in(stages, 0.1, 1, step) for step in (30, 31, 35, 40, 41, 70)] == [0.0, 0.1, 0.5, 1.0, 1.0, 1.0]
+    assert eased_in(stages, 0.1, 2, 70) == 0.0
 
 
 def test_it_takes_a_step_at_least_and_ends_with_its_stage():
-    assert eased_in((30, 10), 0.001, 2, 31) == 1.0
-    assert eased_in((30, 10), 0.5, 1, 10) == 0.5  # of 20 steps
-    assert [eased_in((30, 10), 0.5, 2, step) for step in (35, 40)] == [0.5, 1.0]
+    assert eased_in((30, 10), 0.001, 1, 31) == 1.0
+    assert eased_in((30, 10), 0.5, 0, 10) == 0.5  # of 20 steps
+    assert [eased_in((30, 10), 0.5, 1, step) for step in (35, 40)] == [0.5, 1.0]
 
 
 def test_a_run_fades_its_new_blocks_in_and_ends_as_the_plain_network():

@@ -45,7 +45,7 @@ def test_a_checkpoint_brings_all_of_it_back(searching):
 def test_after_its_end_it_stands_at_the_full_network():
     config = tiny_config("recipe.epochs=3")
     trainer = tiny_trainer(config, levels(config, (0, 0), (1, 1), (2, 2)))
-    trainer.train_stages(2)
+    trainer.train_parts(2)
     assert (trainer.run.state.stage, trainer.run.state.phase) == (3, "open")
     assert trainer.run.standing == config.space.at(1, 1)
     result = trainer.train()

@@ -80,12 +80,12 @@ def test_cost_of_a_schedule_is_the_sum_over_the_steps_that_ran():
     method = levels(LINEAR, (0, 1), (2, 1), (2, 2))
     trainer = tiny_trainer(LINEAR, method)
     result = trainer.train()
-    predicted = dict(zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True))
+    predicted = dict(zip(method.sub_networks, trainer.run.spec.part_steps, strict=True))
     assert result.state.steps == predicted
     batch_size = LINEAR.recipe.batch_size
     by_hand = sum(
         3 * batch_size * trainer.run.elastic.cost.forward_flops(s) * steps
-        for s, steps in zip(method.sub_networks, trainer.run.spec.stage_steps, strict=True)
+        for s, steps in zip(method.sub_networks, trainer.run.spec.part_steps, strict=True)
     )
     assert result.train_flops == by_hand
 

@@ -1,0 +1,142 @@
+"""When to grow: how long a growth takes to mix, fitted inside the run, and by when it has to begin (no torch).
+
+A growth from a to b raises the loss, which then comes back: what b has taken over has to mix with what is new. That
+takes a number of steps that hardly depends on the run's length; so longer runs may stay small for a larger share of
+their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoprog_search.choosing import Choice, Moment, StageContext
+from autoprog_search.errors import EstimateError
+from autoprog_search.parameters import AXES
+from autoprog_search.schedule import SubNetwork
+
+TOLERANCE = 0.05  # of the loss: a growth whose loss is nearer to the trend has mixed
+ONSET = 2.0  # steps, in which the loss begins to fall; fits of 76, 152 and 300 steps then agree (docs/LOG.md)
+POWERS = np.linspace(0.05, 4.0, 160)
+SLOWEST = 100.0
+LEAST = 1.0  # ticks of the full learning rate that full depth trains: some operators leave the loss as it was
+PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRule:
+    """How many mixing times before its end a growth has to begin.
+
+    The end of resolution is where the learning rate begins to decay. Depth may grow inside the decay: there a step
+    counts as its learning rate over the largest. Defaults: docs/LOG.md.
+
+    Attributes:
+        depth, patches: how many, of each axis.
+    """
+
+    depth: float = 12.0
+    patches: float = 3.0
+
+
+def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
+    """Steps after a growth until the loss is back, but for a share `TOLERANCE`, at that of the run that did not grow.
+
+    The differences of two branches that trained on the same images fall quickly at first, then more and more slowly; no
+    exponential follows them, and one that is fitted knows the length of the branches rather than the growth. Least
+    squares of `a (1 + s / ONSET)^-p` do, and may be asked beyond the branches' end.
+
+    Args:
+        grown, stayed: losses of the branches, step by step since the growth.
+
+    Returns:
+        The steps, 0.0 where the loss hardly rose, up to `SLOWEST` times as many as the branches have.
+    """
+    excess = np.asarray(grown, dtype=float) - np.asarray(stayed, dtype=float)
+    shapes = (1 + np.arange(len(excess)) / ONSET) ** -POWERS[:, None]
+    heights = shapes @ excess / (shapes**2).sum(axis=1)
+    best = int(((excess - heights[:, None] * shapes) ** 2).sum(axis=1).argmin())
+    height, allowed = heights[best], TOLERANCE * float(np.mean(stayed))
+    if height <= allowed:
+        return 0.0
+    return float(min(ONSET * ((height / allowed) ** (1 / POWERS[best]) - 1), SLOWEST * len(excess)))
+
+
+def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0, earlier: int = 0) -> Mapping[str, int]:
+    """The last tick of each axis at which its growth to full size may begin.
+
+    Args:
+        scale: multiplies the mixing times.
+        earlier: ticks by which both are moved to the front.
+
+    Returns:
+        Per axis a tick: the one that begins now where it is too late, and before the last, where nobody is asked.
+    """
+    rates = np.asarray(moment.rates) / max(moment.rates)
+    plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
+    left = np.cumsum(rates[::-1])[::-1]  # ticks of full learning rate from the beginning of each tick on
+    ends = {
+        "patches": plateau - scale * rule.patches * moment.mixing["patches"],
+        "depth": float((left >= max(LEAST, scale * rule.depth * moment.mixing["depth"])).nonzero()[0].max(initial=0)),
+    }
+    return {axis: int(min(max(ends[axis] - earlier, moment.tick), moment.ticks - 2)) for axis in AXES}
+
+
+def probe_tick(rates: Sequence[float]) -> int:
+    """The tick at which mixing is measured: the first one with the full learning rate, but not the run's first."""
+    return max(1, next(tick for tick, rate in enumerate(rates) if rate >= PLATEAU * max(rates)))
+
+
+def branches(small: SubNetwork, full: SubNetwork) -> dict[str, SubNetwork]:
+    """What a probe trains: the network that stays small, and the one grown along each axis that has further to go."""
+    grown = {"depth": SubNetwork(full.depth, small.patches), "patches": SubNetwork(small.depth, full.patches)}
+    return {"stayed": small} | {axis: to for axis, to in grown.items() if to != small}
+
+
+def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, target_speedup: float | None) -> Choice:
+    """The smallest network of an axis until its deadline, its largest from there on.
+
+    A smaller weight of cost, or a lower target, moves the deadlines to earlier ticks.
+
+    Raises:
+        EstimateError: the context knows no mixing times, once they have to be there.
+    """
+    moment = context.clock
+    assert moment is not None, "asked under a free clock"
+    smallest, full = context.candidates[0], context.candidates[-1]
+    if smallest == full:
+        return Choice(full, until=moment.ticks)
+    if moment.tick < probe_tick(moment.rates):
+        return Choice(smallest, until=probe_tick(moment.rates))
+    if set(moment.mixing) != set(AXES):
+        raise EstimateError(
+            f"mixing: stage {context.stage} has that of {sorted(moment.mixing)}, each axis needs its own"
+        )
+    earlier = 0 if target_speedup is None else _earlier_for(target_speedup, context, rule, 1 / w_scale)
+    due = deadlines(moment, rule, 1 / w_scale, earlier)
+    depth = full.depth if moment.tick >= due["depth"] else smallest.depth
+    patches = full.patches if moment.tick >= due["patches"] else smallest.patches
+    chosen = SubNetwork(depth, patches)
+    until = min((due[axis] for axis in branches(chosen, full) if axis in due), default=moment.ticks)
+    return Choice(chosen, until=until)
+
+
+def _earlier_for(target_speedup: float, context: StageContext, rule: ClockRule, scale: float) -> int:
+    """By how many ticks the deadlines have to move for the run to cost what it is to, search included."""
+    moment, smallest, full = context.clock, context.candidates[0], context.candidates[-1]
+    assert moment is not None, "asked under a free clock"
+
+    def cost(earlier: int) -> float:
+        due = deadlines(moment, rule, scale, earlier)
+        ahead = (
+            SubNetwork(
+                full.depth if tick >= due["depth"] else smallest.depth,
+                full.patches if tick >= due["patches"] else smallest.patches,
+            )
+            for tick in range(moment.tick, moment.ticks)
+        )
+        return moment.spent + sum(moment.costs[sub_network] for sub_network in ahead)
+
+    wanted = moment.ticks * moment.costs[full] / target_speedup
+    return min(range(-moment.ticks, moment.ticks + 1), key=lambda earlier: (abs(cost(earlier) - wanted), abs(earlier)))

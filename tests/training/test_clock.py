@@ -1,0 +1,182 @@
+"""Runs under a free clock: probes, growths and interruptions."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from itertools import pairwise
+from random import Random
+
+import pytest
+import torch
+
+from autoprog_search.errors import ConfigError, SpaceError
+from autoprog_search.interrupt import Interrupted
+from autoprog_search.methods.fixed import through
+from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot.score import ScoreRule
+from autoprog_search.runs.program import spec_under
+from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import TICKS
+from autoprog_search.training.probe import probe
+from autoprog_search.training.run import Run
+from autoprog_search.training.spec import RunSpec
+from autoprog_search.training.state import RunResult
+from autoprog_search.training.trainer import Trainer
+from tests.tiny import CPU, FEW, SHORT, run_interrupted, same_bits, tiny_config, tiny_data, tiny_trainer
+
+# 75 steps: two a tick and a bit; the learning rate warms up for 7 of them, and a branch of the probe takes 8.
+CONFIG = tiny_config(
+    *SHORT,
+    *FEW,
+    "space.clock=free",
+    "recipe.epochs=15",
+    "recipe.sched=wsd",
+    "recipe.warmup_share=0.1",
+    "recipe.mixup=0.2",
+    "recipe.drop_path=0.1",
+    "growth.search.probe_share=0.1",
+    "growth.search.depth_mixing=0.5",
+    "growth.search.patches_mixing=1",
+)
+FREE = ("space.clock=free", "recipe.epochs=8.2", "recipe.warmup_share=0.1")
+ONTO_TARGET = OneShotMethod(ScoreRule(target_speedup=1.4))
+PROBE_AT = 8  # the fifth tick is the first with the full learning rate
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> RunResult:
+    return tiny_trainer(CONFIG).train()
+
+
+def test_it_starts_small_measures_once_and_ends_full(undisturbed):
+    state = undisturbed.state
+    chosen = [record.chosen for record in state.stages]
+    assert chosen[0] == CONFIG.space.at(0, 0)
+    assert chosen[-1] == CONFIG.space.full
+    assert all(a.depth <= b.depth and a.patches <= b.patches for a, b in pairwise(chosen))
+    untils = [record.until for record in state.stages]
+    assert untils == sorted(set(untils))
+    assert untils[-1] == TICKS
+    (measured,) = [record for record in state.stages if record.probe]
+    assert {name: len(losses) for name, losses in measured.probe.items()} == dict.fromkeys(
+        ("stayed", "depth", "patches"), 8
+    )
+    assert state.step == sum(state.steps.values()) == 75
+
+
+def test_the_probe_is_charged(undisturbed):
+    run = tiny_trainer(CONFIG).run
+    small, full = CONFIG.space.at(0, 0), CONFIG.space.full
+    branches = (small, CONFIG.space.at(1, 0), CONFIG.space.at(0, 1))
+    assert undisturbed.state.search_flops == 8 * sum(map(run.step_flops, branches))
+    assert undisturbed.train_flops == sum(n * run.step_flops(s) for s, n in undisturbed.state.steps.items())
+    assert full in undisturbed.state.steps
+
+
+def test_what_a_probe_did_is_undone(undisturbed):
+    """The same schedule, told beforehand, has the same bits as the run that probed to find it."""
+    space = CONFIG.space
+    levels = space.levels_through(
+        [record.chosen for record in undisturbed.state.stages],
+        [b - a for a, b in pairwise([0, *(record.until for record in undisturbed.state.stages)])],
+    )
+    program, data = through(space, levels), tiny_data(CONFIG)
+    spec = spec_under(program, RunSpec(space, CONFIG.recipe, CONFIG.growth, (), 0), data)
+    told = Trainer(Run(spec, data, device=CPU), program).train()
+    assert told.state.steps == undisturbed.state.steps
+    assert [row["val_loss"] for row in told.state.curve] == pytest.approx(
+        [row["val_loss"] for row in undisturbed.state.curve], rel=0.2
+    )
+    assert undisturbed.state.stages[0].until == 4
+    epochs = PROBE_AT // 5  # those before the probe, and the one after it while the network stays small
+    for a, b in list(zip(told.state.curve, undisturbed.state.curve, strict=True))[: epochs + 1]:
+        assert a["val_loss"] == b["val_loss"]
+
+
+@pytest.mark.parametrize("stops", [(PROBE_AT,), (3, PROBE_AT + 1, 40), (20, 30, 50, 70)], ids=str)
+def test_an_interrupted_run_ends_with_the_same_bits(stops, undisturbed, tmp_path):
+    resumed = run_interrupted(CONFIG, tmp_path / "checkpoint.pt", stops)
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert resumed.state.stages == undisturbed.state.stages
+    assert resumed.state.curve == undisturbed.state.curve
+    assert resumed.state.search_flops == undisturbed.state.search_flops
+
+
+@pytest.mark.parametrize("asked", [1, 9, 20])  # of three branches of eight steps
+def test_interrupted_inside_the_probe(asked, undisturbed, tmp_path):
+    path, looks = tmp_path / "checkpoint.pt", []
+
+    def should_stop() -> bool:
+        if trainer.run.state.step == PROBE_AT and trainer.run.state.phase == "open":
+            looks.append(trainer.run.elastic.sub_network)
+        return len(looks) == asked
+
+    trainer = tiny_trainer(CONFIG, checkpoint=path, should_stop=should_stop)
+    with pytest.raises(Interrupted):
+        trainer.train()
+    resumed = tiny_trainer(CONFIG, checkpoint=path).train()
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert resumed.state.stages == undisturbed.state.stages
+    assert resumed.state.search_flops == undisturbed.state.search_flops
+
+
+def test_a_run_that_is_too_short_says_so():
+    with pytest.raises(ConfigError, match=r"epochs: 7 are 35 steps, fewer than the 36 ticks of space\.clock: free"):
+        tiny_trainer(tiny_config(*SHORT, *FEW, "space.clock=free", "recipe.epochs=7"), OneShotMethod())
+
+
+@pytest.mark.parametrize("space", ["space.resolutions=[16]", "space.depths=[4]"])
+def test_an_axis_of_one_size_is_not_probed(space):
+    state = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, space)).train().state
+    (probed,) = [record.probe for record in state.stages if record.probe]
+    assert len(probed) == 2
+    chosen = [record.chosen for record in state.stages[1:]]  # those after the one that ends where the probe begins
+    assert len(set(chosen)) == len(chosen) <= 2
+
+
+def test_a_network_of_one_size_trains_without_a_choice():
+    one = tiny_config(*SHORT, *FEW, *FREE, "space.depths=[4]", "space.resolutions=[16]")
+    (record,) = tiny_trainer(one).train().state.stages
+    assert (record.until, record.probe) == (TICKS, {})
+
+
+def test_a_target_is_met_from_a_run_of_few_steps():
+    """No searches have to fit into ticks."""
+    result = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, "growth.target_speedup=1.4"), ONTO_TARGET).train()
+    spent = (result.train_flops + result.state.search_flops) / (result.step_flops_full * result.state.step)
+    assert 1 / spent == pytest.approx(1.4, rel=0.1)
+
+
+def test_adareg_needs_stages_that_are_given():
+    with pytest.raises(ConfigError, match=r"growth\.adareg: .*space\.clock: free; leave it out"):
+        tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, "growth.adareg=true"))
+
+
+def test_a_probe_leaves_the_larger_patches_as_they_were():
+    """Fitted ones, too: the kernels, the EMAs', and what the optimiser keeps of them."""
+    fitted = ("space.patches_by=patch_size", "growth.blocks.patch_operator=least_squares")
+    run = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, *fitted)).run
+    small, full = run.spec.space.at(0, 0), run.elastic.full
+    Trainer(run, OneShotMethod()).train_parts(1)
+    before = deepcopy((run.networks.to_dict(), run.step.optimizer.state_dict()))
+    grown = probe(run, SubNetwork(small.depth, full.patches), lambda: False)
+    assert grown != probe(run, small, lambda: False)
+    assert run.elastic.sub_network == small
+    torch.testing.assert_close((run.networks.to_dict(), run.step.optimizer.state_dict()), before, rtol=0, atol=0)
+
+
+def test_a_length_that_is_not_whole_needs_a_free_clock():
+    assert tiny_trainer(tiny_config(*SHORT, *FEW, "space.clock=free", "recipe.epochs=7.4")).run.spec.steps == 37
+    with pytest.raises(SpaceError, match=r"epochs: 7\.4 is not whole"):
+        tiny_trainer(tiny_config(*SHORT, *FEW, "recipe.epochs=7.4"))
+
+
+def test_drawn_schedules_are_trained_as_drawn():
+    space, data = CONFIG.space, tiny_data(CONFIG)
+    program = through(space, space.sample(Random(3)))
+    spec = spec_under(program, RunSpec(space, CONFIG.recipe, CONFIG.growth, (), 0), data)
+    result = Trainer(Run(spec, data, device=CPU), program).train()
+    assert [record.chosen for record in result.state.stages] == list(program.sub_networks)
+    steps = [result.state.steps[s] for s in program.sub_networks]
+    assert steps == pytest.approx([share * 75 for share in program.shares], abs=1)
+    assert sum(steps) == 75
