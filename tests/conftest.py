@@ -10,7 +10,7 @@ from hypothesis import settings
 pytest.register_assert_rewrite("autoprog_search.testing")
 torch.set_num_threads(1)  # the models are tiny; threads would only compete with pytest-xdist's workers
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-settings.register_profile("autoprog", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("autoprog", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("autoprog")
 
 gc.disable()  # until all is imported, of which nothing is garbage: to look through it takes a fifth of the time

@@ -127,7 +127,7 @@ def test_levels_of_a_stranger(sub_network, words):
 # ── stage lengths ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@given(stages=st.integers(1, 12), epochs=st.integers(0, 1000))
+@given(stages=st.integers(1, 12), epochs=st.integers(1, 1000))
 def test_equal_stages_start_at_the_floor_of_their_share_and_sum_to_the_run(stages, epochs):
     space = GrowthSpace.model_validate({**SMALL, "stages": stages})
     if epochs < stages:

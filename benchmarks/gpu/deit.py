@@ -229,7 +229,7 @@ def growth(part: Part) -> None:
     smallest = space.at(0, 0)
     run.networks.activate(smallest)
     began = part.wait()
-    run.networks.grow(space.full, run.step.optimizer)
+    run.networks.grow(space.full, run.step.optimizer, run.some_images)
     took = part.wait() - began
     part.row(
         "a growth alone", f"{smallest.depth} to {space.full.depth} blocks, three networks: {1e3 * took:.1f} ms", s=took

@@ -16,14 +16,14 @@ def test_strength_is_the_released_linspace(scale, stages):
     adareg = AdaReg(augment=scale, drop_path=scale, erasing=scale, crop=scale)
     expected = [max(0.0, v) for v in np.linspace(scale, 1.0, stages)]
     for name in ("augment", "drop_path", "erasing", "crop"):
-        values = [getattr(strength_at(adareg, k, stages), name) for k in range(1, stages + 1)]
+        values = [getattr(strength_at(adareg, part, stages), name) for part in range(stages)]
         assert values == pytest.approx(expected)
 
 
 def test_without_it_and_in_a_single_stage_the_recipes_values_hold():
-    assert strength_at(None, 1, 4) == FULL
-    assert strength_at(AdaReg(), 1, 1) == FULL
-    assert strength_at(AdaReg(), 4, 4) == FULL
+    assert strength_at(None, 0, 4) == FULL
+    assert strength_at(AdaReg(), 0, 1) == FULL
+    assert strength_at(AdaReg(), 3, 4) == FULL
 
 
 CONFIG = tiny_config("recipe.drop_path=0.2", "growth.adareg=true", "recipe.epochs=3")

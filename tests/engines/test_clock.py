@@ -18,8 +18,8 @@ from autoprog_search.study.results import trials_frame
 from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
 
 METHODS = (
-    "methods={full: {seeds: 1}, full-short: {seeds: 1}, linear: {seeds: 1}, one-layer: {seeds: 1}, replay: {seeds: 1}, "
-    "autoprog: {seeds: 1, trials: 2}, random: {seeds: 1, trials: 2}, tpe: {seeds: 1, trials: 2}}"
+    "methods={full: {seeds: 1}, full-short: {seeds: 1}, linear: {seeds: 1}, replay: {seeds: 1}, "
+    "autoprog: {seeds: 1, trials: 2}, random: {seeds: 1, trials: 1}, tpe: {seeds: 1, trials: 2}}"
 )
 CLOCK = (*SHORT, *FEW, "space.clock=free", "recipe.epochs=8.2", "recipe.sched=wsd", "recipe.warmup_share=0.1")
 STEPS = 41

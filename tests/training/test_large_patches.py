@@ -70,7 +70,7 @@ def test_killed_around_a_growth_it_ends_with_the_same_bits(step, undisturbed, tm
 def test_a_checkpoint_keeps_every_networks_large_kernel(tmp_path):
     config = tiny_config(*CUT, "growth.blocks.momentum_ema=0.9")
     trainer = tiny_trainer(config, GROWING, checkpoint=tmp_path / "checkpoint.pt")
-    trainer.train_stages(1)
+    trainer.train_parts(1)
     kernels = [network.large_patches.weight for network in trainer.run.networks]
     assert not torch.equal(kernels[0], kernels[1])  # the EMA's is its own
     restored = tiny_run(config, checkpoint=tmp_path / "checkpoint.pt").networks
