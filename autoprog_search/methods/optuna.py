@@ -49,7 +49,7 @@ class AutoProgSampler(BaseSampler):
         self.rule = rule
         self._base = base_sampler if base_sampler is not None else TPESampler(seed=seed)
         self._offered: dict[tuple[int, int], StageContext] = {}  # by trial and stage
-        self._now: dict[int, StageContext] = {}  # by trial, of a free clock, whose parameters know no stage
+        self._ticks: dict[int, int] = {}  # by trial, of a free clock: what it is at, as its parameters know no stage
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class AutoProgSampler(BaseSampler):
         with self._lock:
             self._offered[trial_number, context.stage] = context
             if context.clock is not None:
-                self._now[trial_number] = context
+                self._ticks[trial_number] = context.clock.tick
 
     def decide(self, context: StageContext) -> Choice:
         """The joint choice for a stage: a pure function of its estimates.
@@ -86,13 +86,12 @@ class AutoProgSampler(BaseSampler):
             ValueError: the chosen level lies outside the range that was asked for.
             EstimateError: as `decide`, or a candidate that is on none of the context's levels.
         """
-        with self._lock:
-            now = self._now.get(trial.number)
-        if now is not None and now.clock is not None and is_tick(param_name):
-            return checked(param_name, now.clock.tick, param_distribution)  # what is suggested begins now
         ours = parse_parameter(param_name)
         with self._lock:
+            tick = self._ticks.get(trial.number) if is_tick(param_name) else None
             context = self._offered.get((trial.number, ours[0])) if ours else None
+        if tick is not None:
+            return checked(param_name, tick, param_distribution)  # what is suggested begins now
         if ours is None or context is None:
             return self._base.sample_independent(study, trial, param_name, param_distribution)
         choice = self.decide(context).sub_network
@@ -123,7 +122,7 @@ class AutoProgSampler(BaseSampler):
         """Forget what was offered for the trial; passed on to the base sampler."""
         with self._lock:
             self._offered = {key: c for key, c in self._offered.items() if key[0] != trial.number}
-            self._now.pop(trial.number, None)
+            self._ticks.pop(trial.number, None)
         self._base.after_trial(study, trial, state, values)
 
     def reseed_rng(self) -> None:

@@ -115,11 +115,16 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
         )
     earlier = 0 if target_speedup is None else _earlier_for(target_speedup, context, rule, 1 / w_scale)
     due = deadlines(moment, rule, 1 / w_scale, earlier)
-    depth = full.depth if moment.tick >= due["depth"] else smallest.depth
-    patches = full.patches if moment.tick >= due["patches"] else smallest.patches
-    chosen = SubNetwork(depth, patches)
+    chosen = _grown(smallest, full, due, moment.tick)
     until = min((due[axis] for axis in branches(chosen, full) if axis in due), default=moment.ticks)
     return Choice(chosen, until=until)
+
+
+def _grown(smallest: SubNetwork, full: SubNetwork, due: Mapping[str, int], tick: int) -> SubNetwork:
+    """What trains at a tick: each axis at full size from its deadline on."""
+    depth = full.depth if tick >= due["depth"] else smallest.depth
+    patches = full.patches if tick >= due["patches"] else smallest.patches
+    return SubNetwork(depth, patches)
 
 
 def _earlier_for(target_speedup: float, context: StageContext, rule: ClockRule, scale: float) -> int:
@@ -129,14 +134,8 @@ def _earlier_for(target_speedup: float, context: StageContext, rule: ClockRule, 
 
     def cost(earlier: int) -> float:
         due = deadlines(moment, rule, scale, earlier)
-        ahead = (
-            SubNetwork(
-                full.depth if tick >= due["depth"] else smallest.depth,
-                full.patches if tick >= due["patches"] else smallest.patches,
-            )
-            for tick in range(moment.tick, moment.ticks)
-        )
-        return moment.spent + sum(moment.costs[sub_network] for sub_network in ahead)
+        ahead = range(moment.tick, moment.ticks)
+        return moment.spent + sum(moment.costs[_grown(smallest, full, due, tick)] for tick in ahead)
 
     wanted = moment.ticks * moment.costs[full] / target_speedup
     return min(range(-moment.ticks, moment.ticks + 1), key=lambda earlier: (abs(cost(earlier) - wanted), abs(earlier)))

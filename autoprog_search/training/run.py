@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
@@ -114,7 +115,7 @@ class Run:
         """Whether the open stage began with the last part of the run, which always trains the full network."""
         return self.state.part == len(self.ends) - 1
 
-    @property
+    @cached_property
     def rates(self) -> tuple[float, ...]:
         """Learning rates at the beginnings of the run's parts."""
         return tuple(map(self.step.rate_at, (0, *self.ends[:-1])))

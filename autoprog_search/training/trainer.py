@@ -83,9 +83,9 @@ class Trainer:
     def _open_on_clock(self) -> None:
         """Ask when to grow; mixing is measured before, once it can be."""
         run, state = self.run, self.run.state
-        allowed, rates = reachable(run.spec.space, state.previous), run.rates
+        allowed = reachable(run.spec.space, state.previous)
         record = StageRecord(allowed[0])
-        if state.part >= probe_tick(rates) and not any(r.probe for r in state.stages):
+        if state.part >= probe_tick(run.rates) and not any(r.probe for r in state.stages):
             assert state.previous is not None, "it never measures in the first tick"
             trained = branches(state.previous, run.elastic.full)
             record.probe = {name: probe(run, to, self._should_stop) for name, to in trained.items()}
