@@ -321,7 +321,7 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, cost to target, schedules, curves, estimates, or clock; on a table also its regret."""
+    """Draw a Pareto front, cost to target, schedules, curves, estimates or growth times; on a table also its regret."""
     from autoprog_search.report.figures import write_figure
     from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study

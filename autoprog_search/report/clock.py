@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def _lane(rows: pd.DataFrame, y: int, colour: str, run: str) -> Iterator[dict[st
     """The traces of a run's axis."""
     grown = rows[rows["grew"]]
     edges = [0.0, *grown["tick"], float(TICKS)]
-    for k, (begin, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for k, (begin, end) in enumerate(pairwise(edges)):
         yield _line([begin, end], y, colour, 2 + 4 * k / max(len(grown), 1))
     known = rows[rows["deadline"].notna()]
     yield _marks(known, "deadline", y, "line-ns", colour, 22) | {

@@ -21,16 +21,21 @@ def growth_text(rows: Sequence[Mapping[str, Any]]) -> str:
     Returns:
         An empty text where it did not grow.
     """
-    grown = [row for row in rows if row["grew"]]
-    texts = [
-        f"to {row['size']} {NAMES[row['axis']]} at step {row['step']:,} ({row['tick'] / TICKS:.2f}): {_mixing_text(row)}"
-        for row in grown
-    ]
-    return f"grew {'; '.join(texts)}" if grown else ""
+    texts = [_growth_text(row) for row in rows if row["grew"]]
+    return f"grew {'; '.join(texts)}" if texts else ""
+
+
+def _growth_text(row: Mapping[str, Any]) -> str:
+    size, share = f"{row['size']} {NAMES[row['axis']]}", row["tick"] / TICKS
+    return f"to {size} at step {row['step']:,} ({share:.2f}): {_mixing_text(row)}"
 
 
 def _mixing_text(row: Mapping[str, Any]) -> str:
-    came = f"{row['mixed']:,.0f}" if row["mixed"] is not None else f"not in {row['watched']:,}"
     if row["mixing"] is None:
-        return f"mixing came {came} steps"
-    return f"mixing expected {row['mixing']:,.0f} steps, came {came}"
+        return f"loss back after {row['mixed']:,.0f} steps" if row["mixed"] is not None else _not_back(row)
+    came = f"came {row['mixed']:,.0f}" if row["mixed"] is not None else _not_back(row)
+    return f"mixing expected {row['mixing']:,.0f} steps, {came}"
+
+
+def _not_back(row: Mapping[str, Any]) -> str:
+    return f"loss not back after {row['watched']:,}"
