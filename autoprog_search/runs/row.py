@@ -64,7 +64,9 @@ class ClockRow(TypedDict, total=False):
     grew: Annotated[bool, "", "whether the axis grew as the stage opened"]
     probed: Annotated[int, "steps", "of each branch by which mixing was measured as the stage opened; 0: none was"]
     mixing: Annotated[float | None, "steps", "that a growth to full size is expected to take to mix, by the probe"]
-    deadline: Annotated[float | None, "ticks", "at which the axis was to grow, as known here; null once it has grown"]
+    deadline: Annotated[
+        float | None, "ticks", "at which the axis is to grow, as known here; null where no clock says, or it has grown"
+    ]
     mixed: Annotated[
         float | None, "steps", "after which the training loss was back, where it grew; null: not while it was watched"
     ]

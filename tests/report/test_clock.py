@@ -50,14 +50,14 @@ def test_a_lane_says_what_was_expected_and_what_came():
     figure = drawn()
     texts = [trace.text[0] for trace in figure.data if trace.mode == "text"]
     assert texts == ["200 → 419", "200 → > 490", "200 → 90"] * 2  # resolution, then depth
-    assert list(figure.layout.yaxis3.ticktext) == ["tpe 0", "autoprog 1", "autoprog 0"]
+    assert list(figure.layout.yaxis3.ticktext) == ["tpe, seed 0", "autoprog, seed 1", "autoprog, seed 0"]
     came = [trace for trace in figure.data if trace.mode == "lines" and trace.line.width == 4 and trace.y[0] % 1 > 0.5]
     assert [trace.x[1] - trace.x[0] for trace in came] == pytest.approx([419 / 70, 90 / 70] * 2)
     assert {trace.line.color for trace in came} == {colour_of("autoprog"), colour_of("tpe")}
 
 
 def test_deadlines_and_the_probe_are_marked_where_they_were():
-    marked = [trace for trace in drawn().data if trace.mode == "markers" and len(trace.x)]
+    marked = [trace for trace in drawn().data if trace.showlegend is False and trace.mode == "markers"]
     probes = [trace for trace in marked if trace.marker.symbol == "diamond"]
     assert [list(trace.x) for trace in probes] == [[4.0]] * 6
     due = [trace for trace in marked if trace.marker.symbol == "line-ns"]
