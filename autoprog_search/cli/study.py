@@ -181,11 +181,12 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
     """Show every trial: state, schedule, accuracy, cost; under a free clock also when it grew."""
-    from autoprog_search.study.results import stored_frames
+    from autoprog_search.study.results import clock_frame, trials_frame
     from autoprog_search.study.store import open_study
 
-    frames = stored_frames(open_study(session.root, name))
-    frame = frames.trials
+    opened = open_study(session.root, name)
+    trials = opened.trials()
+    frame, clock = trials_frame(opened, trials), clock_frame(opened, trials)
     if fmt == "table":
         columns = ["method", "seed", "trial", "state", "depths", "resolutions", "val_top1", "top1", "total_flops"]
         frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
@@ -194,8 +195,8 @@ def show(session: Session, name: str, fmt: Format) -> None:
     if fmt == "table":
         rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
     echo_table(rows, fmt)
-    if fmt == "table" and not frames.clock.empty:
-        for (method, seed, trial), found in frames.clock.groupby(["method", "seed", "trial"], sort=False):
+    if fmt == "table" and not clock.empty:
+        for (method, seed, trial), found in clock.groupby(["method", "seed", "trial"], sort=False):
             if grew := growth_text(plain_rows(found)):
                 click.echo(f"{method} seed {seed} trial {trial}: {grew}")
 

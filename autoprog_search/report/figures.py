@@ -167,9 +167,10 @@ FIGURES: dict[str, FigureInfo] = {
     ),
     "clock": FigureInfo(
         "When the networks grew",
-        "The headline trials under a free clock, an axis a column; a line is thick from the growth on. Diamond: the "
-        "probe; bars across: the deadline, as known at each decision. Above the line the steps that the growth was "
-        "expected to take to mix, below it those after which the training loss was back; as numbers on the right.",
+        "The headline trials under a free clock, an axis a column, below the recipe's learning rate; a line is thick "
+        "from the growth on. Diamond: the probe; bars across: the deadline, as known at each decision. Above the line "
+        "the steps that the growth was expected to take to mix, below it those after which the training loss was back; "
+        "as numbers on the right.",
         _clock,
         on_clock=True,
     ),

@@ -259,7 +259,7 @@ def clock_rows(spec: RunSpec, stages: Sequence[StageRecord]) -> list[ClockRow]:
 
 
 def _tick(step: int, steps: int) -> float:
-    """Where a step of the run is, in ticks; those that begin within a step of it are exact."""
+    """Where a step of the run is, in ticks: a whole number where one begins within a step of it."""
     tick = step * TICKS / steps
     return float(round(tick)) if abs(round(tick) - tick) * steps < TICKS else tick
 
