@@ -172,13 +172,18 @@ def export(study: StoredStudy) -> list[str]:
         The files written.
     """
     check_unchanged(study)  # what was exported is all that an older study has to be checked against
+    with at_gate(study.folder):  # several runs of a study may end at the same time
+        return write_tables(study)
+
+
+def write_tables(study: StoredStudy) -> list[str]:
+    """As `export`, for who holds the gate."""
     written = []
     frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
-    with at_gate(study.folder):  # several runs of a study may end at the same time
-        for name, frame in frames.items():
-            text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
-            for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
-                path = study.folder / f"{name}.{suffix}"
-                write_atomic(path, data)
-                written.append(str(path))
+    for name, frame in frames.items():
+        text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
+        for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
+            path = study.folder / f"{name}.{suffix}"
+            write_atomic(path, data)
+            written.append(str(path))
     return written
