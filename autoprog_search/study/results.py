@@ -33,11 +33,11 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
         read: the study's trials, where they have been read already.
     """
     rows: list[dict[str, Any]] = []
-    hashes, trials = stored_hashes(study), study.trials() if read is None else read
+    name, hashes, trials = study.name, stored_hashes(study), study.trials() if read is None else read
     for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
-        row |= {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial}
+        row |= {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial}
         row |= {"state": trial.state.name, "config_hash": hashes[job.method, job.seed]}
         row["world_size"] = attributes.get("world_size", 1)  # trials of before there could be others had one process
         rows.append(row)
@@ -85,8 +85,9 @@ def _listed(
     rows_in: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]],
 ) -> pd.DataFrame:
     """A frame of rows that trials have several of, from what is stored of each."""
+    name = study.name
     rows = [
-        {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
+        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
         for job, trial in (study.trials() if read is None else read).items()
         for row in rows_in(trial.user_attrs)
     ]
@@ -190,15 +191,20 @@ def export(study: StoredStudy) -> list[str]:
         The files written.
     """
     check_unchanged(study)  # what was exported is all that an older study has to be checked against
+    with at_gate(study.folder):  # several runs of a study may end at the same time
+        return write_tables(study)
+
+
+def write_tables(study: StoredStudy) -> list[str]:
+    """As `export`, for who holds the gate."""
     written = []
     frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
     clock = clock_frame(study)
     frames |= {} if clock.empty else {"clock": clock}
-    with at_gate(study.folder):  # several runs of a study may end at the same time
-        for name, frame in frames.items():
-            text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
-            for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
-                path = study.folder / f"{name}.{suffix}"
-                write_atomic(path, data)
-                written.append(str(path))
+    for name, frame in frames.items():
+        text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
+        for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
+            path = study.folder / f"{name}.{suffix}"
+            write_atomic(path, data)
+            written.append(str(path))
     return written
