@@ -48,7 +48,7 @@ def draw_clocks(clocks: Mapping[tuple[str, int, int], pd.DataFrame], rates: pd.D
     figure.update_yaxes(title="learning rate", row=1, col=1)
     figure.update_yaxes(tickvals=[*range(lanes)], ticktext=names[::-1], range=[-0.7, lanes - 0.3], row=2)
     figure.update_xaxes(range=[0, 46], tickvals=[*range(0, TICKS + 1, 6)])
-    figure.update_xaxes(title="tick; at the right mixing time, steps: expected → came", row=2)
+    figure.update_xaxes(title="tick", row=2)
     styled(figure, height=height + AROUND, hovermode="closest")
     return figure.update_layout(margin={"t": 80}, legend={"y": 1 + 30 / height})
 
@@ -103,7 +103,7 @@ def _legend() -> Iterator[dict[str, Any]]:
     """What the marks mean, as traces without a place."""
     for name, symbol in (("probe", "diamond"), ("deadline", "line-ns"), ("growth", "circle")):
         yield _marks(pd.Series([None]), 0, symbol, GREY, 10) | {"name": name}
-    yield _line([None, None], 0, GREY, 4) | {"name": "mixing, expected (above) and came (below)"}
+    yield _line([None, None], 0, GREY, 4) | {"name": "mixing: expected (above), came (below); in steps at the right"}
 
 
 def _line(x: Sequence[float | None], y: float, colour: str, width: float) -> dict[str, Any]:
