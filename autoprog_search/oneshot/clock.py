@@ -1,4 +1,4 @@
-"""When to grow: how long a growth takes to mix, fitted inside the run, and by when it has to begin (no torch).
+"""When to grow: how long a growth takes to mix, fitted inside the run, by when it has to begin, what came (no torch).
 
 A growth from a to b raises the loss, which then comes back: what b has taken over has to mix with what is new. That
 takes a number of steps that hardly depends on the run's length; so longer runs may stay small for a larger share of
