@@ -190,7 +190,8 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
 
 def test_train_under_a_free_clock_says_when_it_grew(tmp_path):
     short = ("space.clock=free", "data.train_share=0.1", "recipe.batch_size=20", "recipe.epochs=8")
-    done = cli_here(*TRAIN, *set_to(*short), cwd=tmp_path)
+    (tmp_path / "tiny.yaml").write_text(yaml.dump(yaml.safe_load(TINY.read_text())["space"]))
+    done = cli_here("train", "--space", "tiny.yaml", *set_to(*short), "-o", "out", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("grew to ")]
     assert growth_text(json.loads((tmp_path / "out/result.json").read_text())["clock"]) == line
