@@ -165,7 +165,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(stops, undisturbed, tmp_path
     assert resumed.state.search_flops == undisturbed.state.search_flops
 
 
-@pytest.mark.parametrize("asked", [1, 9, 20])  # of three branches of eight steps
+@pytest.mark.parametrize("asked", [1, 20])  # of three branches of eight steps; one that is killed is below
 def test_interrupted_inside_the_probe(asked, undisturbed, tmp_path):
     path, looks = tmp_path / "checkpoint.pt", []
 
