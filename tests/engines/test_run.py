@@ -156,7 +156,7 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
 def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     create(tmp_path)
     moments = random.Random(20261125)
-    process = run(tmp_path, workers=2, anew=True)
+    process = run(tmp_path, workers=2)
     read_until_a_trial_starts(process)
     time.sleep(moments.uniform(0, 3))
     kill(process)
@@ -199,9 +199,9 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
-    """To all of its processes, as a queue sends it: the command ends after its workers have."""
+    """To all of its processes, as a queue sends it: the command ends after its workers have. Started as a user does."""
     study = create(tmp_path, "recipe.epochs=600")  # no trial ends before it is told
-    process = run(tmp_path, workers=1)
+    process = run(tmp_path, workers=1, anew=True)
     checkpoints = tmp_path / "studies/tiny/trials"
     read_until_a_trial_starts(process)
     assert not list(checkpoints.glob("*/checkpoint.pt"))
