@@ -2,22 +2,20 @@
 
 import gc
 from collections.abc import Iterator
-from unittest import mock
 
 import optuna
 import pytest
 import torch
 from hypothesis import settings
 
-from autoprog_search.data.arrays import ARRAYS, digits_arrays
-from tests.fewer import evaluate_on_fewer
+from tests import fewer
 
 pytest.register_assert_rewrite("autoprog_search.testing")
 torch.set_num_threads(1)  # the models are tiny; threads would only compete with pytest-xdist's workers
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 settings.register_profile("autoprog", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("autoprog")
-evaluate_on_fewer()
+fewer.evaluate_on_fewer()
 
 gc.disable()  # until all is imported, of which nothing is garbage: to look through it takes a fifth of the time
 
@@ -29,6 +27,5 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="module")
 def all_digits() -> Iterator[None]:
-    """A module's tests have all digits: a process that is started anew does, and what is stored was made on them."""
-    with mock.patch.dict(ARRAYS, {"digits": digits_arrays}):
+    with fewer.all_digits():
         yield
