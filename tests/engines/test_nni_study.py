@@ -27,9 +27,9 @@ from tests.tiny import FEW, SHORT, TINY, cli_here, command, run_here, set_to, ti
 TRIALS = 2
 LOCAL = {"nni:random": TRIALS, "nni:autoprog": 1, "autoprog": 1}  # each of NNI's is a process that imports torch
 HERE = {f"nni:{strategy}": TRIALS for strategy in ("evolution", "random", "autoprog", "grid")}
-pytestmark = pytest.mark.usefixtures("all_digits")  # as trials on NNI's local training service have
 LENGTH = (*SHORT, "recipe.epochs=12")  # 60 steps: long enough to be killed in their middle
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
+pytestmark = pytest.mark.usefixtures("all_digits")  # as trials on NNI's local training service have
 
 
 def create(folder: Path, trials: dict[str, int], *options: str) -> None:
