@@ -14,7 +14,7 @@ from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.report.figures import FIGURES
-from autoprog_search.runs.growths import growth_text
+from autoprog_search.runs.growths import growth_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -196,13 +196,9 @@ def show(session: Session, name: str, fmt: Format) -> None:
         frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
         frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
     rows = plain_rows(frame)
-    if fmt == "table":
-        rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    echo_table(rows, fmt)
-    if fmt == "table" and not clock.empty:
-        for (method, seed, trial), found in clock.groupby(["method", "seed", "trial"], sort=False):
-            if grew := growth_text(plain_rows(found)):
-                click.echo(f"{method} seed {seed} trial {trial}: {grew}")
+    echo_table([{n: _cell(value) for n, value in row.items()} for row in rows] if fmt == "table" else rows, fmt)
+    for line in growth_lines(plain_rows(clock)) if fmt == "table" else ():
+        click.echo(line)
 
 
 def _cell(value: object) -> object:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from autoprog_search.space import TICKS
@@ -23,6 +25,13 @@ def growth_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     texts = [_growth_text(row) for row in rows if row["grew"]]
     return f"grew {'; '.join(texts)}" if texts else ""
+
+
+def growth_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A line a trial that grew, of those of a study (`study.results.clock_frame`)."""
+    for (method, seed, trial), of_trial in groupby(rows, key=itemgetter("method", "seed", "trial")):
+        if grew := growth_text([*of_trial]):
+            yield f"{method} seed {seed} trial {trial}: {grew}"
 
 
 def _growth_text(row: Mapping[str, Any]) -> str:
