@@ -14,6 +14,7 @@ from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.report.figures import FIGURES
+from autoprog_search.runs.growths import growth_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -183,19 +184,21 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
 @click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
-    """Show every trial: state, schedule, accuracy, cost."""
-    from autoprog_search.study.results import trials_frame
+    """Show every trial: state, schedule, accuracy, cost; under a free clock also when it grew."""
+    from autoprog_search.study.results import clock_frame, trials_frame
     from autoprog_search.study.store import open_study
 
-    frame = trials_frame(open_study(session.root, name))
+    opened = open_study(session.root, name)
+    trials = opened.trials()
+    frame, clock = trials_frame(opened, trials), clock_frame(opened, trials)
     if fmt == "table":
         columns = ["method", "seed", "trial", "state", "depths", "resolutions", "val_top1", "top1", "total_flops"]
         frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
         frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
     rows = plain_rows(frame)
-    if fmt == "table":
-        rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    echo_table(rows, fmt)
+    echo_table([{n: _cell(value) for n, value in row.items()} for row in rows] if fmt == "table" else rows, fmt)
+    for line in growth_lines(plain_rows(clock)) if fmt == "table" else ():
+        click.echo(line)
 
 
 def _cell(value: object) -> object:
@@ -238,7 +241,7 @@ def list_all(session: Session, fmt: Format) -> None:
 @click.argument("name")
 @click.pass_obj
 def export(session: Session, name: str) -> None:
-    """Write results, curves and estimates as CSV and parquet into the study's folder."""
+    """Write results, curves, estimates and clocks as CSV and parquet into the study's folder."""
     from autoprog_search.study.results import export as write
     from autoprog_search.study.store import open_study
 
@@ -319,7 +322,7 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, cost to target, schedules, curves or estimates; on a table also its regret."""
+    """Draw a Pareto front, cost to target, schedules, curves, estimates or growth times; on a table also its regret."""
     from autoprog_search.report.figures import write_figure
     from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study

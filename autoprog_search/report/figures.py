@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from autoprog_search.study.config import StudyConfig
     from autoprog_search.study.results import StudyFrames
 
 NO_CHROME = (
@@ -34,13 +35,19 @@ class FigureInfo:
         caption: one line that says how to read it.
         draw: (a study's tables, cost) to a plotly figure; raises ConfigError where that cost is not stored for it,
             StudyError where there is nothing to draw yet.
-        on_tables: only studies on a table have it.
+        on_tables, on_clock: only studies on a table have it, or with methods under a free clock.
     """
 
     title: str
     caption: str
     draw: Callable[[StudyFrames, CostKind], go.Figure]
     on_tables: bool = False
+    on_clock: bool = False
+
+    def suits(self, config: StudyConfig) -> bool:
+        """Whether a study has such a figure, once its trials have finished."""
+        free = any(config.space_of(method).clock == "free" for method in config.methods)
+        return (free or not self.on_clock) and (config.data.table is not None or not self.on_tables)
 
 
 def _pareto(study: StudyFrames, cost: CostKind) -> go.Figure:
@@ -91,6 +98,16 @@ def _estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
     if not stages:
         raise StudyError(f"study {study.config.name!r} has no one-shot estimates: no finished trial searched")
     return draw_estimates(stages, "FLOPs" if stored == "flops" else "s")
+
+
+def _clock(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.clock import clocks, rates
+    from autoprog_search.report.clock import draw_clocks
+
+    found = clocks(study.clock, _heads(study))
+    if not found:
+        raise StudyError(f"study {study.config.name!r} has no clock to draw: no finished trial grew under one")
+    return draw_clocks(found, rates(study.config.recipe))
 
 
 def _regret(study: StudyFrames, cost: CostKind) -> go.Figure:
@@ -147,6 +164,15 @@ FIGURES: dict[str, FigureInfo] = {
         "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error over the "
         "images) against the cost of its training step. Stars were chosen.",
         _estimates,
+    ),
+    "clock": FigureInfo(
+        "When the networks grew",
+        "The headline trials under a free clock, an axis a column, below the recipe's learning rate; a line is thick "
+        "from the growth on. Diamond: the probe; bars across: the deadline, as known at each decision. Above the line "
+        "the steps that the growth was expected to take to mix, below it those after which the training loss was back; "
+        "as numbers on the right.",
+        _clock,
+        on_clock=True,
     ),
     "regret": FigureInfo(
         "Regret over compute",

@@ -98,7 +98,7 @@ def _figures(study: StudyFrames) -> Iterable[str]:
     stored: CostKind = study.config.growth.search.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
     for key, info in FIGURES.items():
-        if info.on_tables and study.config.data.table is None:
+        if not info.suits(study.config):
             continue
         for cost in costs.get(key, ("flops",)):
             title = f"{info.title}, {'FLOPs' if cost == 'flops' else 'seconds'}" if key == "pareto" else info.title

@@ -1,11 +1,11 @@
-"""Results of a study as pandas frames: one row a trial, one a (trial, epoch), one a (trial, stage, candidate).
+"""Results of a study as pandas frames: a row a trial, a (trial, epoch), a (trial, stage, candidate or axis).
 
 What a trial has once a stage is a list in its row. CSV knows no lists: there, and only there, they are JSON text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import pandas as pd
 from autoprog_search.errors import StudyError
 from autoprog_search.fields import read_fields
 from autoprog_search.files import read_yaml, write_atomic
-from autoprog_search.runs.row import COLUMNS, LISTS, EstimateRow, list_in, list_text
+from autoprog_search.runs.row import COLUMNS, LISTS, ClockRow, EstimateRow, columns_of, list_in, list_text
 from autoprog_search.settings.retired import stored_study
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.identity import check_unchanged, stored_hashes
@@ -58,22 +58,38 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
 
 def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
-    name = study.name
-    rows = [
-        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
-        for job, trial in (study.trials() if read is None else read).items()
-        for point in trial.user_attrs.get("curve", ())
-    ]
-    return pd.DataFrame(rows)
+    return _listed(study, read, lambda attributes: attributes.get("curve", ()))
 
 
 def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen (`EstimateRow`)."""
+    return _listed(
+        study,
+        read,
+        lambda attributes: (
+            row for k, record in enumerate(attributes.get("stages", ()), start=1) for row in _estimates(k, record)
+        ),
+    )
+
+
+def clock_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
+    """One row a (trial, stage, axis) under a free clock: expected mixing, deadline, what came (`ClockRow`)."""
+    frame = _listed(study, read, lambda attributes: attributes.get("clock", ()))
+    numbers = [column.name for column in columns_of(ClockRow) if column.kind == "number" and column.name in frame]
+    return frame.astype(dict.fromkeys(numbers, float))  # also where none is known
+
+
+def _listed(
+    study: StoredStudy,
+    read: Mapping[Job, FrozenTrial] | None,
+    rows_in: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]],
+) -> pd.DataFrame:
+    """A frame of rows that trials have several of, from what is stored of each."""
+    name = study.name
     rows = [
-        {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
+        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
         for job, trial in (study.trials() if read is None else read).items()
-        for k, record in enumerate(trial.user_attrs.get("stages", ()), start=1)
-        for row in _estimates(k, record)
+        for row in rows_in(trial.user_attrs)
     ]
     return pd.DataFrame(rows)
 
@@ -105,6 +121,7 @@ class LoadedStudy(StoredStudy):
     results = trials_frame
     curves = curves_frame
     estimates = estimates_frame
+    clock = clock_frame
 
 
 @dataclass(frozen=True)
@@ -112,26 +129,28 @@ class StudyFrames:
     """A study as its configuration and its results, from its storage or as they were published.
 
     Attributes:
-        trials, curves, estimates: what `trials_frame`, `curves_frame` and `estimates_frame` give.
+        trials, curves, estimates, clock: what `trials_frame`, `curves_frame`, `estimates_frame` and `clock_frame` give.
     """
 
     config: StudyConfig
     trials: pd.DataFrame
     curves: pd.DataFrame
     estimates: pd.DataFrame
+    clock: pd.DataFrame
 
 
 def stored_frames(study: StoredStudy) -> StudyFrames:
     """The frames as they are now; the storage is read once, so that they agree while the study runs."""
     trials = study.trials()
     config = study.config.model_copy(update={"name": study.name})
-    return StudyFrames(config, *(frame(study, trials) for frame in (trials_frame, curves_frame, estimates_frame)))
+    frames = (trials_frame, curves_frame, estimates_frame, clock_frame)
+    return StudyFrames(config, *(frame(study, trials) for frame in frames))
 
 
 def published_frames(folder: Path) -> StudyFrames:
     """The frames of a folder with study.yaml and results.csv, without a storage.
 
-    Where there is no curves.csv or estimates.csv, that frame is empty.
+    Where there is no curves.csv, estimates.csv or clock.csv, that frame is empty.
 
     Raises:
         StudyError: a file cannot be read, or the results lack a column.
@@ -139,14 +158,14 @@ def published_frames(folder: Path) -> StudyFrames:
     path = folder / "study.yaml"
     config = read_fields(StudyConfig, stored_study(read_yaml(path, StudyError)), str(path))
     trials = _csv(folder / "results.csv", LISTS)
-    others = (folder / "curves.csv", folder / "estimates.csv")
-    curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
+    others = [folder / f"{name}.csv" for name in ("curves", "estimates", "clock")]
+    curves, estimates, clock = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
     if "world_size" not in trials:  # published before there could be another
         trials.insert([*trials].index("device") + 1, "world_size", 1)
     missing = [column.name for column in COLUMNS if column.name not in trials]
     if missing:
         raise StudyError(f"{folder / 'results.csv'}: no column {missing[0]!r}; `study export` writes all of them")
-    return StudyFrames(config, trials, curves, estimates)
+    return StudyFrames(config, trials, curves, estimates, clock)
 
 
 def csv_text(trials: pd.DataFrame) -> str:
@@ -166,7 +185,7 @@ def _csv(path: Path, lists: Sequence[str] = ()) -> pd.DataFrame:
 def export(study: StoredStudy) -> list[str]:
     """Write results.csv and results.parquet (and the curves and estimates) into the study's folder.
 
-    Lists are JSON text in CSV, and lists in parquet.
+    Lists are JSON text in CSV, and lists in parquet. A clock's rows are written where a run has gone by one.
 
     Returns:
         The files written.
@@ -180,6 +199,8 @@ def write_tables(study: StoredStudy) -> list[str]:
     """As `export`, for who holds the gate."""
     written = []
     frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
+    clock = clock_frame(study)
+    frames |= {} if clock.empty else {"clock": clock}
     for name, frame in frames.items():
         text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
         for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):

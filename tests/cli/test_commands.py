@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
+from autoprog_search.runs.growths import growth_text
 from autoprog_search.space import PRESETS, TICKS
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
@@ -196,6 +197,16 @@ def test_train_leaves_weights_schedule_and_result(tmp_path):
     with all_digits():
         again = cli_here(*TRAIN, "--schedule", "out/schedule.yaml", *few, cwd=tmp_path)
     assert again.stdout == done.stdout  # what ran is a schedule file, and gives the same network
+
+
+def test_train_under_a_free_clock_says_when_it_grew(tmp_path):
+    short = ("space.clock=free", "data.train_share=0.1", "recipe.batch_size=20", "recipe.epochs=8")
+    (tmp_path / "tiny.yaml").write_text(yaml.dump(yaml.safe_load(TINY.read_text())["space"]))
+    done = cli_here("train", "--space", "tiny.yaml", *set_to(*short), "-o", "out", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("grew to ")]
+    assert growth_text(json.loads((tmp_path / "out/result.json").read_text())["clock"]) == line
+    assert line.count("mixing expected") == 2
 
 
 def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_alike(tmp_path):
