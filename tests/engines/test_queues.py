@@ -1,4 +1,4 @@
-"""A queue that warns before it ends a job, and starts it again: docs/cluster.md's script, as bash runs it."""
+"""A queue that warns before it ends a job, and starts it again: docs/queues.md's script, as bash runs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
 from tests.tiny import SHORT, TINY, cli_here, environment, run_here, set_to, without_measuring
 
-PAGE = Path(__file__).parents[2] / "docs/cluster.md"
+PAGE = Path(__file__).parents[2] / "docs/queues.md"
 JOB = "1234567"
 pytestmark = pytest.mark.usefixtures("all_digits")  # as the job has, which is started anew
 
