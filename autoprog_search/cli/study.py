@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from autoprog_search.analysis.margin import MARGIN
 from autoprog_search.cli.main import Session, check_together, others
-from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
+from autoprog_search.cli.tables import FORMATS, Format, echo_sentences, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.report.figures import FIGURES
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from autoprog_search.cost import CostKind
     from autoprog_search.space import GrowthSpace
     from autoprog_search.study.config import StudyConfig
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from autoprog_search.training.world import World
 
 COSTS = ("flops", "seconds")
+margin_option = click.option(
+    "--margin", type=float, default=MARGIN, show_default=True, help="Points of test accuracy that may be lost."
+)
 DEFAULT_METHODS = ("full", "full-short", "linear", "autoprog")
 
 
@@ -271,22 +274,38 @@ def delete(session: Session, name: str, yes: bool) -> None:
 
 @study.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@margin_option
 @click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.pass_obj
-def compare(session: Session, names: tuple[str, ...], fmt: Format) -> None:
-    """Compare the methods of studies: accuracy, cost, speed-up over `full` of the same seed, search cost."""
-    from autoprog_search.analysis.compare import compare_studies
+def compare(session: Session, names: tuple[str, ...], margin: float, fmt: Format) -> None:
+    """Compare the methods of studies: accuracy, cost, speed-up over `full` of the same seed, search cost.
+
+    First a verdict on each method: whether it is shown to lose no more than the margin, or how many seeds would show it
+    (docs/results.md).
+    """
     from autoprog_search.study.store import open_study
 
-    echo_comparison(compare_studies([open_study(session.root, name) for name in names]), fmt)
+    echo_comparison([open_study(session.root, name) for name in names], margin, fmt)
 
 
-def echo_comparison(table: DataFrame, fmt: Format) -> None:
-    """Print a comparison: formatted for people, raw numbers for programs."""
+def echo_comparison(studies: Sequence[StoredStudy], margin: float = MARGIN, fmt: Format = "table") -> None:
+    """Print a comparison of studies: verdicts and a table for people, raw numbers for programs."""
+    import pandas as pd
+
+    from autoprog_search.analysis.compare import compare_study
+    from autoprog_search.analysis.verdict import verdicts
     from autoprog_search.report.texts import comparison_rows
+    from autoprog_search.report.verdict import verdict_text
 
-    rows = comparison_rows(table) if fmt == "table" else plain_rows(table)
-    echo_table(rows, fmt)
+    pairs = [compare_study(study, margin) for study in studies]
+    table = pd.concat([compared for _, compared in pairs], ignore_index=True)
+    if fmt != "table":
+        echo_table(plain_rows(table.replace(float("inf"), float("nan"))), fmt)  # JSON has no infinity
+        return
+    for study, (trials, compared) in zip(studies, pairs, strict=True):
+        where = f"{study.name}, " if len(studies) > 1 else ""
+        echo_sentences(where + verdict_text(verdict) for verdict in verdicts(trials, compared))
+    echo_table(comparison_rows(table), fmt)
 
 
 @study.command("regret")
@@ -328,10 +347,11 @@ def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | 
 
 @study.command("report")
 @click.argument("name")
+@margin_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: report.html beside it.")
 @click.pass_obj
-def report(session: Session, name: str, output: Path | None) -> None:
-    """Write one self-contained HTML page: comparison, Pareto front, schedules, curves, estimates."""
+def report(session: Session, name: str, margin: float, output: Path | None) -> None:
+    """Write one self-contained HTML page: verdict, comparison, Pareto front, schedules, curves, estimates."""
     from autoprog_search.files import write_atomic
     from autoprog_search.report.page import report_page
     from autoprog_search.study.results import stored_frames
@@ -339,5 +359,5 @@ def report(session: Session, name: str, output: Path | None) -> None:
 
     opened = open_study(session.root, name)
     output = output or opened.folder / "report.html"
-    write_atomic(output, report_page(stored_frames(opened)).encode())
+    write_atomic(output, report_page(stored_frames(opened), margin).encode())
     click.echo(output)

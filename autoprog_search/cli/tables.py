@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -29,6 +29,17 @@ def echo_table(rows: Sequence[Mapping[str, Any]], fmt: Format, title: str | None
         click.echo(buffer.getvalue(), nl=False)
     else:
         _echo_rich(rows, title)
+
+
+def echo_sentences(sentences: Iterable[str]) -> None:
+    """Print each on a line of its own; a terminal gets no word cut in two."""
+    import shutil
+    import sys
+
+    for sentence in sentences:
+        if sys.stdout.isatty():
+            sentence = click.wrap_text(sentence, shutil.get_terminal_size().columns, subsequent_indent="  ")
+        click.echo(sentence)
 
 
 def _csv_cell(value: Any) -> Any:
