@@ -315,7 +315,8 @@ def echo_comparison(studies: Sequence[StoredStudy], margin: float = MARGIN, fmt:
 def regret(session: Session, name: str, fmt: Format) -> None:
     """Show how soon a study's methods find good schedules: hypervolume regret, ranks, and what matching autoprog takes.
 
-    For studies on a table (`--data table:NAME`). Compute is in runs of full; accuracies are the table's means.
+    Compute is in runs of full. On a table (`--data table:NAME`) accuracies are the table's means; elsewhere those of
+    the runs themselves, noise included, on the seeds that every method has (docs/table.md).
     """
     from autoprog_search.analysis.regret import regret_summary, scored
     from autoprog_search.report.texts import regret_rows
@@ -328,20 +329,30 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 
 
 @study.command("plot")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--kind", type=click.Choice(list(FIGURES)), default="pareto", show_default=True)
 @click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
-def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, cost to target, schedules, curves or estimates; on a table also its regret."""
+def plot(session: Session, names: tuple[str, ...], kind: str, cost: CostKind, output: Path | None) -> None:
+    """Draw a study's Pareto front, cost to target, schedules, curves, estimates, regret or attainment over seeds.
+
+    `--kind profile` takes several studies: how often each method is within a factor of the cheapest that is as accurate
+    as `full`.
+    """
     from autoprog_search.report.figures import write_figure
     from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study
 
-    opened = open_study(session.root, name)
-    output = output or opened.folder / f"{kind}.html"
-    write_figure(FIGURES[kind].draw(stored_frames(opened), cost), output)
+    info = FIGURES[kind]
+    if len(names) > 1 and info.draw_several is None:
+        several = ", ".join(other for other, its in FIGURES.items() if its.draw_several)
+        raise click.UsageError(f"--kind {kind}: draws one study, got {len(names)}; several are for: {several}")
+    opened = [open_study(session.root, name) for name in names]
+    studies = [stored_frames(study) for study in opened]
+    figure = info.draw_several(studies, cost) if info.draw_several else info.draw(studies[0], cost)
+    output = output or opened[0].folder / f"{kind}.html"
+    write_figure(figure, output)
     click.echo(output)
 
 

@@ -117,7 +117,7 @@ def _figures(study: StudyFrames) -> Iterable[str]:
     stored: CostKind = study.config.growth.search.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
     for key, info in FIGURES.items():
-        if info.on_tables and study.config.data.table is None:
+        if not info.tells(study):
             continue
         for cost in costs.get(key, ("flops",)):
             title = f"{info.title}, {'FLOPs' if cost == 'flops' else 'seconds'}" if key == "pareto" else info.title

@@ -15,16 +15,14 @@ from autoprog_search.study.results import published_frames, stored_frames
 from tests.swept import publish, swept_trials
 from tests.synthetic import SyntheticStudy, synthetic_study
 
-OF_ANY_STUDY = [key for key, info in FIGURES.items() if not info.on_tables]
 
-
-@pytest.mark.parametrize("key", OF_ANY_STUDY)
+@pytest.mark.parametrize("key", FIGURES)
 def test_every_figure_draws_a_study(key, study):
     assert len(FIGURES[key].draw(stored_frames(study), "flops").data) > 0
     assert "\n" not in FIGURES[key].caption
 
 
-@pytest.mark.parametrize("key", OF_ANY_STUDY)
+@pytest.mark.parametrize("key", FIGURES)
 def test_every_figure_says_that_nothing_has_finished(key, study):
     with pytest.raises(StudyError, match="no finished trial"):
         FIGURES[key].draw(stored_frames(SyntheticStudy(study.config, {})), "flops")
@@ -33,6 +31,29 @@ def test_every_figure_says_that_nothing_has_finished(key, study):
 def test_a_study_without_searches_has_no_estimates():
     with pytest.raises(StudyError, match="no one-shot estimates"):
         FIGURES["estimates"].draw(stored_frames(synthetic_study(methods=("full", "linear"))), "flops")
+
+
+def test_a_figure_says_something_or_the_page_leaves_it_out(study):
+    plain = stored_frames(synthetic_study(methods=("full", "linear")))
+    assert {key for key, info in FIGURES.items() if info.tells(plain)} == {"pareto", "schedule", "curves", "estimates"}
+    searched = {key for key, info in FIGURES.items() if info.tells(stored_frames(study))}
+    assert searched == {"pareto", "schedule", "curves", "estimates", "regret", "attainment"}
+    one_seed = stored_frames(synthetic_study(seeds=1))
+    assert not FIGURES["attainment"].tells(one_seed)
+    assert FIGURES["regret"].tells(one_seed)
+
+
+def test_a_sweep_has_a_cost_to_target(tmp_path):
+    assert FIGURES["cost-to-target"].tells(published_frames(publish(tmp_path / "swept", swept_trials(seeds=2))))
+
+
+def test_only_the_profile_takes_several_studies(study):
+    assert [key for key, info in FIGURES.items() if info.draw_several] == ["profile"]
+    several = FIGURES["profile"].draw_several(
+        [stored_frames(study), stored_frames(synthetic_study(seeds=2))], "seconds"
+    )
+    assert len(several.data) == 6
+    assert "3 problems" in several.layout.yaxis.title.text  # a trial of tpe waits on seed 1 of the first
 
 
 def test_a_published_study_needs_no_storage(tmp_path):
@@ -45,7 +66,7 @@ def test_a_published_study_needs_no_storage(tmp_path):
             FIGURES[key].draw(tables, "flops")
 
 
-@pytest.mark.parametrize("key", ["curves", "estimates"])
+@pytest.mark.parametrize("key", ["curves", "estimates", "regret"])
 def test_a_cost_that_is_not_stored(key, study):
     with pytest.raises(ConfigError, match="got 'seconds'"):
         FIGURES[key].draw(stored_frames(study), "seconds")
