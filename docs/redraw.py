@@ -158,8 +158,8 @@ def table_like(config: StudyConfig) -> GrowthTable:
 
 
 TABLES: dict[str, Callable[[StudyFrames], tuple[str, str]]] = {
-    "verdict": _verdict,
     "compare": _compare,
+    "verdict": _verdict,
     "targets": _targets,
     "ablations": _ablations,
     "validity": _validity,

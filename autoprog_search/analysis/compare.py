@@ -45,6 +45,7 @@ COLUMNS = {
 }
 
 
+ERRORS = ("top1_se", "difference_low", "difference_high")  # that none has where seeds look the same runs up again
 MEANS = ("top1", "val_top1", "total_flops", "speedup_flops", "speedup_seconds")  # over seeds, of the same columns
 
 
@@ -84,22 +85,22 @@ def compare(frame: pd.DataFrame, tolerance: float, margin: float = MARGIN) -> pd
         paired = group[group["seed"].isin(full.index)]
         own = group.set_index("seed")["top1"]
         spent = paired["spent_flops"].to_numpy() / full.loc[paired["seed"], "total_flops"].to_numpy()
-        rows.append(
-            {
-                "study": group["study"].iloc[0],
-                "method": method,
-                "seeds": len(group),
-                "trials": int(group["trials"].sum()),
-                **{name: group[name].mean() for name in MEANS},
-                "top1_se": group["top1"].std(ddof=1) / np.sqrt(len(group)),
-                **paired_difference(own, full["top1"], "difference", "difference_low", "difference_high"),
-                **_within_margin(own, full, margin),
-                **paired_difference(own, short["top1"], "short_difference", "short_low", "short_high"),
-                "seconds": (group["train_seconds"] + group["search_seconds"]).mean(),
-                "search_share": 100 * (group["search_flops"] / group["total_flops"]).mean(),
-                "spent": spent.mean() if len(spent) else float("nan"),
-            }
-        )
+        tested = _within_margin(own, full, margin)
+        row = {
+            "study": group["study"].iloc[0],
+            "method": method,
+            "seeds": len(group),
+            "trials": int(group["trials"].sum()),
+            **{name: group[name].mean() for name in MEANS},
+            "top1_se": group["top1"].std(ddof=1) / np.sqrt(len(group)),
+            **paired_difference(own, full["top1"], "difference", "difference_low", "difference_high"),
+            **tested,
+            **paired_difference(own, short["top1"], "short_difference", "short_low", "short_high"),
+            "seconds": (group["train_seconds"] + group["search_seconds"]).mean(),
+            "search_share": 100 * (group["search_flops"] / group["total_flops"]).mean(),
+            "spent": spent.mean() if len(spent) else float("nan"),
+        }
+        rows.append(row | (dict.fromkeys(ERRORS, float("nan")) if tested["trained"] < tested["paired"] else {}))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from autoprog_search.errors import printable
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Format = Literal["table", "json", "csv"]
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute; after a quote it is text
 FORMATS = ("table", "json", "csv")
 
 
@@ -36,14 +39,25 @@ def echo_sentences(sentences: Iterable[str]) -> None:
     import shutil
     import sys
 
-    for sentence in sentences:
+    for sentence in map(printable, sentences):
         if sys.stdout.isatty():
             sentence = click.wrap_text(sentence, shutil.get_terminal_size().columns, subsequent_indent="  ")
         click.echo(sentence)
 
 
 def _csv_cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | tuple | dict) else value  # as results.csv holds them
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value)  # as results.csv holds them
+    return ("'" * _computes(value) + printable(value)) if isinstance(value, str) else value
+
+
+def _computes(text: str) -> bool:
+    """Whether a spreadsheet would take the cell for a formula."""
+    try:
+        float(text)
+    except ValueError:
+        return text.startswith(FORMULA)
+    return False
 
 
 def plain_rows(frame: DataFrame) -> list[dict[str, Any]]:
@@ -64,7 +78,7 @@ def _echo_rich(rows: Sequence[Mapping[str, Any]], title: str | None) -> None:
         numeric = all(isinstance(row[name], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(printable(str(value)) for value in row.values()))
     # Piped into a file or a pager, a table keeps its columns whole.
     width = None if sys.stdout.isatty() else max(160, shutil.get_terminal_size().columns)
     # What stands in brackets or between colons is text, too.

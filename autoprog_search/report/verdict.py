@@ -21,8 +21,7 @@ def verdict_text(found: Verdict) -> str:
         return f"{found.method}: no seed has finished{_bracket(_missing(found, 0))}."
     if found.method == "full":
         cost = flops_text(row["total_flops"]) + (f", {seconds_text(row['seconds'])}" if found.one_device else "")
-        whole = row["trained"] == row["paired"]  # no run is looked up twice
-        top1 = with_error(row["top1"], row["top1_se"] if whole else math.nan)
+        top1 = with_error(row["top1"], row["top1_se"])
         return f"full, the reference: test accuracy {top1} % for {cost}, {_seeds(found, row['seeds'])}."
     if not row["paired"]:
         top1 = with_error(row["top1"], row["top1_se"])
