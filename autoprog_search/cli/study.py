@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoprog_search.analysis.margin import MARGIN
+from autoprog_search.cli.doctor import doctor
 from autoprog_search.cli.main import Session, check_together, others
 from autoprog_search.cli.tables import FORMATS, Format, echo_sentences, echo_table, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
@@ -41,6 +42,9 @@ def methods_help() -> str:
 def study(ctx: click.Context) -> None:
     """Studies: methods that choose growth schedules, compared on the same space, data, recipe and seeds."""
     check_together(ctx, "run")
+
+
+study.add_command(doctor)
 
 
 @study.command("create", epilog=methods_help())

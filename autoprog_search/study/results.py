@@ -33,11 +33,11 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
         read: the study's trials, where they have been read already.
     """
     rows: list[dict[str, Any]] = []
-    hashes, trials = stored_hashes(study), study.trials() if read is None else read
+    name, hashes, trials = study.name, stored_hashes(study), study.trials() if read is None else read
     for job, trial in trials.items():
         attributes = trial.user_attrs
         row: dict[str, Any] = {column.name: attributes.get(column.name) for column in COLUMNS}
-        row |= {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial}
+        row |= {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial}
         row |= {"state": trial.state.name, "config_hash": hashes[job.method, job.seed]}
         row["world_size"] = attributes.get("world_size", 1)  # trials of before there could be others had one process
         rows.append(row)
@@ -58,8 +58,9 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
 
 def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
+    name = study.name
     rows = [
-        {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
+        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
         for job, trial in (study.trials() if read is None else read).items()
         for point in trial.user_attrs.get("curve", ())
     ]
@@ -171,13 +172,18 @@ def export(study: StoredStudy) -> list[str]:
         The files written.
     """
     check_unchanged(study)  # what was exported is all that an older study has to be checked against
+    with at_gate(study.folder):  # several runs of a study may end at the same time
+        return write_tables(study)
+
+
+def write_tables(study: StoredStudy) -> list[str]:
+    """As `export`, for who holds the gate."""
     written = []
     frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
-    with at_gate(study.folder):  # several runs of a study may end at the same time
-        for name, frame in frames.items():
-            text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
-            for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
-                path = study.folder / f"{name}.{suffix}"
-                write_atomic(path, data)
-                written.append(str(path))
+    for name, frame in frames.items():
+        text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
+        for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
+            path = study.folder / f"{name}.{suffix}"
+            write_atomic(path, data)
+            written.append(str(path))
     return written

@@ -1,4 +1,4 @@
-"""What is printed is text, whatever it holds."""
+"""What is printed is text, whatever it holds; of long tables people see both ends, programs every row."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import json
 
 import pytest
 
-from autoprog_search.cli.tables import echo_sentences, echo_table
+from autoprog_search.cli.tables import READABLE, echo_sentences, echo_table
 
-ROWS = [
+ROWS = [{"trial": trial, "state": "COMPLETE"} for trial in range(READABLE + 7)]
+HOSTILE = [
     {"name": "\x1b[31mred\x1b[0m\x07", "top1": -0.5},
     {"name": "=1+1", "top1": 2.0},
     {"name": "<script>", "top1": 3},
@@ -18,7 +19,7 @@ ROWS = [
 
 
 def test_a_terminal_is_moved_by_no_name(capsys):
-    echo_table(ROWS, "table")
+    echo_table(HOSTILE, "table")
     echo_sentences(["autoprog\x1b[2J: \x9b31mshown"])
     printed = capsys.readouterr().out
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in printed.replace("\n", ""))
@@ -47,8 +48,8 @@ def test_numbers_and_words_stay_as_they_are(text, capsys):
 
 
 def test_json_is_what_it_was(capsys):
-    echo_table(ROWS, "json")
-    assert json.loads(capsys.readouterr().out) == ROWS
+    echo_table(HOSTILE, "json")
+    assert json.loads(capsys.readouterr().out) == HOSTILE
 
 
 def test_a_terminal_gets_whole_words(capsys, monkeypatch):
@@ -56,3 +57,25 @@ def test_a_terminal_gets_whole_words(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     echo_sentences(["one two three four five six"])
     assert capsys.readouterr().out == "one two three four\n  five six\n"
+
+
+def test_a_long_table_shows_both_ends_and_says_what_it_leaves_out(capsys):
+    echo_table(ROWS, "table")
+    said = capsys.readouterr()
+    shown = [int(line.split("│")[1]) for line in said.out.splitlines() if "COMPLETE" in line]
+    assert shown == [*range(READABLE // 2), *range(len(ROWS) - READABLE // 2, len(ROWS))]
+    assert said.err == f"7 rows in the middle are left out; -f csv prints all {len(ROWS)}\n"
+
+
+def test_a_table_that_can_be_read_is_whole(capsys):
+    echo_table(ROWS[:READABLE], "table")
+    said = capsys.readouterr()
+    assert said.out.count("COMPLETE") == READABLE
+    assert not said.err
+
+
+def test_a_program_gets_every_row(capsys):
+    echo_table(ROWS, "csv")
+    said = capsys.readouterr()
+    assert [int(row["trial"]) for row in csv.DictReader(io.StringIO(said.out))] == [row["trial"] for row in ROWS]
+    assert not said.err
