@@ -22,7 +22,8 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     """
     from importlib.resources import as_file, files
 
-    from autoprog_search.cli.study import echo_comparison, run_to_end
+    from autoprog_search.cli.results import echo_comparison
+    from autoprog_search.cli.study import run_to_end
     from autoprog_search.errors import RunFailedError, StudyError
     from autoprog_search.files import write_atomic
     from autoprog_search.report.figures import FIGURES, write_figure

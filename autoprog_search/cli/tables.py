@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -15,11 +15,38 @@ from autoprog_search.errors import printable
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+Callback = TypeVar("Callback", bound=Callable[..., Any])
 Format = Literal["table", "json", "csv"]
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute; after a quote it is text
 FORMATS = ("table", "json", "csv")
+_JSON = f"{__name__}.json"  # in a context: whether --json was given
 READABLE = 500
 """Rows of a table for people: nobody reads more, and to lay out 10,000 takes half a minute."""
+
+
+def format_option(*formats: str) -> Callable[[Callback], Callback]:
+    """`-f`, one of these formats (`FORMATS`), by default the first, and `--json` for `-f json`.
+
+    Their callbacks meet in the context: of two options for one parameter the one left out might say its default last.
+    """
+    formats = formats or FORMATS
+
+    def chosen(ctx: click.Context, _: click.Parameter, value: str) -> str:
+        return "json" if ctx.meta.get(_JSON) else value
+
+    def note(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta[_JSON] = value
+
+    def add(command: Callback) -> Callback:
+        choice = click.Choice(formats)
+        command = click.option(
+            "--json", is_flag=True, is_eager=True, expose_value=False, callback=note, help="The same as -f json."
+        )(command)
+        return click.option(
+            "-f", "--format", "fmt", type=choice, default=formats[0], show_default=True, callback=chosen
+        )(command)
+
+    return add
 
 
 def echo_table(rows: Sequence[Mapping[str, Any]], fmt: Format, title: str | None = None) -> None:

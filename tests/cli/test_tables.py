@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from autoprog_search.cli.tables import READABLE, echo_sentences, echo_table
+from autoprog_search.cli.main import cli as command_line
+from autoprog_search.cli.tables import READABLE, echo_sentences, echo_table, format_option
 
 ROWS = [{"trial": trial, "state": "COMPLETE"} for trial in range(READABLE + 7)]
 HOSTILE = [
@@ -79,3 +83,40 @@ def test_a_program_gets_every_row(capsys):
     said = capsys.readouterr()
     assert [int(row["trial"]) for row in csv.DictReader(io.StringIO(said.out))] == [row["trial"] for row in ROWS]
     assert not said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "fmt"),
+    [
+        ((), "table"),
+        (("--json",), "json"),
+        (("-f", "csv"), "csv"),
+        (("--json", "-f", "csv"), "json"),
+        (("-f", "json"), "json"),
+    ],
+)
+def test_json_by_its_own_name(words, fmt):
+    @click.command()
+    @format_option()
+    def command(fmt):
+        click.echo(fmt)
+
+    done = CliRunner().invoke(command, words)
+    assert (done.exit_code, done.output) == (0, f"{fmt}\n")
+
+
+def test_every_command_with_a_format_has_json_too():
+    def commands(group: click.Group, ctx: click.Context) -> Iterator[click.Command]:
+        for name in group.list_commands(ctx):
+            command = group.get_command(ctx, name)
+            yield from commands(command, ctx) if isinstance(command, click.Group) else [command]
+
+    ctx = click.Context(command_line)
+    options = [{word for param in command.params for word in param.opts} for command in commands(command_line, ctx)]
+    assert sum("--json" in words for words in options) >= 11
+    assert all(("--json" in words) == ("--format" in words) for words in options)
+
+
+def test_json_of_a_command_that_prints_data():
+    done = CliRunner().invoke(command_line, ["space", "list", "--json"])
+    assert "digits" in {row["name"] for row in json.loads(done.output)}
