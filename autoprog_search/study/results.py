@@ -15,7 +15,17 @@ import pandas as pd
 from autoprog_search.errors import StudyError
 from autoprog_search.fields import read_fields
 from autoprog_search.files import read_yaml, write_atomic
-from autoprog_search.runs.row import COLUMNS, LISTS, EstimateRow, list_in, list_text
+from autoprog_search.runs.row import (
+    COLUMNS,
+    LISTS,
+    CurveRow,
+    EstimateRow,
+    Kind,
+    ResultRow,
+    columns_of,
+    list_in,
+    list_text,
+)
 from autoprog_search.settings.retired import stored_study
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.identity import check_unchanged, stored_hashes
@@ -24,6 +34,9 @@ from autoprog_search.study.store import Job, StoredStudy
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+KEYS = ("study", "method", "seed", "trial")
+TYPES: dict[Kind, type] = {"text": object, "count": int, "number": float, "flag": bool, "list": object}
 
 
 def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
@@ -64,7 +77,7 @@ def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
         for job, trial in (study.trials() if read is None else read).items()
         for point in trial.user_attrs.get("curve", ())
     ]
-    return pd.DataFrame(rows)
+    return _typed(rows, CurveRow)
 
 
 def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
@@ -75,7 +88,21 @@ def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None =
         for k, record in enumerate(trial.user_attrs.get("stages", ()), start=1)
         for row in _estimates(k, record)
     ]
-    return pd.DataFrame(rows)
+    return _typed(rows, EstimateRow)
+
+
+def _typed(rows: Sequence[Mapping[str, Any]], row: type) -> pd.DataFrame:
+    """A frame of the columns that a class of rows describes, each of its type, however many rows there are.
+
+    A whole number that some rows lack is a float, as ever in pandas.
+    """
+    kinds = {column.name: column.kind for column in (*columns_of(ResultRow, *KEYS), *columns_of(row))}
+    frame = pd.DataFrame(rows, columns=list(kinds))
+    types = {name: TYPES[kind] for name, kind in kinds.items()}
+    partly: dict[str, type] = {
+        name: float for name, kind in kinds.items() if kind == "count" and frame[name].isna().any()
+    }
+    return frame.astype(types | partly)
 
 
 def _estimates(stage: int, record: Mapping[str, Any]) -> Iterator[EstimateRow]:
@@ -103,7 +130,7 @@ class LoadedStudy(StoredStudy):
     """A study with its frames at hand, as `autoprog_search.load_study` gives it."""
 
     results = trials_frame
-    curves = curves_frame
+    epochs = curves_frame
     estimates = estimates_frame
 
 
