@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.store import ENDED_WELL
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,9 @@ class Verdict:
     Attributes:
         row: its row of `analysis.compare.compare`; None where none of its trials has finished.
         short_speedup: full's FLOPs over full-short's; NaN without.
-        seeds: that the study has of it; with the next two, those without a finished trial.
-        failed_seeds: all of their trials have ended, some failed.
+        seeds: that the study has of it; the next three are those without a finished trial.
+        failed_seeds: all of their trials have ended, and some failed.
+        stopped_seeds: all of their trials were stopped early.
         unfinished_seeds: some of their trials are still to run.
         trials: that the study has of it at the length that is compared, all seeds.
         failed_trials: of these.
@@ -33,6 +33,7 @@ class Verdict:
     short_speedup: float
     seeds: int
     failed_seeds: int
+    stopped_seeds: int
     unfinished_seeds: int
     trials: int
     failed_trials: int
@@ -62,14 +63,16 @@ def verdicts(trials: pd.DataFrame, compared: pd.DataFrame) -> tuple[Verdict, ...
 def _verdict(method: str, trials: pd.DataFrame, row: Mapping[Any, Any] | None, short: float, one: bool) -> Verdict:
     states = [set(group["state"]) for _, group in trials.groupby("seed")]
     without = [seed for seed in states if "COMPLETE" not in seed]
-    failed = [seed for seed in without if seed <= {*ENDED_WELL, "FAIL"}]
+    failed = sum(seed in ({"FAIL"}, {"FAIL", "PRUNED"}) for seed in without)
+    stopped = without.count({"PRUNED"})
     return Verdict(
         method=method,
         row=row,
         short_speedup=short,
         seeds=len(states),
-        failed_seeds=len(failed),
-        unfinished_seeds=len(without) - len(failed),
+        failed_seeds=failed,
+        stopped_seeds=stopped,
+        unfinished_seeds=len(without) - failed - stopped,
         trials=len(trials),
         failed_trials=int((trials["state"] == "FAIL").sum()),
         searched_by=method_named(method).searched_by(),

@@ -79,7 +79,7 @@ def _margin(found: Verdict, row: Mapping[Any, Any]) -> str:
     more = ", and so is a gain" if row["difference_low"] > 0 else ""
     more = ", and so is some loss" if row["difference_high"] < 0 else more
     where = f" for the seeds that finished, but {found.failed_seeds} failed" if found.failed_seeds else ""
-    return f"That no more than {margin} are lost is shown{where} (p = {_p(p)}){more}"
+    return f"That no more than {margin} are lost is shown{where} (p {_p(p)}){more}"
 
 
 def _not_shown(row: Mapping[Any, Any], margin: str) -> str:
@@ -119,14 +119,14 @@ def _seeds(found: Verdict, counted: int) -> str:
 
 
 def _missing(found: Verdict, counted: int) -> list[str]:
-    """What became of the seeds that are not counted, and of single trials."""
-    unpaired = found.seeds - counted - found.failed_seeds - found.unfinished_seeds if counted else 0
-    parts = [
-        (found.failed_seeds, "failed"),
-        (found.unfinished_seeds, "not finished yet"),
-        (unpaired, "without full"),
-    ]
-    return [f"{count} {what}" for count, what in parts if count]
+    """What became of the seeds that are not counted."""
+    parts = {
+        "failed": found.failed_seeds,
+        "stopped early": found.stopped_seeds,
+        "not finished yet": found.unfinished_seeds,
+    }
+    unpaired = found.seeds - counted - sum(parts.values()) if counted else 0
+    return [f"{count} {what}" for what, count in (parts | {"without full": unpaired}).items() if count]
 
 
 def _bracket(parts: list[str]) -> str:
@@ -138,4 +138,4 @@ def _count(seeds: float) -> str:
 
 
 def _p(p: float) -> str:
-    return f"{p:.2g}" if p >= 0.0001 else "0.0001 or less"
+    return f"= {p:.2g}" if p >= 0.0001 else "< 0.0001"

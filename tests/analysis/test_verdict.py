@@ -23,11 +23,13 @@ def test_every_method_of_the_study_has_one(study):
 
 
 def test_a_seed_is_unfinished_while_a_trial_of_it_may_run():
-    frame = trials_frame(synthetic_study(seeds=3, methods=("full", "random")))
+    frame = trials_frame(synthetic_study(seeds=4, methods=("full", "random")))
     frame.loc[(frame["method"] == "random") & (frame["seed"] == 0), "state"] = [*["FAIL"] * 4, "WAITING"]
     frame.loc[(frame["method"] == "random") & (frame["seed"] == 1), "state"] = [*["PRUNED"] * 4, "FAIL"]
+    frame.loc[(frame["method"] == "random") & (frame["seed"] == 2), "state"] = "PRUNED"
     random = verdicts(frame, compare(frame, 0.5))[1]
-    assert (random.seeds, random.failed_seeds, random.unfinished_seeds) == (3, 1, 1)
+    assert (random.seeds, random.row["seeds"]) == (4, 1)
+    assert (random.failed_seeds, random.stopped_seeds, random.unfinished_seeds) == (1, 1, 1)
 
 
 def test_other_lengths_of_a_sweep_do_not_stand_for_the_one_compared():
