@@ -170,6 +170,7 @@ COLUMNS = {
     "results": row.COLUMNS,
     "curves": row.columns_of(row.CurveRow),
     "estimates": row.columns_of(row.EstimateRow),
+    "clock": row.columns_of(row.ClockRow),
     "table": RUNS,
     "table estimates": ESTIMATES,
     "regret": tuple(row.Column(name, "", text) for name, text in regret.COLUMNS.items()),

@@ -86,7 +86,7 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
 @click.pass_obj
 def plot(session: Session, names: tuple[str, ...], kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, cost to target, schedules, curves, estimates, regret or attainment over seeds.
+    """Draw a study's Pareto front, cost to target, schedules, curves, estimates, growth times, regret or attainment.
 
     `--kind profile` takes several studies: how often each method is within a factor of the cheapest that is as accurate
     as `full`.

@@ -14,6 +14,7 @@ from autoprog_search.cli.results import compare, plot, regret, report
 from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
+from autoprog_search.runs.growths import growth_lines
 
 if TYPE_CHECKING:
     from autoprog_search.space import GrowthSpace
@@ -180,19 +181,21 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
 @format_option()
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
-    """Show every trial: state, schedule, accuracy, cost."""
-    from autoprog_search.study.results import trials_frame
+    """Show every trial: state, schedule, accuracy, cost; under a free clock also when it grew."""
+    from autoprog_search.study.results import clock_frame, trials_frame
     from autoprog_search.study.store import open_study
 
-    frame = trials_frame(open_study(session.root, name))
+    opened = open_study(session.root, name)
+    trials = opened.trials()
+    frame, clock = trials_frame(opened, trials), clock_frame(opened, trials)
     if fmt == "table":
         columns = ["method", "seed", "trial", "state", "depths", "resolutions", "val_top1", "top1", "total_flops"]
         frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
         frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
     rows = plain_rows(frame)
-    if fmt == "table":
-        rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    echo_table(rows, fmt)
+    echo_table([{n: _cell(value) for n, value in row.items()} for row in rows] if fmt == "table" else rows, fmt)
+    for line in growth_lines(plain_rows(clock)) if fmt == "table" else ():
+        click.echo(line)
 
 
 def _cell(value: object) -> object:
@@ -235,7 +238,7 @@ def list_all(session: Session, fmt: Format) -> None:
 @click.argument("name")
 @click.pass_obj
 def export(session: Session, name: str) -> None:
-    """Write results, curves and estimates as CSV and parquet into the study's folder."""
+    """Write results, curves, estimates and clocks as CSV and parquet into the study's folder."""
     from autoprog_search.study.results import export as write
     from autoprog_search.study.store import open_study
 

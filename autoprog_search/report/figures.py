@@ -95,6 +95,16 @@ def _estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
     return draw_estimates(stages, "FLOPs" if stored == "flops" else "s")
 
 
+def _clock(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.clock import clocks, rates
+    from autoprog_search.report.clock import draw_clocks
+
+    found = clocks(study.clock, _heads(study))
+    if not found:
+        raise StudyError(f"study {study.config.name!r} has no clock to draw: no finished trial grew under one")
+    return draw_clocks(found, rates(study.config.recipe))
+
+
 def _regret(study: StudyFrames, cost: CostKind) -> go.Figure:
     from autoprog_search.analysis.regret import regret_curves, scored
     from autoprog_search.report.regret import draw_regret
@@ -140,6 +150,11 @@ def _has_fronts(study: StudyFrames) -> bool:
     done = study.trials[study.trials["state"] == "COMPLETE"]
     trials = done.groupby(["method", "seed"]).size()
     return bool((trials[trials > 1].groupby("method").size() > 1).any())
+
+
+def _has_free_clock(study: StudyFrames) -> bool:
+    """Whether a method may grow at any tick."""
+    return any(study.config.space_of(method).clock == "free" for method in study.config.methods)
 
 
 def _heads(study: StudyFrames) -> pd.DataFrame:
@@ -188,6 +203,15 @@ FIGURES: dict[str, FigureInfo] = {
         "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error over the "
         "images) against the cost of its training step. Stars were chosen.",
         _estimates,
+    ),
+    "clock": FigureInfo(
+        "When the networks grew",
+        "The headline trials under a free clock, an axis a column, below the recipe's learning rate; a line is thick "
+        "from the growth on. Diamond: the probe; bars across: the deadline, as known at each decision. Above the line "
+        "the steps that the growth was expected to take to mix, below it those after which the training loss was back; "
+        "as numbers on the right.",
+        _clock,
+        tells=_has_free_clock,
     ),
     "regret": FigureInfo(
         "Regret over compute",

@@ -1,11 +1,11 @@
-"""Results of a study as pandas frames: one row a trial, one a (trial, epoch), one a (trial, stage, candidate).
+"""Results of a study as pandas frames: a row a trial, a (trial, epoch), a (trial, stage, candidate or axis).
 
 What a trial has once a stage is a list in its row. CSV knows no lists: there, and only there, they are JSON text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from autoprog_search.files import read_yaml, write_atomic
 from autoprog_search.runs.row import (
     COLUMNS,
     LISTS,
+    ClockRow,
     CurveRow,
     EstimateRow,
     Kind,
@@ -71,31 +72,43 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
 
 def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
-    name = study.name
-    rows = [
-        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **point}
-        for job, trial in (study.trials() if read is None else read).items()
-        for point in trial.user_attrs.get("curve", ())
-    ]
-    return _typed(rows, CurveRow)
+    return _listed(study, read, CurveRow, lambda attributes: attributes.get("curve", ()))
 
 
 def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, stage, candidate): its estimate, its cost, and whether it was chosen (`EstimateRow`)."""
-    rows = [
-        {"study": study.name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
-        for job, trial in (study.trials() if read is None else read).items()
-        for k, record in enumerate(trial.user_attrs.get("stages", ()), start=1)
-        for row in _estimates(k, record)
-    ]
-    return _typed(rows, EstimateRow)
+    return _listed(
+        study,
+        read,
+        EstimateRow,
+        lambda attributes: (
+            row for k, record in enumerate(attributes.get("stages", ()), start=1) for row in _estimates(k, record)
+        ),
+    )
 
 
-def _typed(rows: Sequence[Mapping[str, Any]], row: type) -> pd.DataFrame:
-    """A frame of the columns that a class of rows describes, each of its type, however many rows there are.
+def clock_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
+    """One row a (trial, stage, axis) under a free clock: expected mixing, deadline, what came (`ClockRow`)."""
+    return _listed(study, read, ClockRow, lambda attributes: attributes.get("clock", ()))
 
-    A whole number that some rows lack is a float, as ever in pandas.
+
+def _listed(
+    study: StoredStudy,
+    read: Mapping[Job, FrozenTrial] | None,
+    row: type,
+    rows_in: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]],
+) -> pd.DataFrame:
+    """A frame of rows that trials have several of, from what is stored of each.
+
+    It has the columns that the class of rows describes, each of its type, however many rows there are. A whole number
+    that some rows lack is a float, as ever in pandas.
     """
+    name = study.name
+    rows = [
+        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **entry}
+        for job, trial in (study.trials() if read is None else read).items()
+        for entry in rows_in(trial.user_attrs)
+    ]
     kinds = {column.name: column.kind for column in (*columns_of(ResultRow, *KEYS), *columns_of(row))}
     frame = pd.DataFrame(rows, columns=list(kinds))
     types = {name: TYPES[kind] for name, kind in kinds.items()}
@@ -132,6 +145,7 @@ class LoadedStudy(StoredStudy):
     results = trials_frame
     epochs = curves_frame
     estimates = estimates_frame
+    clock = clock_frame
 
 
 @dataclass(frozen=True)
@@ -139,26 +153,28 @@ class StudyFrames:
     """A study as its configuration and its results, from its storage or as they were published.
 
     Attributes:
-        trials, curves, estimates: what `trials_frame`, `curves_frame` and `estimates_frame` give.
+        trials, curves, estimates, clock: what `trials_frame`, `curves_frame`, `estimates_frame` and `clock_frame` give.
     """
 
     config: StudyConfig
     trials: pd.DataFrame
     curves: pd.DataFrame
     estimates: pd.DataFrame
+    clock: pd.DataFrame
 
 
 def stored_frames(study: StoredStudy) -> StudyFrames:
     """The frames as they are now; the storage is read once, so that they agree while the study runs."""
     trials = study.trials()
     config = study.config.model_copy(update={"name": study.name})
-    return StudyFrames(config, *(frame(study, trials) for frame in (trials_frame, curves_frame, estimates_frame)))
+    frames = (trials_frame, curves_frame, estimates_frame, clock_frame)
+    return StudyFrames(config, *(frame(study, trials) for frame in frames))
 
 
 def published_frames(folder: Path) -> StudyFrames:
     """The frames of a folder with study.yaml and results.csv, without a storage.
 
-    Where there is no curves.csv or estimates.csv, that frame is empty.
+    Where there is no curves.csv, estimates.csv or clock.csv, that frame is empty.
 
     Raises:
         StudyError: a file cannot be read, or the results lack a column.
@@ -166,14 +182,14 @@ def published_frames(folder: Path) -> StudyFrames:
     path = folder / "study.yaml"
     config = read_fields(StudyConfig, stored_study(read_yaml(path, StudyError)), str(path))
     trials = _csv(folder / "results.csv", LISTS)
-    others = (folder / "curves.csv", folder / "estimates.csv")
-    curves, estimates = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
+    others = [folder / f"{name}.csv" for name in ("curves", "estimates", "clock")]
+    curves, estimates, clock = (_csv(other) if other.exists() else pd.DataFrame() for other in others)
     if "world_size" not in trials:  # published before there could be another
         trials.insert([*trials].index("device") + 1, "world_size", 1)
     missing = [column.name for column in COLUMNS if column.name not in trials]
     if missing:
         raise StudyError(f"{folder / 'results.csv'}: no column {missing[0]!r}; `study export` writes all of them")
-    return StudyFrames(config, trials, curves, estimates)
+    return StudyFrames(config, trials, curves, estimates, clock)
 
 
 def csv_text(trials: pd.DataFrame) -> str:
@@ -193,7 +209,7 @@ def _csv(path: Path, lists: Sequence[str] = ()) -> pd.DataFrame:
 def export(study: StoredStudy) -> list[str]:
     """Write results.csv and results.parquet (and the curves and estimates) into the study's folder.
 
-    Lists are JSON text in CSV, and lists in parquet.
+    Lists are JSON text in CSV, and lists in parquet. A clock's rows are written where a run has gone by one.
 
     Returns:
         The files written.
@@ -207,6 +223,8 @@ def write_tables(study: StoredStudy) -> list[str]:
     """As `export`, for who holds the gate."""
     written = []
     frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
+    clock = clock_frame(study)
+    frames |= {} if clock.empty else {"clock": clock}
     for name, frame in frames.items():
         text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
         for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
