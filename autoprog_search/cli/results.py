@@ -46,7 +46,7 @@ def echo_comparison(studies: Sequence[StoredStudy], margin: float = MARGIN, fmt:
     from autoprog_search.analysis.compare import compare_study
     from autoprog_search.analysis.verdict import verdicts
     from autoprog_search.report.texts import comparison_rows
-    from autoprog_search.report.verdict import verdict_text
+    from autoprog_search.report.verdict import READING, verdict_text
 
     pairs = [compare_study(study, margin) for study in studies]
     table = pd.concat([compared for _, compared in pairs], ignore_index=True)
@@ -56,6 +56,8 @@ def echo_comparison(studies: Sequence[StoredStudy], margin: float = MARGIN, fmt:
     for study, (trials, compared) in zip(studies, pairs, strict=True):
         where = f"{study.name}, " if len(studies) > 1 else ""
         echo_sentences(where + verdict_text(verdict) for verdict in verdicts(trials, compared))
+    if table["p_margin"].notna().any():
+        echo_sentences([READING])
     echo_table(comparison_rows(table), fmt)
 
 

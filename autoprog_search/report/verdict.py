@@ -6,12 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from autoprog_search.analysis.noninferiority import LEVEL, MOST_SEEDS
+from autoprog_search.analysis.noninferiority import LEVEL, MOST_SEEDS, POWER
 from autoprog_search.analysis.verdict import Verdict
 from autoprog_search.report.texts import interval_text, with_error
 from autoprog_search.report.units import flops_text, seconds_text
 
 SAME_COST = 0.02  # relative: full-short takes autoprog's cost, in whole steps
+READING = (
+    f"Shown: the 95 % interval over seeds lies on one side. A number of seeds would show it with a power of "
+    f"{100 * POWER:.0f} %, at the spread measured (docs/results.md)."
+)
 
 
 def verdict_text(found: Verdict) -> str:

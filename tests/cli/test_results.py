@@ -30,7 +30,7 @@ def said(monkeypatch):
 
 def test_compare_opens_with_a_verdict_on_each_method(said):
     lines = said("compare", "three").output.splitlines()
-    verdicts, table = lines[:6], lines[6:]
+    verdicts, reading, table = lines[:6], lines[6], lines[7:]
     assert [line.split(":")[0] for line in verdicts] == [
         "full, the reference",
         "full-short",
@@ -39,7 +39,9 @@ def test_compare_opens_with_a_verdict_on_each_method(said):
         "random",
         "tpe",
     ]
+    assert "a power of 80 %" in reading
     assert "reference" in " ".join(table)
+    assert "a power of" not in said("compare", "one").output  # nothing was tested
     assert "than 12.5 points are lost is shown" in said("compare", "three", "--margin", "12.5").output
 
 
