@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from autoprog_search.cli.main import Session
-from autoprog_search.cli.tables import FORMATS, Format, echo_table
+from autoprog_search.cli.tables import Format, echo_table, format_option
 
 
 @click.command()
 @click.argument("name")
 @click.option("--repair", is_flag=True, help="Mend what can be mended; nobody may run the study meanwhile.")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 @click.pass_obj
 def doctor(session: Session, name: str, repair: bool, fmt: Format) -> None:
     """Say what is wrong with a study on disk: its storage, claims, checkpoints, weights, tables, leftovers.

@@ -15,7 +15,18 @@ import pandas as pd
 from autoprog_search.errors import StudyError
 from autoprog_search.fields import read_fields
 from autoprog_search.files import read_yaml, write_atomic
-from autoprog_search.runs.row import COLUMNS, LISTS, ClockRow, EstimateRow, columns_of, list_in, list_text
+from autoprog_search.runs.row import (
+    COLUMNS,
+    LISTS,
+    ClockRow,
+    CurveRow,
+    EstimateRow,
+    Kind,
+    ResultRow,
+    columns_of,
+    list_in,
+    list_text,
+)
 from autoprog_search.settings.retired import stored_study
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.identity import check_unchanged, stored_hashes
@@ -24,6 +35,9 @@ from autoprog_search.study.store import Job, StoredStudy
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+KEYS = ("study", "method", "seed", "trial")
+TYPES: dict[Kind, type] = {"text": object, "count": int, "number": float, "flag": bool, "list": object}
 
 
 def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
@@ -58,7 +72,7 @@ def trials_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = No
 
 def curves_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, epoch): sub-network, learning rate, losses, validation accuracy, FLOPs so far."""
-    return _listed(study, read, lambda attributes: attributes.get("curve", ()))
+    return _listed(study, read, CurveRow, lambda attributes: attributes.get("curve", ()))
 
 
 def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
@@ -66,6 +80,7 @@ def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None =
     return _listed(
         study,
         read,
+        EstimateRow,
         lambda attributes: (
             row for k, record in enumerate(attributes.get("stages", ()), start=1) for row in _estimates(k, record)
         ),
@@ -74,24 +89,33 @@ def estimates_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None =
 
 def clock_frame(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> pd.DataFrame:
     """One row a (trial, stage, axis) under a free clock: expected mixing, deadline, what came (`ClockRow`)."""
-    frame = _listed(study, read, lambda attributes: attributes.get("clock", ()))
-    numbers = [column.name for column in columns_of(ClockRow) if column.kind == "number" and column.name in frame]
-    return frame.astype(dict.fromkeys(numbers, float))  # also where none is known
+    return _listed(study, read, ClockRow, lambda attributes: attributes.get("clock", ()))
 
 
 def _listed(
     study: StoredStudy,
     read: Mapping[Job, FrozenTrial] | None,
+    row: type,
     rows_in: Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]],
 ) -> pd.DataFrame:
-    """A frame of rows that trials have several of, from what is stored of each."""
+    """A frame of rows that trials have several of, from what is stored of each.
+
+    It has the columns that the class of rows describes, each of its type, however many rows there are. A whole number
+    that some rows lack is a float, as ever in pandas.
+    """
     name = study.name
     rows = [
-        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **row}
+        {"study": name, "method": job.method, "seed": job.seed, "trial": job.trial, **entry}
         for job, trial in (study.trials() if read is None else read).items()
-        for row in rows_in(trial.user_attrs)
+        for entry in rows_in(trial.user_attrs)
     ]
-    return pd.DataFrame(rows)
+    kinds = {column.name: column.kind for column in (*columns_of(ResultRow, *KEYS), *columns_of(row))}
+    frame = pd.DataFrame(rows, columns=list(kinds))
+    types = {name: TYPES[kind] for name, kind in kinds.items()}
+    partly: dict[str, type] = {
+        name: float for name, kind in kinds.items() if kind == "count" and frame[name].isna().any()
+    }
+    return frame.astype(types | partly)
 
 
 def _estimates(stage: int, record: Mapping[str, Any]) -> Iterator[EstimateRow]:
@@ -119,7 +143,7 @@ class LoadedStudy(StoredStudy):
     """A study with its frames at hand, as `autoprog_search.load_study` gives it."""
 
     results = trials_frame
-    curves = curves_frame
+    epochs = curves_frame
     estimates = estimates_frame
     clock = clock_frame
 

@@ -76,6 +76,8 @@ WRONG = {
     "study name with dots": (("study", "create", "..", "--space", "digits"), ["name", "'..'"]),
     "study missing": (("study", "run", "nowhere"), ["name", "'nowhere'", "study list"]),
     "study not run yet": (("study", "compare", "there"), ["'there'", "no finished trial"]),
+    "margin of nothing": (("study", "compare", "there", "--margin", "0"), ["margin", "0", "above 0", "100 points"]),
+    "margin no number": (("study", "report", "there", "--margin", "nan"), ["margin", "nan", "above 0"]),
     "space missing": (("space", "show", "nothing"), ["space", "'nothing'", "digits"]),
     "accelerator unknown": (("space", "show", "digits", "--device", "h101"), ["device", "'h101'", "h100", "mi300x"]),
     "utilisation above 1": (
@@ -253,6 +255,10 @@ def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path, monkeypatch):
     rows = json.loads(cli_here("study", "compare", "f", "-f", "json", cwd=tmp_path).stdout)
     assert [row["method"] for row in rows] == ["full", "linear"]
     assert rows[1]["speedup_flops"] > 1.3
+    assert (rows[1]["margin"], rows[1]["p_margin"], rows[1]["seeds_if_equal"]) == (0.5, None, None)
+    first, second, *_ = cli_here("study", "compare", "f", cwd=tmp_path).stdout.splitlines()
+    assert first.startswith("full, the reference: test accuracy ")
+    assert second.endswith("points, one seed. That is not enough to tell a difference from chance.")
 
 
 def test_space_list_and_show(folder):
