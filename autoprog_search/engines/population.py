@@ -1,4 +1,4 @@
-"""Train the population of a (method, seed) stage by stage, in the worker that holds its lock.
+"""Train the population of a (method, seed) stage by stage, in the worker that has claimed it.
 
 At a stage boundary everybody's accuracy decides who copies whom, so the members take turns, a stage each, and how many
 workers there are makes no difference. What a member did in a stage is stored with its trial, and the stage's checkpoint
@@ -64,7 +64,7 @@ class Trained(Turn):
 def run_population(
     study: StoredStudy, job: Job, place: Workplace, *, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
-    """Train the population that a trial belongs to, until all of its members have ended. The caller holds its lock.
+    """Train the population that a trial belongs to, until all of its members have ended. The caller has claimed it.
 
     A member whose training fails leaves the population.
 
@@ -129,6 +129,7 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
     stood = _checkpoint(study, parent, stage - 1)
     begun = checkpoint.exists() or before(checkpoint).exists()
     if stage > 1 and not begun and stood.exists():  # without it the stages before are trained again
+        place.may_write()
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = through(space, turn.levels)

@@ -33,7 +33,7 @@ CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
 def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, method: Method | None = None) -> TrialState:
-    """Run a trial from its checkpoint or from the start, under its own number. The caller holds its lock.
+    """Run a trial from its checkpoint or from the start, under its own number. The caller has claimed it.
 
     Args:
         hooks: what it tells and asks; whether it is given up says its method.
@@ -45,6 +45,7 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
 
     Raises:
         Interrupted: a hook said so.
+        LostClaim: the trial is another process's by now.
     """
     trial, checkpoint = open_trial(study, job), study.trial_folder(job) / CHECKPOINT
     try:
@@ -118,6 +119,7 @@ def finish(
         own_flops: where they are not those of the whole run.
     """
     result = run.result()
+    place.may_write()
     export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
     row = result_row(run.spec, result, place.profile, run.epoch_steps, place.world.size)
     if own_flops is not None:

@@ -36,12 +36,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What runs need besides their study."""
+    """What runs need besides their study.
+
+    Attributes:
+        may_write: called before a run writes what others may read; raises where it is not this process's any more.
+    """
 
     data: Data
     device: torch.device
     profile: StepProfile
     world: World = ALONE
+    may_write: Callable[[], None] = lambda: None
 
     def run(self, spec: RunSpec, checkpoint: Path, method: Method, last: int | None = None) -> Run:
         """That run, here. Where several processes train together, the others begin to train it as well.
@@ -52,7 +57,14 @@ class Workplace:
         """
         parts = len(spec.part_steps)
         self.world.tell(Task(spec, tuple(map(method.needs_estimates, range(1, parts))), last or parts))
-        return Run(spec, self.data, device=self.device, checkpoint=checkpoint, world=self.world)
+        return Run(
+            spec,
+            self.data,
+            device=self.device,
+            checkpoint=checkpoint,
+            world=self.world,
+            may_write=self.may_write,
+        )
 
 
 def open_workplace(

@@ -1,0 +1,152 @@
+"""Studies on a database server that processes of several folders share, as several machines do.
+
+One of them is stopped or killed, the server restarts, connections are cut: no trial is lost, none runs twice, and the
+table is as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autoprog_search.study import leases
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.results import trials_frame
+from autoprog_search.study.store import StoredStudy, open_study
+from tests.forked import Forked, start
+from tests.postgres import needs_server, running_server
+from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
+
+pytestmark = needs_server
+
+METHODS = "methods={tpe: {trials: 2, seeds: 1}, autoprog: {seeds: 1}, full-short: {seeds: 1}}"
+
+
+def study_at(root: Path, url: str = "") -> StoredStudy:
+    config = tiny_config(METHODS, *FEW, *SHORT).model_copy(update={"storage": url})
+    return without_measuring(create_study(root, config))
+
+
+def run(root: Path) -> Forked | subprocess.Popen[str]:
+    return start("--root", root, "study", "run", "tiny", "--device", "cpu", cwd=root, **{leases.SETTING: "2"})
+
+
+def wait_for_a_trial(study: StoredStudy, *others: str) -> str:
+    """The lease of one that is under way, and none of the others."""
+    deadline = time.monotonic() + 60
+    while True:
+        held = study.leases.held("tiny/")
+        for name in held:
+            if name not in others:
+                return name
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ended(process: Forked | subprocess.Popen[str]) -> str:
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said, said
+    return said
+
+
+def trials_done(*said: str) -> list[str]:
+    """Those that workers say they have ended, by whoever."""
+    lines = [line for text in said for line in text.splitlines()]
+    return sorted(line.split(":")[0].removeprefix("done").strip() for line in lines if line.startswith("done"))
+
+
+def table(study: StoredStudy) -> pd.DataFrame:
+    frame = trials_frame(study)
+    return frame[[name for name in frame.columns if not name.endswith("_seconds")]]
+
+
+def check(root: Path, undisturbed: StoredStudy) -> None:
+    """The table is whole, and weights are those of an undisturbed run; nothing is left of what was given up."""
+    study = open_study(root, "tiny")
+    pd.testing.assert_frame_equal(table(study), table(undisturbed))
+    assert study.leases.held("tiny/") == {}
+    assert list(root.glob("tiny/trials/*/checkpoint*")) == []
+    assert list(root.glob("**/*.tmp")) == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> StoredStudy:
+    """In SQLite, by one process."""
+    study = study_at(tmp_path_factory.mktemp("undisturbed"))
+    run_here(study)
+    return study
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with running_server() as server:
+        yield server
+
+
+def weights(*roots: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for root in roots for path in root.glob("tiny/trials/*/*.safetensors")}
+
+
+def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(postgres, undisturbed, tmp_path):
+    """The other takes its trial up and finishes the study."""
+    url, (there, here) = postgres.schema("stopped"), (tmp_path / "there", tmp_path / "here")
+    study = study_at(there, url)
+    study_at(here, url)
+    away = run(there)
+    lease = wait_for_a_trial(study)
+    os.killpg(away.pid, signal.SIGSTOP)
+    try:
+        said = ended(run(here))
+    finally:
+        os.killpg(away.pid, signal.SIGCONT)
+    its_own = ended(away)
+    assert its_own.count("has taken it up") == 1
+    assert f"warning: {lease.removesuffix('/.lock')}: " in its_own
+    assert trials_done(said, its_own) == sorted(str(job) for job in study.jobs())
+    check(here, undisturbed)
+    check(there, undisturbed)
+    assert weights(here, there) == weights(undisturbed.folder.parent)
+    assert not (there / lease.removesuffix("/.lock") / "weights.safetensors").exists()
+
+
+def test_what_a_killed_one_ran_is_taken_up_elsewhere(postgres, undisturbed, tmp_path):
+    url, (there, here) = postgres.schema("killed"), (tmp_path / "there", tmp_path / "here")
+    study = study_at(there, url)
+    study_at(here, url)
+    dies = run(there)
+    lease = wait_for_a_trial(study)
+    other = run(here)
+    wait_for_a_trial(study, lease)
+    os.killpg(dies.pid, signal.SIGKILL)
+    dies.communicate()
+    ended(other)
+    check(here, undisturbed)
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+def test_a_server_that_restarts_in_the_middle_is_waited_for(postgres, undisturbed, tmp_path, how):
+    """And so is one that cuts all connections, again and again."""
+    url = postgres.schema(f"restarted_{how}")
+    study = study_at(tmp_path, url)
+    process = run(tmp_path)
+    first = wait_for_a_trial(study)
+    postgres.stop(how)
+    time.sleep(2.5)  # longer than the lease
+    postgres.start()
+    wait_for_a_trial(study, first)
+    while process.poll() is None:
+        postgres.cut_connections()
+        time.sleep(0.3)
+    said = ended(process)
+    assert trials_done(said) == sorted(str(job) for job in study.jobs())
+    assert said.count("; waiting until it answers again") >= 1
+    assert "taken it up" not in said
+    check(tmp_path, undisturbed)
+    assert weights(tmp_path) == weights(undisturbed.folder.parent)
