@@ -57,6 +57,7 @@ def study(ctx: click.Context) -> None:
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Take all from another study.yaml.")
 @click.option("--storage", default="", help="URL of an Optuna storage. Default: SQLite in the study's folder.")
+@click.option("--artifacts", default="", help="URL or folder that keeps checkpoints and weights, too: file:, s3:, ...")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Such as recipe.lr=3e-4. Repeatable.")
 @click.option("--skip-if-exists", is_flag=True, help="Do nothing where the study exists.")
 @click.pass_obj
@@ -72,6 +73,7 @@ def create(
     recipe: str | None,
     config: Path | None,
     storage: str,
+    artifacts: str,
     overrides: tuple[str, ...],
     skip_if_exists: bool,
 ) -> None:
@@ -88,7 +90,7 @@ def create(
     if methods is not None:
         chosen = [m.strip() for m in methods.split(",") if m.strip()]
     if config is not None:
-        resolved = config_from_file(config, name, storage, overrides)
+        resolved = config_from_file(config, name, storage, overrides, artifacts)
     elif space is None and not on_table:
         raise click.UsageError("give --space (a preset or a YAML file) or --config")
     else:
@@ -101,6 +103,7 @@ def create(
             seeds=seeds,
             recipe=recipe,
             storage=storage,
+            artifacts=artifacts,
             overrides=overrides,
         )
     if not on_table and resolved.data.table is None:

@@ -31,7 +31,7 @@ from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.parameters import AXES, parameter_name, ticks_begun
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import Levels
-from autoprog_search.study.claims import claimed
+from autoprog_search.study.claims import Kept, claimed
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 
@@ -169,7 +169,7 @@ class StudyRuns:
                 self.running = True
                 try:
                     hooks = Hooks(partial(_note, folder / PROGRESS), stops)
-                    run_trial(stored, job, replace(self.place, may_write=ours.check), hooks, method)
+                    run_trial(stored, job, replace(self.place, kept=Kept(ours, stored.artifacts)), hooks, method)
                 except Exception as error:
                     self.ended_by = error
                     raise

@@ -86,8 +86,8 @@ def run_population(
                 fail(study, member, str(error))
             if study.trial(member).state.is_finished():
                 tell(end_of(study, member))
-        _drop_checkpoints(study, job, stage - 1)
-    _drop_checkpoints(study, job, study.config.space.stages)
+        _drop_checkpoints(study, job, stage - 1, place)
+    _drop_checkpoints(study, job, study.config.space.stages, place)
 
 
 def turns(study: StoredStudy, job: Job, stage: int) -> dict[int, Turn]:
@@ -127,9 +127,12 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
     space, trial, checkpoint = study.config.space, open_trial(study, member), _checkpoint(study, member, stage)
     parent = replace(member, trial=turn.parent)
     stood = _checkpoint(study, parent, stage - 1)
+    place.kept.fetch(checkpoint)
     begun = checkpoint.exists() or before(checkpoint).exists()
+    if stage > 1 and not begun:
+        place.kept.fetch(stood)
     if stage > 1 and not begun and stood.exists():  # without it the stages before are trained again
-        place.may_write()
+        place.kept.check()
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = through(space, turn.levels)
@@ -159,6 +162,8 @@ def _checkpoint(study: StoredStudy, member: Job, stage: int) -> Path:
     return study.trial_folder(member) / f"{_name(stage)}.pt"
 
 
-def _drop_checkpoints(study: StoredStudy, job: Job, stage: int) -> None:
+def _drop_checkpoints(study: StoredStudy, job: Job, stage: int, place: Workplace) -> None:
     for number in range(study.config.methods[job.method].trials):
-        drop_checkpoints(_checkpoint(study, replace(job, trial=number), stage))
+        checkpoint = _checkpoint(study, replace(job, trial=number), stage)
+        drop_checkpoints(checkpoint)
+        place.kept.drop(checkpoint)

@@ -25,7 +25,7 @@ from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
 from autoprog_search.interrupt import POLL_SECONDS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.claims import Claim, claim
+from autoprog_search.study.claims import Claim, Kept, claim
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
@@ -154,7 +154,7 @@ def _run(
         claim.look()
         return should_stop()
 
-    host, place = method_named(job.method).host, replace(place, may_write=claim.check)
+    host, place = method_named(job.method).host, replace(place, kept=Kept(claim, study.artifacts))
     try:
         if host is not None:
             run_together = {"nni": run_experiment, "population": run_population}[host]

@@ -6,23 +6,33 @@ its holder dies. Where they share a database server, it is a lease there, which 
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from autoprog_search.errors import StudyError
 from autoprog_search.files import file_lock
 from autoprog_search.interrupt import POLL_SECONDS, Interrupted
+from autoprog_search.study.artifacts import Artifacts
 from autoprog_search.study.locking import GATE
 from autoprog_search.study.store import StoredStudy
 
 
 class Claim(Protocol):
-    """What is held."""
+    """What is held.
+
+    Attributes:
+        token: larger than of whoever held it before, where somebody else could write late.
+    """
+
+    @property
+    def token(self) -> int: ...
 
     def look(self) -> None:
         """Raise LostClaim where it is known to be somebody else's by now."""
@@ -39,6 +49,7 @@ class _Locked:
     """A claim by file lock: nobody can have it as long as this process holds it."""
 
     lock: FileLock
+    token: int = 0
 
     def look(self) -> None:
         """Nothing to see."""
@@ -95,3 +106,59 @@ def alone_in_storage(study: StoredStudy) -> Iterator[None]:
         return
     with claimed(study, study.folder / GATE):
         yield
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where the files of runs are kept that this process has claimed: in their folder, and under the study's URL.
+
+    Attributes:
+        claim: of what runs; None: nobody else can write there.
+        artifacts: None: the folder is all.
+    """
+
+    claim: Claim | None = None
+    artifacts: Artifacts | None = None
+
+    def check(self) -> None:
+        """Before a file is written: whether it is this process's to write.
+
+        Raises:
+            LostClaim: it is not any more.
+        """
+        if self.claim is not None:
+            self.claim.check()
+
+    def fetch(self, path: Path) -> None:
+        """Bring a file to what was last written of it, anywhere."""
+        if self.artifacts is not None:
+            self.artifacts.fetch(path)
+
+    def put(self, path: Path) -> None:
+        """Let others have a file that was written."""
+        if self.artifacts is not None:
+            self.artifacts.keep(path, self.claim.token if self.claim else 0)
+
+    def put_if_possible(self, path: Path) -> None:
+        """The same of a file that will be written again: what is wrong is said, no more."""
+        self._try(lambda: self.put(path))
+
+    def drop(self, path: Path) -> None:
+        """Remove a file that nobody needs any more from where others have it; what is wrong is said."""
+        if (artifacts := self.artifacts) is not None:
+            self._try(lambda: artifacts.drop(path))
+
+    def clear(self, folders: Collection[Path]) -> None:
+        """The same of all that comes from the folders of trials that have ended, but their weights."""
+        if (artifacts := self.artifacts) is not None:
+            self._try(lambda: artifacts.clear(folders))
+
+    def _try(self, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except StudyError as error:
+            logging.getLogger("autoprog_search").warning(str(error))
+
+
+UNSHARED = Kept()
+"""In their folder only, by nobody else."""

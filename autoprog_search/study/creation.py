@@ -20,6 +20,7 @@ from autoprog_search.interrupt import locked
 from autoprog_search.methods.registry import method_named
 from autoprog_search.randomness import derive
 from autoprog_search.settings.retired import refusal
+from autoprog_search.study.artifacts import checked_artifacts
 from autoprog_search.study.claims import alone_in_storage
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.identity import FOLDER, SETTINGS, check_unchanged, settings_of
@@ -45,7 +46,8 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
     if config.retired:
         raise ConfigError(f"methods: {refusal(config.retired)}")
     folder = root / check_name(config.name)
-    config = config.model_copy(update={"storage": checked_url(config.storage)})
+    kept = {"storage": checked_url(config.storage), "artifacts": checked_artifacts(config.artifacts)}
+    config = config.model_copy(update=kept)
     text = dump_yaml(config.model_dump(mode="json"))  # before anything is made: it may be too long
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,7 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
         inputs = inputs_of(study)  # data that are not there are said before anything is stored
+        _ = study.artifacts  # and so is a URL that nothing knows
         with alone_in_storage(study):
             _drop_first_try(study)
             _say_whose_they_are(study)

@@ -27,17 +27,19 @@ def delete_study(study: StoredStudy) -> None:
         StudyError: somebody runs it, or a file cannot be removed.
     """
     with out_of_use(study.folder):
-        if study.config.storage:
-            running = None
-            try:
+        running = None
+        try:
+            if study.config.storage:
                 running = _delete_stored(study)
-            except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
-                reason = known_error(error)
-                if reason is None:
-                    raise
-                logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
-            if running is not None:
-                raise StudyError(f"{study.folder}: {running}; stop that first")
+            elif study.artifacts is not None:
+                study.artifacts.remove()
+        except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
+            reason = known_error(error)
+            if reason is None:
+                raise
+            logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
+        if running is not None:
+            raise StudyError(f"{study.folder}: {running}; stop that first")
         _remove(study.folder)
 
 
@@ -69,8 +71,14 @@ def _delete_stored(study: StoredStudy) -> str | None:
                 others += not ours
                 if ours:
                     optuna.delete_study(study_name=stored.study_name, storage=study.storage)
-    if study.leases is not None and not others:
+    if others:
+        logging.getLogger("autoprog_search").warning(
+            "its trials stay where they are stored: another folder created them"
+        )
+    elif study.leases is not None:
         study.leases.forget(beginning)
+    if not others and study.artifacts is not None:
+        study.artifacts.remove()
     return None
 
 

@@ -21,6 +21,7 @@ from autoprog_search.fields import read_fields
 from autoprog_search.files import inside, read_yaml
 from autoprog_search.methods.registry import method_named
 from autoprog_search.settings.retired import stored_study
+from autoprog_search.study.artifacts import Artifacts
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.storage import JOURNAL, holds_secret, open_journal, open_sqlite, open_storage
 
@@ -110,6 +111,17 @@ class StoredStudy:
     def leases(self) -> Leases | None:
         """Of a study on a database server, whose trials are claimed there; None: by file locks in its folder."""
         return getattr(self.storage, "leases", None) if self.config.storage else None
+
+    @cached_property
+    def artifacts(self) -> Artifacts | None:
+        """The study's files under a URL, where it keeps them there too.
+
+        Raises:
+            StudyError: it cannot be opened.
+        """
+        if not self.config.artifacts:
+            return None
+        return Artifacts(self.config.artifacts, self.config.name, self.folder)
 
     @property
     def has_database(self) -> bool:

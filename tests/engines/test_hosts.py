@@ -28,8 +28,9 @@ pytestmark = needs_server
 METHODS = "methods={tpe: {trials: 2, seeds: 1}, autoprog: {seeds: 1}, full-short: {seeds: 1}}"
 
 
-def study_at(root: Path, url: str = "") -> StoredStudy:
-    config = tiny_config(METHODS, *FEW, *SHORT).model_copy(update={"storage": url})
+def study_at(root: Path, url: str = "", artifacts: Path | None = None, methods: str = METHODS) -> StoredStudy:
+    kept = {"storage": url, "artifacts": artifacts.as_uri() if artifacts else ""}
+    config = tiny_config(methods, *FEW, *SHORT).model_copy(update=kept)
     return without_measuring(create_study(root, config))
 
 
@@ -96,9 +97,9 @@ def weights(*roots: Path) -> dict[str, bytes]:
 
 def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(postgres, undisturbed, tmp_path):
     """The other takes its trial up and finishes the study."""
-    url, (there, here) = postgres.schema("stopped"), (tmp_path / "there", tmp_path / "here")
-    study = study_at(there, url)
-    study_at(here, url)
+    url, (there, here, shared) = postgres.schema("stopped"), map(tmp_path.joinpath, ("there", "here", "shared"))
+    study = study_at(there, url, shared)
+    study_at(here, url, shared)
     away = run(there)
     lease = wait_for_a_trial(study)
     os.killpg(away.pid, signal.SIGSTOP)
@@ -114,6 +115,8 @@ def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(p
     check(there, undisturbed)
     assert weights(here, there) == weights(undisturbed.folder.parent)
     assert not (there / lease.removesuffix("/.lock") / "weights.safetensors").exists()
+    left = {path.parent.name: path.read_bytes() for path in shared.rglob("*.*")}  # a file a trial
+    assert left == weights(undisturbed.folder.parent)
 
 
 def test_what_a_killed_one_ran_is_taken_up_elsewhere(postgres, undisturbed, tmp_path):
@@ -128,6 +131,21 @@ def test_what_a_killed_one_ran_is_taken_up_elsewhere(postgres, undisturbed, tmp_
     dies.communicate()
     ended(other)
     check(here, undisturbed)
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_trial_goes_on_elsewhere_from_the_last_checkpoint_within_reach(postgres, undisturbed, tmp_path, shares):
+    """It begins anew where there is none, and ends the same."""
+    url, shared = postgres.schema(f"interrupted_{shares}"), tmp_path / "shared" if shares else None
+    autoprog = "methods={autoprog: {seeds: 1}}"
+    there, here = (study_at(tmp_path / root, url, shared, autoprog) for root in ("there", "here"))
+    asked = iter(range(1000))
+    run_here(there, lambda: next(asked) > 25)
+    first, *_ = [event.progress.step for event in run_here(here) if event.kind == "progress"]
+    assert (first > 15) == shares
+    assert [trial.state.name for trial in here.trials().values()] == ["COMPLETE"]
+    ours = (here.folder / "trials/autoprog-s0-t0/weights.safetensors").read_bytes()
+    assert ours == (undisturbed.folder / "trials/autoprog-s0-t0/weights.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
