@@ -308,6 +308,8 @@ def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading
                     tell(end_of(study, job))
                 elif progress is not None:
                     tell_progress(tell, job, progress)
+    except Interrupted:
+        return
     except Exception as error:
         if known_error(error) is None:
             raise

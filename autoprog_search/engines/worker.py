@@ -25,7 +25,7 @@ from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
 from autoprog_search.interrupt import POLL_SECONDS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.claims import Claim, Kept, claim
+from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
@@ -174,8 +174,10 @@ def _run(
 
 def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job, Claim] | None:
     """A trial that is ready and that nobody else holds, claimed."""
+    held = held_elsewhere(study)
     for job in runnable(trials):
-        ours = claim(study, study.lock_path(job))
+        path = study.lock_path(job)
+        ours = claim(study, path) if path not in held else None
         if ours is None:
             continue
         # It may have been finished between the look and the claim.

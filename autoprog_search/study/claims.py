@@ -61,6 +61,14 @@ class _Locked:
         self.lock.release()
 
 
+def held_elsewhere(study: StoredStudy) -> set[Path]:
+    """What one look tells that somebody has claimed: to try each lease would write to the database each time."""
+    if study.leases is None:
+        return set()
+    beginning = f"{study.config.name}/"
+    return {study.folder / name.removeprefix(beginning) for name in study.leases.held(beginning)}
+
+
 def claim(study: StoredStudy, path: Path) -> Claim | None:
     """Claim what that lock in the study's folder stands for; None: somebody else has it.
 

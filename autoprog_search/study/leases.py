@@ -70,6 +70,12 @@ def lease_seconds() -> float:
     return seconds
 
 
+def sql_state(error: BaseException) -> str | None:
+    """What kind of error the server names; None: it has not answered, or it is none of a server's."""
+    said = getattr(error, "orig", None)
+    return getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)  # psycopg's, psycopg2's
+
+
 @contextmanager
 def create_table(engine: sa.Engine) -> Iterator[None]:
     """Make the table of leases, should there be none; inside, nobody else who calls this is inside."""
@@ -137,9 +143,7 @@ class Leases:
                 token: int | None = connection.execute(statement.returning(ROW.token)).scalar()
                 return token
         except sa.exc.OperationalError as error:
-            if (
-                getattr(error.orig, "sqlstate", None) == "55P03"
-            ):  # its holder writes, or was stopped in the middle of it
+            if sql_state(error) == "55P03":  # its holder writes, or was stopped in the middle of it
                 return None
             raise
 

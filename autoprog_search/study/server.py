@@ -26,7 +26,7 @@ from sqlalchemy import event
 from autoprog_search.errors import MissingExtraError, StudyError
 from autoprog_search.faults import reason, storage_line
 from autoprog_search.interrupt import POLL_SECONDS, Interrupted
-from autoprog_search.study.leases import Leases, create_table
+from autoprog_search.study.leases import Leases, create_table, sql_state
 
 T = TypeVar("T")
 
@@ -67,8 +67,7 @@ def unanswered(error: BaseException) -> bool:
         return True
     if not isinstance(cause, sa.exc.DBAPIError):
         return False
-    state = getattr(cause.orig, "sqlstate", None) or getattr(cause.orig, "pgcode", None)  # psycopg's, psycopg2's
-    if state:
+    if state := sql_state(cause):
         return FOR_NOW.fullmatch(state) is not None
     lost = isinstance(cause, sa.exc.OperationalError) and not FOR_GOOD.search(str(cause.orig))
     return cause.connection_invalidated or lost
@@ -149,9 +148,7 @@ class ServerStorage(BaseStorage):
 
     def __init__(self, database: RDBStorage, patience: Patience) -> None:
         self.patience = patience
-        self.optuna = optuna.storages.get_storage(
-            database
-        )  # which reads trials that have ended once, not at every look
+        self.optuna = optuna.storages.get_storage(database)  # reads trials that have ended once, not at every look
         self.leases = Leases(database.engine, database.scoped_session, patience.wait_for)
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
@@ -204,7 +201,7 @@ def open_server(url: str, masked: Callable[[str], str], should_stop: Callable[[]
     Args:
         url: `postgresql+psycopg://...` or `postgresql+psycopg2://...`, complete.
         masked: hides its password in a driver's message.
-        should_stop: waits for a server that is not there until this says so; None: only for one that is busy.
+        should_stop: waits for a server that is not there until this says so; None: only for one that is there.
 
     Raises:
         MissingExtraError: its driver is not installed.
@@ -227,7 +224,7 @@ def open_server(url: str, masked: Callable[[str], str], should_stop: Callable[[]
                 f"storage: PostgreSQL needs {error.name}; install it: pip install 'autoprog-search[postgres]'"
             ) from None
         except Exception as error:
-            if should_stop is None and unanswered(error) and not BUSY.search(reason(error)):
+            if should_stop is None and unanswered(error) and not _is_there(_cause(error)):
                 raise StudyError(reason(error)) from None
             raise
         event.listen(database.engine, "connect", _end_idle_transactions)
@@ -235,6 +232,12 @@ def open_server(url: str, masked: Callable[[str], str], should_stop: Callable[[]
         return ServerStorage(database, patience)  # type: ignore[abstract] # `_patient` gives it the rest
 
     return patience.wait_for(connect)
+
+
+def _is_there(error: BaseException) -> bool:
+    """Whether a server that could not be opened is there: it has answered, or its connection was cut later."""
+    cut = getattr(error, "connection_invalidated", False)
+    return cut or sql_state(error) is not None or BUSY.search(reason(error)) is not None
 
 
 def _end_idle_transactions(connection: Any, record: object) -> None:

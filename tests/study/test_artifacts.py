@@ -9,7 +9,8 @@ from autoprog_search.errors import StudyError
 from autoprog_search.study.artifacts import Artifacts, checked_artifacts
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.deletion import delete_study
-from tests.tiny import tiny_config
+from autoprog_search.study.store import open_study
+from tests.tiny import TINY, cli_here, tiny_config
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -125,3 +126,10 @@ def test_they_go_with_the_study(tmp_path, url):
     assert names(url) != []
     delete_study(study)
     assert names(url) == []
+
+
+def test_a_folder_is_given_on_the_command_line(tmp_path):
+    words = ("study", "create", "tiny", "--config", TINY, "--artifacts", "shared")
+    done = cli_here(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert open_study(tmp_path / "studies", "tiny").config.artifacts == (tmp_path / "shared").as_uri()
