@@ -163,6 +163,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
     from autoprog_search.engines.local import run_study
     from autoprog_search.study.results import export
     from autoprog_search.study.scheduling import to_run
+    from autoprog_search.study.store import open_study
 
     trials = to_run(opened)
     finished = sum(trial.state.is_finished() for trial in trials.values())
@@ -171,7 +172,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
             complete = run_study(opened, workers=workers, device=device, on_event=display.event, world=world)
     except BaseException:
         with suppress(Exception):  # what has finished is there to look at, however the rest ended
-            export(opened)
+            export(open_study(opened.folder.parent, opened.folder.name))  # anew: waits for no server that is away
         raise
     export(opened)
     return complete

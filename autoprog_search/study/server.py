@@ -79,6 +79,12 @@ def _cause(error: BaseException) -> BaseException:
     return cause or error
 
 
+def _in_short(error: BaseException) -> str:
+    """What a driver says, without SQLAlchemy's advice or libpq's guesses."""
+    cut = isinstance(error, sa.exc.PendingRollbackError)
+    return "a connection was cut" if cut else reason(error).partition(" This probably means")[0]
+
+
 @dataclass(frozen=True)
 class Patience:
     """Does what is asked of a server again and again while that does not answer, and says so once.
@@ -108,7 +114,7 @@ class Patience:
             except Exception as error:
                 if not unanswered(error):
                     raise
-                why = self.masked(reason(_cause(error))).partition(" This probably means")[0]
+                why = self.masked(_in_short(_cause(error)))
             if deadline is None:
                 deadline, call = time.monotonic() + PATIENCE_SECONDS, again or call
                 logging.getLogger("autoprog_search").warning(f"storage: {why[:160]}; waiting until it answers again")

@@ -201,6 +201,26 @@ def test_a_trial_goes_on_elsewhere_from_the_last_checkpoint_within_reach(postgre
     assert ours == (undisturbed.folder / "trials/autoprog-s0-t0/weights.safetensors").read_bytes()
 
 
+def test_a_signal_ends_the_waiting(postgres, undisturbed, tmp_path):
+    study = study_at(tmp_path, postgres.schema("signalled"))
+    process = run(tmp_path)
+    wait_for_a_trial(study)
+    postgres.stop()
+    try:
+        assert process.stderr is not None
+        while "waiting until it answers again" not in (line := process.stderr.readline()):
+            assert line
+        os.killpg(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    finally:
+        postgres.start()
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in said
+    ended(run(tmp_path))
+    check(tmp_path, undisturbed)
+
+
 @pytest.mark.parametrize("how", ["immediate", *(["fast"] if "AUTOPROG_FAULTS" in os.environ else [])])
 def test_a_server_that_restarts_in_the_middle_is_waited_for(postgres, undisturbed, tmp_path, how):
     """And so is one that cuts all connections, again and again."""
