@@ -138,7 +138,7 @@ def run_trials(
 
 
 def _run(
-    study: StoredStudy, job: Job, claim: Claim, place: Workplace, tell: Tell, should_stop: Callable[[], bool]
+    study: StoredStudy, job: Job, ours: Claim, place: Workplace, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
     """Run a trial that was claimed, or let its method's host run it with those beside it; then let others have it.
 
@@ -151,10 +151,10 @@ def _run(
     from autoprog_search.training.steps import Hooks
 
     def stops() -> bool:
-        claim.look()
+        ours.look()
         return should_stop()
 
-    host, place = method_named(job.method).host, replace(place, kept=Kept(claim, study.artifacts))
+    host, place = method_named(job.method).host, replace(place, kept=Kept(ours, study.artifacts))
     try:
         if host is not None:
             run_together = {"nni": run_experiment, "population": run_population}[host]
@@ -168,7 +168,7 @@ def _run(
         tell(Event("warning", message=str(lost)))
         return
     finally:
-        claim.release()
+        ours.release()
     tell(end_of(study, job))
 
 

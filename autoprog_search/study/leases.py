@@ -116,7 +116,8 @@ class Leases:
 
     def held(self, beginning: str) -> dict[str, str]:
         """Holders of the leases whose names begin like that."""
-        running = sa.and_(ROW.name.startswith(beginning, autoescape=True), ROW.until >= NOW)
+        named = ROW.name.startswith(beginning, autoescape=True)
+        running = sa.and_(named, ROW.until >= NOW, ROW.holder != FREE)
 
         def ask() -> dict[str, str]:
             with self._engine.begin() as connection:

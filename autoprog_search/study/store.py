@@ -121,7 +121,7 @@ class StoredStudy:
         """
         if not self.config.artifacts:
             return None
-        return Artifacts(self.config.artifacts, self.config.name, self.folder)
+        return Artifacts(self.config.artifacts, self.name, self.folder)
 
     @property
     def has_database(self) -> bool:
