@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from autoprog_search.schedule import SubNetwork
@@ -87,12 +87,14 @@ class Choice:
         w: exponent of the cost in the score, None where no score decided.
         margin: how far the runner-up's score lies above the winner's, relative to it.
         until: the part of the run (`GrowthSpace.parts`) at which the next choice is due; None: the next one.
+        deadlines: of each axis that had still to grow, the tick by which it was to begin; empty where no clock decided.
     """
 
     sub_network: SubNetwork
     w: float | None = None
     margin: float | None = None
     until: int | None = None
+    deadlines: Mapping[str, int] = field(default_factory=dict)
 
 
 class Method(Protocol):

@@ -108,7 +108,12 @@ def one_line(text: str) -> str:
     """The text without line breaks, escape codes and passwords, cut to `LINE` characters."""
     text = masked(_cut(text, 4 * LINE))  # before every character is looked at: a file may have been quoted
     text = re.sub(r"\s*[^\S ]\s*", " ", text).strip()  # a path may have two spaces, and keeps them
-    return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), LINE)
+    return _cut(printable(text), LINE)
+
+
+def printable(text: str) -> str:
+    """The text with its control characters spelt out, so that no name moves a terminal's cursor or colours it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cut(text: str, length: int) -> str:

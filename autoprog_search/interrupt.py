@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from autoprog_search.errors import StudyError
 from autoprog_search.files import file_lock
 
 POLL_SECONDS = 0.5
+
+STOPS = {signal.SIGINT, signal.SIGTERM} | ({signal.SIGUSR1} if hasattr(signal, "SIGUSR1") else set())
+"""Signals that ask to stop: Ctrl-C, whoever ends processes in order, and a queue's warning that time is running out."""
 
 
 class Interrupted(Exception):
@@ -24,7 +27,7 @@ class StoppedEarly(Exception):
 
 @contextmanager
 def signals_ask() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM and SIGINT end nothing; the function that is given says whether one has come.
+    """Inside, `STOPS` end nothing; the function that is given says whether one has come.
 
     In any but the main thread, where Python sets no handlers, none ever has.
     """
@@ -32,13 +35,29 @@ def signals_ask() -> Iterator[Callable[[], bool]]:
     asked: list[bool] = []
     previous = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             previous[number] = signal.signal(number, lambda *_: asked.append(True))
     try:
         yield lambda: bool(asked)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_wait(numbers: Set[int] = STOPS) -> Iterator[None]:
+    """Inside, these signals wait, also in processes that are started, until each of them lets them in.
+
+    What reaches all processes of a terminal, or of a queue's job, would end one that is still importing in a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from autoprog_search.errors import masked
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -29,7 +31,7 @@ def record(what: str, **figures: Any) -> Path:
         "versions": {name: version(name) for name in ("autoprog-search", "torch", "timm", "optuna")},
         "python": platform.python_version(),
         "commit": commit,
-        "command": f"python -m benchmarks.{what} {' '.join(sys.argv[1:])}".strip(),
+        "command": masked(f"python -m benchmarks.{what} {' '.join(sys.argv[1:])}".strip()),  # a URL may hold a password
     }
     RESULTS.mkdir(exist_ok=True)
     kind = "cuda" if cuda else "cpu"

@@ -15,7 +15,7 @@ from autoprog_search.runs.row import COLUMNS
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import make_config
-from autoprog_search.study.results import LoadedStudy
+from autoprog_search.study.results import LoadedStudy, trials_frame
 from autoprog_search.study.store import Job
 
 VERSIONS = '{"autoprog-search": "0.1.0", "torch": "2.9.0", "timm": "1.0.31", "optuna": "5.0.0"}'
@@ -138,6 +138,15 @@ def synthetic_study(seeds: int = 3, methods: tuple[str, ...] = (), **overrides: 
         trials[Job("tpe", 1, 4)] = waiting
         trials[Job("tpe", 0, 4)] = SimpleNamespace(state=TrialState.FAIL, user_attrs={"error": "loss: not finite"})
     return SyntheticStudy(config, trials)
+
+
+def with_accuracies(linear: Sequence[float], full: Sequence[float], method: str = "linear") -> pd.DataFrame:
+    """A trials table of full and another method with these accuracies, a seed each."""
+    frame = trials_frame(synthetic_study(seeds=len(full), methods=("full", method)))
+    for name, values in ((method, linear), ("full", full)):
+        for column in ("top1", "val_top1"):
+            frame.loc[frame["method"] == name, column] = list(values)
+    return frame
 
 
 def frame_of(trials: Sequence[tuple[str, str, float, float]]) -> pd.DataFrame:

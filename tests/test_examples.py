@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import timm
 import torch
@@ -49,6 +50,18 @@ def test_own_loop(few_digits, tmp_path, monkeypatch, capsys):
     assert losses[-1] < losses[0]
     weights = torch.load(tmp_path / "digits_vit.pt", weights_only=True)
     assert sum(name.endswith("attn.qkv.weight") for name in weights) == 6
+
+
+def test_own_optuna_study(monkeypatch, capsys):
+    """Whoever is asked for the learning rate, AutoProg answers for the stages, of which the study has every one."""
+    optimize = optuna.Study.optimize
+    monkeypatch.setattr(optuna.Study, "optimize", lambda study, objective, n_trials: optimize(study, objective, 1))
+    study = runpy.run_path(str(EXAMPLES / "own_optuna_study.py"))["study"]
+    (trial,) = study.trials
+    axes = ("depth", "patches")
+    assert set(trial.params) == {"lr"} | {f"stage{k}_{axis}_level" for k in (1, 2, 3) for axis in axes}
+    assert 1e-3 <= trial.params["lr"] <= 4e-3
+    assert capsys.readouterr().out.startswith(f"trial 0: {trial.values[0]:.2e} FLOPs")
 
 
 @pytest.fixture
@@ -100,6 +113,7 @@ def test_timm_train(tmp_path, image_folder, monkeypatch, capsys):
         assert (model(images).argmax(-1) == labels).float().mean() > 0.8
 
 
+@pytest.mark.usefixtures("all_digits")
 def test_nni_experiment(tmp_path, monkeypatch, capsys):
     """On NNI's local training service, each of whose trials imports everything anew: one tells that all is wired."""
     pytest.importorskip("nni_node")

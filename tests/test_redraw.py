@@ -44,7 +44,7 @@ def test_a_page_is_rewritten_between_its_comments(root):
     assert quote.image == root / "docs/figures/swept_cost-to-target_seconds.png"
 
 
-@pytest.mark.parametrize("name", sorted(redraw.TABLES.keys() - {"validity", "regret"}))  # these need a table
+@pytest.mark.parametrize("name", sorted(redraw.TABLES.keys() - {"validity", "regret", "verdict"}))  # the last is a list
 def test_every_table_says_how_to_read_it(name, root):
     results, page = root / "studies/swept/results.csv", root / "docs/results.md"
     results.write_text(results.read_text().replace("swept,random,", "swept,linear+stacking,"))
@@ -53,6 +53,19 @@ def test_every_table_says_how_to_read_it(name, root):
     rows = 3 if name == "ablations" else 4  # of four methods one is a variant, and one has none
     assert table.count("\n") == 2 + rows
     assert "20 epochs" in reading
+
+
+def test_the_verdict_is_a_list_of_sentences(root):
+    page = root / "docs/results.md"
+    page.write_text("<!-- table: studies/swept verdict -->\n<!-- end -->\n")
+    sentences, reading = redraw.rewritten(page, root).split("\n\n")
+    assert [line.split(":")[0] for line in sentences.splitlines()[1:]] == [
+        "- full, the reference",
+        "- linear",
+        "- autoprog",
+        "- random",
+    ]
+    assert "power of 80 %" in reading
 
 
 def test_a_page_that_quotes_nothing_stays(root):

@@ -1,4 +1,4 @@
-"""What a study's trials did and did not show, as numbers: what is unfinished, each method against full, the waiting.
+"""What a study's trials did and did not show, as numbers: what is unfinished, what was tested, the waiting.
 
 And whether the data are enough for growth to show what it is worth: where half the training costs full nothing,
 training shorter is as good as growing.
@@ -6,14 +6,11 @@ training shorter is as good as growing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from autoprog_search.analysis.compare import compare, mean_interval
-from autoprog_search.analysis.headline import headline
 
 UNFINISHED = {"stopped early": ("PRUNED",), "failed": ("FAIL",), "not finished": ("RUNNING", "WAITING")}
 """What became of trials that were not trained to their end, and their states."""
@@ -53,7 +50,7 @@ class Findings:
         tolerance: within which of full's accuracy the headline trials were picked, points.
         unfinished: how many were not trained to their end, by what became of them (`UNFINISHED`) and method.
         halvings: what half the training costs full, for each of its lengths whose half is one too.
-        differences: `compare`'s row of every method but full, and with how many seeds of full it is paired.
+        tested: with how many seeds of full each method is paired whose difference to full is tested.
         waited: share of each stage's training time that all finished trials waited for images; NaN where none passed.
         devices: that finished trials ran on.
         versions: how many sets of library versions they ran under.
@@ -63,7 +60,7 @@ class Findings:
     tolerance: float
     unfinished: dict[str, dict[str, int]]
     halvings: tuple[Halving, ...]
-    differences: tuple[tuple[Mapping[Any, Any], int], ...]
+    tested: tuple[int, ...]
     waited: tuple[float, ...]
     devices: tuple[str, ...]
     versions: int
@@ -71,9 +68,8 @@ class Findings:
 
 def findings(trials: pd.DataFrame, tolerance: float) -> Findings:
     """What a frame of trials shows; the headline trials are picked within the tolerance."""
-    heads = headline(trials, tolerance)
-    seeds = {str(method): set(group["seed"]) for method, group in heads.groupby("method")}
-    rows = compare(trials, tolerance).to_dict("records")
+    rows = compare(trials, tolerance)
+    tested = rows[(rows["method"] != "full") & rows["p_margin"].notna()]
     done = trials[trials["state"] == "COMPLETE"]
     unfinished = {what: _methods(trials[trials["state"].isin(states)]) for what, states in UNFINISHED.items()}
     return Findings(
@@ -81,9 +77,7 @@ def findings(trials: pd.DataFrame, tolerance: float) -> Findings:
         tolerance=tolerance,
         unfinished={what: counts for what, counts in unfinished.items() if counts},
         halvings=halvings(done),
-        differences=tuple(
-            (row, len(seeds.get("full", set()) & seeds[row["method"]])) for row in rows if row["method"] != "full"
-        ),
+        tested=tuple(int(seeds) for seeds in tested["paired"]),
         waited=waited_shares(done),
         devices=tuple(str(device) for device in done["device"].dropna().unique() if device),
         versions=done["versions"].nunique(),

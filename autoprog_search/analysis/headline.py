@@ -21,11 +21,9 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
         `spent_flops`, `spent_seconds`: of all the steps and searches that these took.
     """
     ended = frame[frame["state"].isin(ENDED_WELL)]
-    firsts = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")
-    full, lengths = firsts["val_top1"], firsts["scheduled_epochs"].unique()
+    full = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")["val_top1"]
     rows = []
-    compared = ended[ended["scheduled_epochs"].isin(lengths)] if len(lengths) else ended
-    for (method, seed), paid in compared.groupby(["method", "seed"], sort=False):
+    for (method, seed), paid in of_full_length(ended).groupby(["method", "seed"], sort=False):
         done = paid[paid["state"] == "COMPLETE"]
         if done.empty:
             continue
@@ -40,3 +38,9 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
         spent = {"spent_flops": paid["own_flops"].sum(), "spent_seconds": spent_seconds}
         rows.append({**best, "trials": len(paid), **spent})
     return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops", "spent_seconds"])
+
+
+def of_full_length(ended: pd.DataFrame) -> pd.DataFrame:
+    """Of trials that ended, those that were to train as long as full's first; all where full has none."""
+    lengths = ended[(ended["method"] == "full") & (ended["trial"] == 0)]["scheduled_epochs"].unique()
+    return ended[ended["scheduled_epochs"].isin(lengths)] if len(lengths) else ended

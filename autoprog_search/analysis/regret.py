@@ -1,4 +1,7 @@
-"""How soon methods find good schedules, on a table: hypervolume regret against the compute spent (docs/table.md).
+"""How soon methods find good schedules: hypervolume regret against the compute spent (docs/table.md).
+
+On a table a schedule is worth what it is in truth, and regret is against all schedules. Elsewhere it is worth what its
+own run came to in validation, noise included, and regret is against all trials of the seed, of whatever method.
 
 Aggregates over seeds: interquartile mean and percentile bootstrap (Agarwal et al., NeurIPS 2021).
 """
@@ -12,9 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from autoprog_search.analysis.headline import of_full_length
 from autoprog_search.errors import StudyError
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.results import StudyFrames
+from autoprog_search.study.store import ENDED_WELL
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
 
@@ -71,21 +76,28 @@ def hypervolume(costs: np.ndarray, values: np.ndarray, reference: tuple[float, f
 
 
 def scored(study: StudyFrames) -> pd.DataFrame:
-    """The study's finished trials in the table's terms, in the order they ran.
+    """The study's finished trials with what they are worth, in the order they ran.
 
     Returns:
         method, seed, trial; `cost` and `truth`, normalised; `spent`: FLOPs of the (method, seed)'s trials up to this
         one, over full's of one run; `regret` after this trial.
 
     Raises:
-        StudyError: the study is on no table, or no trial has finished.
+        StudyError: no trial has finished; or, on no table, full has not, or no seed has one of every method.
     """
-    if study.config.data.table is None:
-        raise StudyError(f"study {study.config.name!r} is on no table, so the truth about its schedules is not known")
     done = study.trials[study.trials["state"] == "COMPLETE"]
     if done.empty:
         raise StudyError(f"study {study.config.name!r} has no finished trial yet; run it first")
-    return _scored(done, load_table(study.config.data.table))
+    if study.config.data.table is not None:
+        return _scored(done, load_table(study.config.data.table))
+    ended = of_full_length(study.trials[study.trials["state"].isin(ENDED_WELL)])
+    by_method = [set(group["seed"]) for _, group in ended[ended["state"] == "COMPLETE"].groupby("method")]
+    seeds = set.intersection(*by_method)
+    if not seeds or "full" not in set(ended["method"]):
+        missing = "a finished trial of every method" if "full" in set(ended["method"]) else "full, the unit of compute"
+        raise StudyError(f"study {study.config.name!r} has no seed with {missing}, so no regret")
+    shared = ended[ended["seed"].isin(seeds)]
+    return pd.concat([_measured(group) for _, group in shared.groupby("seed")]).sort_index()
 
 
 def _scored(done: pd.DataFrame, table: GrowthTable) -> pd.DataFrame:
@@ -106,7 +118,24 @@ def _scored(done: pd.DataFrame, table: GrowthTable) -> pd.DataFrame:
     truth = np.array([truth_of(*pair) for pair in zip(done["depths"], done["patches"], strict=True)])
     rows = done[["method", "seed", "trial"]].assign(cost=cost_of(done["total_flops"].to_numpy()), truth=worth_of(truth))
     rows["spent"] = done.groupby(["method", "seed"], sort=False)["total_flops"].cumsum() / full_flops
-    whole = hypervolume(cost_of(costs), worth_of(truths))
+    return _with_regret(rows, hypervolume(cost_of(costs), worth_of(truths)))
+
+
+def _measured(ended: pd.DataFrame) -> pd.DataFrame:
+    """A seed's trials against each other: those stopped early only count in what was spent."""
+    done = ended[ended["state"] == "COMPLETE"]
+    full_flops = float(done[done["method"] == "full"]["total_flops"].iloc[0])
+    cost, worth = done["total_flops"].astype(float), done["val_top1"].astype(float)
+    rows = done[["method", "seed", "trial"]].assign(
+        cost=(cost - cost.min()) / max(full_flops - cost.min(), 1.0),
+        truth=(worth - worth.min()) / (worth.max() - worth.min() or 1.0),
+        spent=ended.groupby("method", sort=False)["own_flops"].cumsum() / full_flops,
+    )
+    return _with_regret(rows, hypervolume(rows["cost"].to_numpy(), rows["truth"].to_numpy()))
+
+
+def _with_regret(rows: pd.DataFrame, whole: float) -> pd.DataFrame:
+    """The rows with what each (method, seed)'s trials so far leave out of the whole hypervolume."""
     rows["regret"] = np.nan
     for _, group in rows.groupby(["method", "seed"], sort=False):
         points = group[["cost", "truth"]].to_numpy()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprog_search.cli.tables import FORMATS, Format, echo_table
+from autoprog_search.cli.tables import Format, echo_table, format_option
 
 if TYPE_CHECKING:
     from autoprog_search.study.settings_docs import Setting
@@ -23,7 +23,7 @@ def config() -> None:
 
 @config.command("list")
 @click.argument("group", required=False)
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 def list_fields(group: str | None, fmt: Format) -> None:
     """List the fields, or those of a GROUP: study (those at the top), recipe, growth, data, space, methods, nni.
 
@@ -42,7 +42,7 @@ def list_fields(group: str | None, fmt: Format) -> None:
 
 @config.command("show")
 @click.argument("field")
-@click.option("-f", "--format", "fmt", type=click.Choice(("text", "json")), default="text", show_default=True)
+@format_option("text", "json")
 def show(field: str, fmt: str) -> None:
     """Show all that there is to know about a FIELD (recipe.lr), or about each of a group's (recipe)."""
     from autoprog_search.study.settings_docs import find, groups

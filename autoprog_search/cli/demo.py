@@ -22,8 +22,8 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     """
     from importlib.resources import as_file, files
 
-    from autoprog_search.analysis.compare import compare_studies
-    from autoprog_search.cli.study import echo_comparison, run_to_end
+    from autoprog_search.cli.results import echo_comparison
+    from autoprog_search.cli.study import run_to_end
     from autoprog_search.errors import RunFailedError, StudyError
     from autoprog_search.files import write_atomic
     from autoprog_search.report.figures import FIGURES, write_figure
@@ -46,7 +46,7 @@ def demo(session: Session, workers: int | None, device: str) -> None:
         err=True,
     )
     complete = run_to_end(study, workers, device)
-    echo_comparison(compare_studies([study]), "table")
+    echo_comparison([study])
     tables = stored_frames(study)
     write_atomic(study.folder / "report.html", report_page(tables).encode())
     figure = FIGURES["pareto"].draw(tables, "flops")

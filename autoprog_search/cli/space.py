@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoprog_search.cli.tables import FORMATS, Format, echo_table
+from autoprog_search.cli.tables import Format, echo_table, format_option
 from autoprog_search.report.units import flops_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def space() -> None:
 
 
 @space.command("list")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 def list_spaces(fmt: Format) -> None:
     """List the presets."""
     from autoprog_search.space import GrowthSpace
@@ -48,7 +48,7 @@ def list_spaces(fmt: Format) -> None:
 
 @space.command("show")
 @click.argument("name")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 @click.option("--epochs", type=float, help="Epochs of a run. Default: the recipe's.")
 @click.option("--device", help="Also predict what runs take on this accelerator, such as h100.")
 @click.option("--devices", type=int, help="How many of them. Default: 1.")

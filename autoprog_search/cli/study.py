@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoprog_search.cli.doctor import doctor
 from autoprog_search.cli.main import Session, check_together, others
-from autoprog_search.cli.tables import FORMATS, Format, echo_table, plain_rows
+from autoprog_search.cli.results import compare, plot, regret, report
+from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
-from autoprog_search.report.figures import FIGURES
+from autoprog_search.runs.growths import growth_lines
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from autoprog_search.cost import CostKind
     from autoprog_search.space import GrowthSpace
     from autoprog_search.study.config import StudyConfig
     from autoprog_search.study.store import StoredStudy
     from autoprog_search.training.world import World
 
-COSTS = ("flops", "seconds")
 DEFAULT_METHODS = ("full", "full-short", "linear", "autoprog")
 
 
@@ -38,6 +36,10 @@ def methods_help() -> str:
 def study(ctx: click.Context) -> None:
     """Studies: methods that choose growth schedules, compared on the same space, data, recipe and seeds."""
     check_together(ctx, "run")
+
+
+for command in (doctor, compare, regret, plot, report):
+    study.add_command(command)
 
 
 @study.command("create", epilog=methods_help())
@@ -180,22 +182,24 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
 
 @study.command("show")
 @click.argument("name")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
-    """Show every trial: state, schedule, accuracy, cost."""
-    from autoprog_search.study.results import trials_frame
+    """Show every trial: state, schedule, accuracy, cost; under a free clock also when it grew."""
+    from autoprog_search.study.results import clock_frame, trials_frame
     from autoprog_search.study.store import open_study
 
-    frame = trials_frame(open_study(session.root, name))
+    opened = open_study(session.root, name)
+    trials = opened.trials()
+    frame, clock = trials_frame(opened, trials), clock_frame(opened, trials)
     if fmt == "table":
         columns = ["method", "seed", "trial", "state", "depths", "resolutions", "val_top1", "top1", "total_flops"]
         frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
         frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
     rows = plain_rows(frame)
-    if fmt == "table":
-        rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    echo_table(rows, fmt)
+    echo_table([{n: _cell(value) for n, value in row.items()} for row in rows] if fmt == "table" else rows, fmt)
+    for line in growth_lines(plain_rows(clock)) if fmt == "table" else ():
+        click.echo(line)
 
 
 def _cell(value: object) -> object:
@@ -203,7 +207,7 @@ def _cell(value: object) -> object:
 
 
 @study.command("list")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 @click.pass_obj
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
@@ -238,7 +242,7 @@ def list_all(session: Session, fmt: Format) -> None:
 @click.argument("name")
 @click.pass_obj
 def export(session: Session, name: str) -> None:
-    """Write results, curves and estimates as CSV and parquet into the study's folder."""
+    """Write results, curves, estimates and clocks as CSV and parquet into the study's folder."""
     from autoprog_search.study.results import export as write
     from autoprog_search.study.store import open_study
 
@@ -271,77 +275,3 @@ def delete(session: Session, name: str, yes: bool) -> None:
     else:
         delete_folder(session.root, name)
     click.echo(f"{folder} is deleted")
-
-
-@study.command("compare")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.pass_obj
-def compare(session: Session, names: tuple[str, ...], fmt: Format) -> None:
-    """Compare the methods of studies: accuracy, cost, speed-up over `full` of the same seed, search cost."""
-    from autoprog_search.analysis.compare import compare_studies
-    from autoprog_search.study.store import open_study
-
-    echo_comparison(compare_studies([open_study(session.root, name) for name in names]), fmt)
-
-
-def echo_comparison(table: DataFrame, fmt: Format) -> None:
-    """Print a comparison: formatted for people, raw numbers for programs."""
-    from autoprog_search.report.texts import comparison_rows
-
-    rows = comparison_rows(table) if fmt == "table" else plain_rows(table)
-    echo_table(rows, fmt)
-
-
-@study.command("regret")
-@click.argument("name")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.pass_obj
-def regret(session: Session, name: str, fmt: Format) -> None:
-    """Show how soon a study's methods find good schedules: hypervolume regret, ranks, and what matching autoprog takes.
-
-    For studies on a table (`--data table:NAME`). Compute is in runs of full; accuracies are the table's means.
-    """
-    from autoprog_search.analysis.regret import regret_summary, scored
-    from autoprog_search.report.texts import regret_rows
-    from autoprog_search.study.results import stored_frames
-    from autoprog_search.study.store import open_study
-
-    table = regret_summary(scored(stored_frames(open_study(session.root, name))))
-    finite = table.replace(float("inf"), float("nan"))  # JSON has no infinity
-    echo_table(regret_rows(table) if fmt == "table" else plain_rows(finite), fmt)
-
-
-@study.command("plot")
-@click.argument("name")
-@click.option("--kind", type=click.Choice(list(FIGURES)), default="pareto", show_default=True)
-@click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
-@click.pass_obj
-def plot(session: Session, name: str, kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, cost to target, schedules, curves or estimates; on a table also its regret."""
-    from autoprog_search.report.figures import write_figure
-    from autoprog_search.study.results import stored_frames
-    from autoprog_search.study.store import open_study
-
-    opened = open_study(session.root, name)
-    output = output or opened.folder / f"{kind}.html"
-    write_figure(FIGURES[kind].draw(stored_frames(opened), cost), output)
-    click.echo(output)
-
-
-@study.command("report")
-@click.argument("name")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: report.html beside it.")
-@click.pass_obj
-def report(session: Session, name: str, output: Path | None) -> None:
-    """Write one self-contained HTML page: comparison, Pareto front, schedules, curves, estimates."""
-    from autoprog_search.files import write_atomic
-    from autoprog_search.report.page import report_page
-    from autoprog_search.study.results import stored_frames
-    from autoprog_search.study.store import open_study
-
-    opened = open_study(session.root, name)
-    output = output or opened.folder / "report.html"
-    write_atomic(output, report_page(stored_frames(opened)).encode())
-    click.echo(output)

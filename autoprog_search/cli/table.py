@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprog_search.cli.main import Session
-from autoprog_search.cli.tables import FORMATS, Format, echo_table
+from autoprog_search.cli.tables import Format, echo_table, format_option
 from autoprog_search.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def make(session: Session, source: str, estimates: tuple[str, ...], output: Path
 
 
 @table.command("list")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 def list_tables(fmt: Format) -> None:
     """List the tables that come with the package."""
     from autoprog_search.tables.loading import load_table, table_names
@@ -68,7 +68,7 @@ def list_tables(fmt: Format) -> None:
 
 @table.command("show")
 @click.argument("name")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 def show(name: str, fmt: Format) -> None:
     """Show a table's schedules, cheapest first: cost and accuracy, mean over its seeds. NAME may be a .parquet file."""
     from autoprog_search.report.units import flops_text
@@ -102,7 +102,7 @@ def show(name: str, fmt: Format) -> None:
 @table.command("validity")
 @click.argument("name")
 @click.option("--estimates", metavar="STUDY", help="A study of `survey` variants, each of them one more proxy.")
-@click.option("-f", "--format", "fmt", type=click.Choice(FORMATS), default="table", show_default=True)
+@format_option()
 @click.pass_obj
 def show_validity(session: Session, name: str, estimates: str | None, fmt: Format) -> None:
     """How well one-shot estimates, and simpler proxies, rank a search's candidates. NAME may be a .parquet file.

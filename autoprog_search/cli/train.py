@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from autoprog_search.cli.main import others
+from autoprog_search.runs.growths import growth_text
 
 OF_RUNS = ("space", "data", "recipe", "growth", "threads")
 OF_STUDIES = ("name", "methods", "first_seed", "nni", "tolerance", "storage")
@@ -131,6 +132,8 @@ def _overrides(
 def _echo(row: Mapping[str, Any], weights: Path) -> None:
     """What ran, and how its weights are loaded."""
     click.echo(f"depths {row['depths']}, resolutions {row['resolutions']}, test top-1 {row['top1']:.2f} %")
+    if grew := growth_text(row.get("clock", ())):
+        click.echo(grew)
     waited = zip(row["loader_seconds"], row["stage_seconds"], strict=True)
     shares = ", ".join(f"{100 * loader / stage:.0f} %" for loader, stage in waited)
     click.echo(f"waited for images, of each stage's time: {shares}", err=True)

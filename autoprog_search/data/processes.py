@@ -6,15 +6,16 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
 from autoprog_search.errors import DataError, why
+from autoprog_search.interrupt import STOPS, signals_wait
 
 ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGHUP)  # exit codes of a process that was asked to end
+ASK_THE_RUN = STOPS - {signal.SIGTERM}
 ENDING_SECONDS = 1.0
 NOT_HANDED_OVER = re.compile("open files|ancdata|shared memory")  # in torch's RuntimeErrors
 
@@ -62,8 +63,11 @@ class LoadersEnded(Exception):
 
 
 def _leave_interrupts_to_the_run(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal: the run decides, and still needs its batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C reaches every process of the terminal, a queue's warning every one of the job: the run decides what
+    comes of it, and still needs its batches.
+    """
+    for number in ASK_THE_RUN:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -75,26 +79,13 @@ def _started(loader: DataLoader[Any]) -> Iterator[Any]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        with _no_interrupts():
+        with signals_wait(ASK_THE_RUN):
             batches = iter(loader)
     except (OSError, RuntimeError) as error:  # no process, no thread, no memory for one
         raise _too_much(why(error)) from None
     if in_main_thread and signal.getsignal(signal.SIGCHLD) is not before:
         signal.signal(signal.SIGCHLD, before)
     return batches
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Processes that are started inside are not interrupted before they say so themselves; an interrupt waits."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _next(batches: Iterator[Any]) -> Any:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from optuna.trial import FrozenTrial
 
 from autoprog_search.engines.events import Event, Tell
-from autoprog_search.engines.worker import STOPS, run_worker
+from autoprog_search.engines.worker import run_worker
 from autoprog_search.errors import StudyError
-from autoprog_search.interrupt import signals_ask
+from autoprog_search.interrupt import STOPS, signals_ask, signals_wait
 from autoprog_search.study.claims import Kept
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
@@ -46,7 +46,7 @@ def run_study(
         StudyError: study.yaml or the data are not those that it was created with; or a worker died and left trials:
             what has finished is stored and the rest can be resumed.
         ConfigError: all has run but trials under settings that were taken out.
-        KeyboardInterrupt: SIGINT or SIGTERM; workers have written their checkpoints.
+        KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
     check_unchanged(study)
     if world is not None:
@@ -75,7 +75,9 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:
     context = multiprocessing.get_context("spawn")
-    events: multiprocessing.Queue[Event] = context.Queue()
+    # A queue starts a process of Python's own, which is ready for these two signals only.
+    with signals_wait(STOPS - {signal.SIGINT, signal.SIGTERM}):
+        events: multiprocessing.Queue[Event] = context.Queue()
     which = (study.folder.parent, study.folder.name)
     processes = [
         context.Process(target=run_worker, args=(*which, device, index, events), name=f"worker-{index}")
@@ -84,7 +86,7 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) 
     error: str | None = None
     told_to_stop = False
     with signals_ask() as asked_to_stop, _ended(processes):
-        with _no_interrupts():
+        with signals_wait():
             for process in processes:
                 process.start()
         while any(p.is_alive() for p in processes) or not events.empty():
@@ -120,22 +122,6 @@ def _how(exit_code: int | None) -> str:
         name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
         return f"{name}: out of memory?" if name == "SIGKILL" else name
     return f"exit code {exit_code}"
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """Inside, these signals wait, also in processes that are started: each of them lets it in when it can handle it.
-
-    Ctrl-C reaches the whole process group; in a worker that is still importing it would end in a traceback.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class StudyRuns:
     Args:
         root, study: folder of the studies, name of this one.
         device: a torch device's name, or `auto`.
-        should_stop: asked by runs in this process. None: SIGTERM and SIGINT stop them, as in NNI's trial processes.
+        should_stop: asked by runs in this process. None: signals stop them, as in NNI's trial processes.
         place: where its runs train; None: opened when one needs it.
     """
 

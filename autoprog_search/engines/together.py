@@ -37,7 +37,7 @@ def run_together(study: StoredStudy, world: World, tell: Tell) -> None:
 
     Raises:
         ConfigError: trials of the study are run by something else, or a batch cannot be parted.
-        KeyboardInterrupt: SIGINT or SIGTERM to any of the processes; the checkpoint is written.
+        KeyboardInterrupt: a signal asked any of the processes to stop; the checkpoint is written.
     """
     left = unfinished(to_run(study))
     _check(study.config, {job.method for job in left})
@@ -62,7 +62,7 @@ def follow(world: World) -> None:
     """Train with rank 0 whatever it trains, until it has nothing left.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM to any of the processes; the checkpoint is written.
+        KeyboardInterrupt: a signal asked any of the processes to stop; the checkpoint is written.
     """
     config: StudyConfig | None = world.hear()
     if config is None:

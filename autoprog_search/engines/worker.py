@@ -23,7 +23,7 @@ from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.table import answer_trials
 from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
-from autoprog_search.interrupt import POLL_SECONDS, Interrupted, signals_ask
+from autoprog_search.interrupt import POLL_SECONDS, STOPS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere
 from autoprog_search.study.locking import in_use
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 REST = "rest"
 """What rank 0 tells others while there is nothing to train."""
 
-STOPS = {signal.SIGINT, signal.SIGTERM}
-"""Signals that ask a study to stop."""
-
 
 def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> None:
     """A worker process: run trials until none is left."""
@@ -49,7 +46,7 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
         # What holds again at the end: killed while it still tells, its half message would hold the parent.
         signal.signal(number, lambda *_: None)
     with signals_ask() as asked_to_stop:
-        if hasattr(signal, "pthread_sigmask"):  # see `engines.local`
+        if hasattr(signal, "pthread_sigmask"):  # see `signals_wait`
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         heard = Warnings(lambda text: events.put(Event("warning", message=text)))
         logging.getLogger("autoprog_search").addHandler(heard)

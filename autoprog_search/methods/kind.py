@@ -170,3 +170,7 @@ class Kind:
     def paid_for(self, best: Any, trials: list[Any]) -> list[Any]:
         """Of a seed's finished trials, those that finding the best of them took: it was chosen among all."""
         return trials
+
+    def searched_by(self) -> str | None:
+        """The method whose trials found its schedules by a search that its own cost leaves out."""
+        return None

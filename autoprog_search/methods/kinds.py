@@ -86,6 +86,9 @@ class Following(Kind):
         program = Program(tuple(SubNetwork(*pair) for pair in pairs), shares=shares)
         return Course(program, program)
 
+    def searched_by(self) -> str | None:
+        return self.leader
+
 
 @dataclass(frozen=True)
 class Matched(Following):
@@ -103,6 +106,9 @@ class Matched(Following):
         affordable = round(followed["total_flops"] / followed["step_flops_full"])
         program = Program((info.space.full,), steps=max(1, affordable))
         return Course(program, program)
+
+    def searched_by(self) -> None:
+        return None  # it follows a cost alone
 
 
 @dataclass(frozen=True)

@@ -196,3 +196,9 @@ class OptunaMethod:
         if self._sampler_for is not None:
             self._trial.study.sampler = self._sampler_for(name)
         return self._trial.suggest_int(name, low, high)
+
+
+def steered_by(trial: Trial, space: GrowthSpace) -> OptunaMethod | Program:
+    """A trial as the method of a run: asked as it goes on; under a free clock any sampler but AutoProg once, before."""
+    method = OptunaMethod(trial)
+    return method if space.clock == "stages" or method.needs_estimates(1) else method.whole(space)

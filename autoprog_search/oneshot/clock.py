@@ -1,4 +1,4 @@
-"""When to grow: how long a growth takes to mix, fitted inside the run, and by when it has to begin (no torch).
+"""When to grow: how long a growth takes to mix, fitted inside the run, by when it has to begin, what came (no torch).
 
 A growth from a to b raises the loss, which then comes back: what b has taken over has to mix with what is new. That
 takes a number of steps that hardly depends on the run's length; so longer runs may stay small for a larger share of
@@ -22,6 +22,7 @@ ONSET = 2.0  # steps, in which the loss begins to fall; fits of 76, 152 and 300 
 POWERS = np.linspace(0.05, 4.0, 160)
 SLOWEST = 100.0
 LEAST = 1.0  # ticks of the full learning rate that full depth trains: some operators leave the loss as it was
+SPAN = 8  # steps, of which the first mean of the losses after a growth is
 PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
 
 
@@ -61,6 +62,41 @@ def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
     if height <= allowed:
         return 0.0
     return float(min(ONSET * ((height / allowed) ** (1 / POWERS[best]) - 1), SLOWEST * len(excess)))
+
+
+def span_of(step: int) -> int:
+    """The span of a step after a growth, both from 0: the first two have `SPAN` steps, each other twice the last's."""
+    return (step // SPAN).bit_length()
+
+
+def came_back(level: float, spans: Sequence[float], watched: int) -> float | None:
+    """Steps after a growth until the run's own training loss was back, but for a share `TOLERANCE`, where it had been.
+
+    The first of the spans' means that is, straight in the logarithm of the steps between the middles of two spans. What
+    comes of it is seen, not fitted, and costs nothing; but it takes the loss before the growth for what it would have
+    been without. So it says too little where the loss falls quickly anyway, as early in a run and while the learning
+    rate decays, and little at all where a stage changes the regularisation. `fit_mixing` compares with a network that
+    trains on.
+
+    Args:
+        level: mean training loss just before the growth.
+        spans: sums of the losses since, a span (`span_of`) each.
+        watched: steps since.
+
+    Returns:
+        0.0 where the loss had hardly risen over the first span; None where it was not back by the end.
+    """
+    edges = [0, *(SPAN << k for k in range(len(spans)))]
+    last = middle = 0.0
+    for k, (total, begin, end) in enumerate(zip(spans, edges, edges[1:], strict=False)):
+        steps = min(end, watched) - begin
+        if steps < SPAN:  # the last one has just begun
+            break
+        above, centre = total / steps - (1 + TOLERANCE) * level, begin + steps / 2
+        if above <= 0:
+            return 0.0 if k == 0 else middle * (centre / middle) ** (last / (last - above))
+        last, middle = above, centre
+    return None
 
 
 def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0, earlier: int = 0) -> Mapping[str, int]:
@@ -117,7 +153,7 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
     due = deadlines(moment, rule, 1 / w_scale, earlier)
     chosen = _grown(smallest, full, due, moment.tick)
     until = min((due[axis] for axis in branches(chosen, full) if axis in due), default=moment.ticks)
-    return Choice(chosen, until=until)
+    return Choice(chosen, until=until, deadlines={axis: due[axis] for axis in branches(smallest, full) if axis in due})
 
 
 def _grown(smallest: SubNetwork, full: SubNetwork, due: Mapping[str, int], tick: int) -> SubNetwork:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -34,13 +34,15 @@ class FigureInfo:
         caption: one line that says how to read it.
         draw: (a study's tables, cost) to a plotly figure; raises ConfigError where that cost is not stored for it,
             StudyError where there is nothing to draw yet.
-        on_tables: only studies on a table have it.
+        draw_several: the same of several studies together, where there is such a figure.
+        tells: whether a finished study's figure says something that no other does; the page leaves it out otherwise.
     """
 
     title: str
     caption: str
     draw: Callable[[StudyFrames, CostKind], go.Figure]
-    on_tables: bool = False
+    draw_several: Callable[[Sequence[StudyFrames], CostKind], go.Figure] | None = None
+    tells: Callable[[StudyFrames], bool] = lambda study: True
 
 
 def _pareto(study: StudyFrames, cost: CostKind) -> go.Figure:
@@ -93,6 +95,16 @@ def _estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
     return draw_estimates(stages, "FLOPs" if stored == "flops" else "s")
 
 
+def _clock(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.clock import clocks, rates
+    from autoprog_search.report.clock import draw_clocks
+
+    found = clocks(study.clock, _heads(study))
+    if not found:
+        raise StudyError(f"study {study.config.name!r} has no clock to draw: no finished trial grew under one")
+    return draw_clocks(found, rates(study.config.recipe))
+
+
 def _regret(study: StudyFrames, cost: CostKind) -> go.Figure:
     from autoprog_search.analysis.regret import regret_curves, scored
     from autoprog_search.report.regret import draw_regret
@@ -100,6 +112,49 @@ def _regret(study: StudyFrames, cost: CostKind) -> go.Figure:
     if cost != "flops":
         raise ConfigError(f"cost: regret is drawn against flops only, got {cost!r}; use flops")
     return draw_regret(regret_curves(scored(study)))
+
+
+def _attainment(study: StudyFrames, cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.attainment import attainment
+    from autoprog_search.report.attainment import draw_attainment
+
+    found = attainment(study.trials, cost)
+    if not found.attained:
+        raise _nothing_finished(study)
+    return draw_attainment(found)
+
+
+def _performance(studies: Sequence[StudyFrames], cost: CostKind) -> go.Figure:
+    from autoprog_search.analysis.performance import performance_profile
+    from autoprog_search.report.performance import draw_performance
+
+    for study in studies:
+        if not (study.trials["state"] == "COMPLETE").any():
+            raise _nothing_finished(study)
+    return draw_performance(performance_profile(studies, cost), "FLOPs" if cost == "flops" else "seconds")
+
+
+def _sweeps(study: StudyFrames) -> bool:
+    """Whether a method has several lengths, so that there is a curve to meet the target."""
+    return bool((study.trials.groupby("method")["scheduled_epochs"].nunique() > 1).any())
+
+
+def _searches(study: StudyFrames) -> bool:
+    """Whether a method has several trials of one length and seed."""
+    done = study.trials[study.trials["state"] == "COMPLETE"]
+    return bool((done.groupby(["method", "seed", "scheduled_epochs"], dropna=False).size() > 1).any())
+
+
+def _has_fronts(study: StudyFrames) -> bool:
+    """Whether a method has several trials on several seeds."""
+    done = study.trials[study.trials["state"] == "COMPLETE"]
+    trials = done.groupby(["method", "seed"]).size()
+    return bool((trials[trials > 1].groupby("method").size() > 1).any())
+
+
+def _has_free_clock(study: StudyFrames) -> bool:
+    """Whether a method may grow at any tick."""
+    return any(study.config.space_of(method).clock == "free" for method in study.config.methods)
 
 
 def _heads(study: StudyFrames) -> pd.DataFrame:
@@ -129,6 +184,7 @@ FIGURES: dict[str, FigureInfo] = {
         "(non-decreasing) curve meets it. The further left, the cheaper; the legend says how many times. Runs that end "
         "more than 3 points below the target lie outside.",
         _cost_to_target,
+        tells=_sweeps,
     ),
     "schedule": FigureInfo(
         "Growth schedules",
@@ -148,12 +204,38 @@ FIGURES: dict[str, FigureInfo] = {
         "images) against the cost of its training step. Stars were chosen.",
         _estimates,
     ),
+    "clock": FigureInfo(
+        "When the networks grew",
+        "The headline trials under a free clock, an axis a column, below the recipe's learning rate; a line is thick "
+        "from the growth on. Diamond: the probe; bars across: the deadline, as known at each decision. Above the line "
+        "the steps that the growth was expected to take to mix, below it those after which the training loss was back; "
+        "as numbers on the right.",
+        _clock,
+        tells=_has_free_clock,
+    ),
     "regret": FigureInfo(
         "Regret over compute",
-        "How much of the hypervolume of all schedules a method's trials so far leave out, against what they took: "
-        "interquartile mean over seeds and 95 % bootstrap band. Accuracies are the table's means over its seeds.",
+        "How much of the best hypervolume (of cost and accuracy) a method's trials so far leave out, against what they "
+        "took: interquartile mean over seeds and 95 % bootstrap band. On a table: of all schedules, by its mean "
+        "validation accuracies; else of all trials of the seed, by their own, on the seeds that every method has.",
         _regret,
-        on_tables=True,
+        tells=_searches,
+    ),
+    "attainment": FigureInfo(
+        "Accuracy attained over seeds",
+        "The validation accuracy that half of a method's seeds attain with a run of that cost or less (line); of up to "
+        "five methods also what every seed and the best seed attain (band). The best of several trials counts, so that "
+        "noise favours methods of many.",
+        _attainment,
+        tells=_has_fronts,
+    ),
+    "profile": FigureInfo(
+        "Performance profile",
+        "On how many seeds of the studies a method solves the problem, within that multiple of the cheapest solution's "
+        "cost: to end no more than 0.5 points of test accuracy below full. All trials that it took are paid.",
+        lambda study, cost: _performance([study], cost),
+        draw_several=_performance,
+        tells=lambda study: False,
     ),
 }
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+from scipy import stats
 
 from autoprog_search.analysis.findings import TRAINING_PAYS, Findings, Halving
-from autoprog_search.methods.registry import method_named
-from autoprog_search.report.texts import interval_text, times_text
+from autoprog_search.analysis.noninferiority import POWER
+from autoprog_search.report.texts import interval_text
 
 
 def reading_notes(found: Findings) -> list[str]:
-    """Sentences on unfinished trials, on each method's difference to full, and on what intervals and headlines mean."""
+    """Sentences on unfinished trials, on what half the training costs, and on what intervals and headlines mean."""
     notes = [_unfinished_note(found, what, counts) for what, counts in found.unfinished.items()]
     notes += [_halving_note(halving) for halving in found.halvings]
-    notes += [_difference_note(row, paired) for row, paired in found.differences]
-    intervals = sum(math.isfinite(row["difference_low"]) for row, _ in found.differences)
-    if intervals:
-        notes.append(
-            "Intervals are Student's t over seeds, paired with full of the same seed"
-            + (f"; they are not corrected for comparing {intervals} methods at once." if intervals > 1 else ".")
-        )
+    notes += _test_notes(found.tested) if found.tested else []
     notes.append(
         "Where a method has several trials, the one that stands for it (its headline) is picked on validation accuracy "
         f"alone: the cheapest within {found.tolerance:g} points of full of the same seed, else the most accurate. The "
@@ -37,6 +32,20 @@ def reading_notes(found: Findings) -> list[str]:
     if found.versions > 1:
         notes.append(f"Trials ran under {found.versions} sets of library versions.")
     return notes
+
+
+def _test_notes(tested: Sequence[int]) -> list[str]:
+    """What the intervals and the numbers of seeds of the verdict rest on."""
+    several = f"; they are not corrected for comparing {len(tested)} methods at once" if len(tested) > 1 else ""
+    fewest = min(tested)
+    low, high = ((fewest - 1) / stats.chi2.ppf([0.975, 0.025], fewest - 1)) ** 0.5
+    return [
+        "Intervals are 95 %, Student's t over seeds, paired with full of the same seed: they speak of other seeds on "
+        f"the same test images{several}. Shown means that the interval lies on one side (2.5 % error).",
+        f"A number of seeds that would show something does so with a probability of {100 * POWER:.0f} %, if the spread "
+        f"between seeds is as measured; from {fewest} seeds it may be {low:.1f} to {high:.1f} times that, and the "
+        "number goes with its square. Decide on a number before looking: testing again after each seed shows too much.",
+    ]
 
 
 def _unfinished_note(found: Findings, what: str, counts: Mapping[str, int]) -> str:
@@ -63,27 +72,3 @@ def _halving_note(found: Halving) -> str:
         f"full of {found.epochs / 2:g} epochs instead of {found.epochs:g}: {text} points of validation accuracy over "
         f"{seeds}; {verdict}."
     )
-
-
-def _difference_note(row: Mapping[Any, Any], paired: int) -> str:
-    """One method against full."""
-    name, low, high = row["method"], row["difference_low"], row["difference_high"]
-    text = interval_text(row["difference"], low, high)
-    if not paired:
-        return f"{name}: no finished trial of full for the same seed, so no difference to full."
-    if not math.isfinite(low):
-        note = f"{name}: {text} points against full on one seed; one seed cannot tell a difference from chance."
-    elif low > 0 or high < 0:
-        more = "more" if low > 0 else "less"
-        note = f"{name}: {more} accurate than full, {text} points over {paired} seeds; the 95 % interval excludes 0."
-    else:
-        note = (
-            f"{name}: {text} points against full over {paired} seeds; the 95 % interval includes 0, so neither a gain "
-            "nor a loss is shown, and none within the interval is ruled out."
-        )
-    if math.isfinite(row["speedup_flops"]):
-        note += f" FLOPs of full over its own: {times_text(row['speedup_flops'])}."
-    searched = method_named(name).trials_wanted(2) > 1  # what stands for it was found by trials
-    if searched and math.isfinite(row["spent"]):
-        note += f" Finding these trials took {times_text(row['spent'])} the FLOPs of one run of full a seed."
-    return note

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plotly.offline import get_plotlyjs
 
 from autoprog_search.analysis.compare import COLUMNS, compare
 from autoprog_search.analysis.findings import findings
+from autoprog_search.analysis.margin import MARGIN
+from autoprog_search.analysis.verdict import verdicts
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError
 from autoprog_search.methods.registry import METHODS
@@ -20,8 +22,12 @@ from autoprog_search.report.layout import CONFIG
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page_style import CSS
 from autoprog_search.report.texts import HEADERS, comparison_rows
+from autoprog_search.report.verdict import verdict_text
 from autoprog_search.study.identity import study_hash
 from autoprog_search.study.results import StudyFrames
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 STATES = {
     "COMPLETE": "finished",
@@ -32,14 +38,20 @@ STATES = {
 }
 
 
-def report_page(study: StudyFrames) -> str:
-    """The study's self-contained HTML page; plotly.js is in it once."""
+def report_page(study: StudyFrames, margin: float = MARGIN) -> str:
+    """The study's self-contained HTML page; plotly.js is in it once.
+
+    Args:
+        margin: of test accuracy, that may be lost against full (`analysis.noninferiority`), points.
+    """
     trials = study.trials
+    compared = compare(trials, study.config.tolerance, margin)
     title = f"Study {study.config.name}"
     finished = bool((trials["state"] == "COMPLETE").any())
     sections = [
         _header(study),
-        _section("Comparison", _comparison(study) if finished else "<p>No trial has finished yet.</p>"),
+        _section("Verdict", _verdicts(trials, compared) if finished else "<p>No trial has finished yet.</p>"),
+        *([_section("Comparison", _comparison(compared))] if finished else ()),
         _section("How to read it", _list(reading_notes(findings(trials, study.config.tolerance)))),
         *(_figures(study) if finished else ()),
         _section("Configuration and provenance", _configuration(study)),
@@ -71,15 +83,22 @@ def _header(study: StudyFrames) -> str:
     )
 
 
-def _comparison(study: StudyFrames) -> str:
-    rows = comparison_rows(compare(study.trials, study.config.tolerance))
+def _verdicts(trials: DataFrame, compared: DataFrame) -> str:
+    items = ""
+    for found in verdicts(trials, compared):
+        said = verdict_text(found).removeprefix(found.method)
+        items += f"<li>{_swatch(found.method)}<b>{escape(found.method)}</b>{escape(said)}</li>"
+    return f'<ul class="verdicts">{items}</ul>'
+
+
+def _comparison(compared: DataFrame) -> str:
+    rows = comparison_rows(compared)
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in HEADERS)
     body = ""
     for row in rows:
         method = row["method"]
-        swatch = f'<span class="swatch" style="background:{colour_of(method)}"></span>'
         cells = "".join(f"<td>{escape(text)}</td>" for header, text in row.items() if header != "method")
-        body += f'<tr><th scope="row">{swatch}{escape(method)}</th>{cells}</tr>'
+        body += f'<tr><th scope="row">{_swatch(method)}{escape(method)}</th>{cells}</tr>'
     columns = {
         header: "; ".join(COLUMNS[name] for name in names)
         for header, (_, names) in HEADERS.items()
@@ -88,7 +107,7 @@ def _comparison(study: StudyFrames) -> str:
     methods = {row["method"]: METHODS[row["method"]].description for row in rows if row["method"] in METHODS}
     return (
         f'<div class="scroll"><table class="numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f"<details open><summary>What the columns mean</summary>{_facts(columns)}</details>"
+        f"<details><summary>What the columns mean</summary>{_facts(columns)}</details>"
         f"<details><summary>What the methods are</summary>{_facts(methods)}</details>"
     )
 
@@ -98,7 +117,7 @@ def _figures(study: StudyFrames) -> Iterable[str]:
     stored: CostKind = study.config.growth.search.score_cost
     costs: dict[str, tuple[CostKind, ...]] = {"pareto": ("flops", "seconds"), "estimates": (stored,)}
     for key, info in FIGURES.items():
-        if info.on_tables and study.config.data.table is None:
+        if not info.tells(study):
             continue
         for cost in costs.get(key, ("flops",)):
             title = f"{info.title}, {'FLOPs' if cost == 'flops' else 'seconds'}" if key == "pareto" else info.title
@@ -130,6 +149,10 @@ def _configuration(study: StudyFrames) -> str:
 
 
 # ── HTML ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _swatch(method: str) -> str:
+    return f'<span class="swatch" style="background:{colour_of(method)}"></span>'
 
 
 def _section(title: str, html: str) -> str:

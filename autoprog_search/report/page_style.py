@@ -24,6 +24,8 @@ h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
 p, ul { margin: .4rem 0; max-width: 80ch; }
 li { margin: .35rem 0; }
 ul { padding-left: 1.2rem; }
+.verdicts { list-style: none; padding-left: 1.25em; }
+.verdicts li { text-indent: -1.25em; overflow-wrap: anywhere; }
 .lead { color: var(--muted); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.2rem;
   margin: 1.1rem 0; }

@@ -1,4 +1,4 @@
-"""Hypervolume regret over the compute spent: how soon each method finds good schedules, on a table."""
+"""Hypervolume regret over the compute spent: how soon each method finds good schedules."""
 
 from __future__ import annotations
 

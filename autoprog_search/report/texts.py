@@ -101,7 +101,7 @@ HEADERS: dict[str, tuple[Callable[..., str], tuple[str, ...]]] = {
 def comparison_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """One row a method of `analysis.compare.compare`'s table, a text a header; `–` where there is no number.
 
-    Tables of several studies (`compare_studies`) get the study's name in front.
+    Tables of several studies get the study's name in front.
     """
     rows = []
     several = table["study"].nunique() > 1

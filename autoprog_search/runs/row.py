@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
+
+from autoprog_search.oneshot.clock import came_back
+from autoprog_search.parameters import AXES
+from autoprog_search.space import TICKS
 
 if TYPE_CHECKING:
     from autoprog_search.training.profile import StepProfile
@@ -47,6 +51,26 @@ class EstimateRow(TypedDict, total=False):
     w: Annotated[float | None, "", "exponent that the score gave the cost"]
     margin: Annotated[float | None, "", "how far the runner-up's score lies above the winner's, relative to it"]
     chosen: Annotated[bool, "", "whether the search took it"]
+
+
+class ClockRow(TypedDict, total=False):
+    """An axis of a stage of a run under a free clock: what was decided as it opened, and what came of it."""
+
+    stage: Annotated[int, "", "that opens, from 1"]
+    axis: Annotated[str, "", "depth or patches"]
+    tick: Annotated[float, "ticks", "at which it opens, of the run's 36"]
+    step: Annotated[int, "steps", "optimiser steps of the run before it"]
+    size: Annotated[int, "", "of the axis from here on: blocks, or patches"]
+    grew: Annotated[bool, "", "whether the axis grew as the stage opened"]
+    probed: Annotated[int, "steps", "of each branch by which mixing was measured as the stage opened; 0: none was"]
+    mixing: Annotated[float | None, "steps", "that a growth to full size is expected to take to mix, by the probe"]
+    deadline: Annotated[
+        float | None, "ticks", "at which the axis is to grow, as known here; null where no clock says, or it has grown"
+    ]
+    mixed: Annotated[
+        float | None, "steps", "after which the training loss was back, where it grew; null: not while it was watched"
+    ]
+    watched: Annotated[int, "steps", "for which it was watched: until the next growth, or the run's end"]
 
 
 class ResultRow(TypedDict, total=False):
@@ -92,6 +116,7 @@ class ResultRow(TypedDict, total=False):
     config_hash: Annotated[str, "", "of the settings that the trial ran under: version of the rule, and digest"]
     curve: Sequence[Mapping[str, Any]]
     stages: Sequence[Mapping[str, Any]]
+    clock: Sequence[ClockRow]
     stage_flops: Sequence[float]
     step_flops_full: float
     full_flops: float
@@ -190,6 +215,7 @@ def cost_row(
         "growth_top1": state.growth_top1,
         "curve": state.curve,
         "stages": [record.to_dict() for record in state.stages],
+        **({"clock": clock_rows(spec, state.stages)} if spec.space.clock == "free" else {}),
         "stage_flops": state.stage_flops,
         "versions": versions(),
         "device": profile.device if profile is not None else "",
@@ -201,6 +227,41 @@ def stage_steps(part_steps: Sequence[int], stages: Sequence[StageRecord]) -> lis
     """Optimiser steps of the stages that a run has begun, as long as they were to be."""
     untils = [0, *(record.until for record in stages)]
     return [sum(part_steps[a:b]) for a, b in pairwise(untils)]
+
+
+def clock_rows(spec: RunSpec, stages: Sequence[StageRecord]) -> list[ClockRow]:
+    """What is stored of a free clock, a row an axis of a stage. Where both axes grow at once, they mix as one."""
+    rows: list[ClockRow] = []
+    begins = accumulate(stage_steps(spec.part_steps, stages), initial=0)
+    mixing: Mapping[str, float] = {}
+    for k, (step, record, before) in enumerate(zip(begins, stages, (None, *stages), strict=False), start=1):
+        mixing = record.mixing or mixing
+        for axis in AXES:
+            size = getattr(record.chosen, axis)
+            grew = before is not None and size > getattr(before.chosen, axis)
+            came = came_back(record.level, record.spans, record.watched) if grew and record.level is not None else None
+            rows.append(
+                {
+                    "stage": k,
+                    "axis": axis,
+                    "tick": _tick(step, spec.steps),
+                    "step": step,
+                    "size": size,
+                    "grew": grew,
+                    "probed": len(record.probe.get("stayed", ())),
+                    "mixing": mixing.get(axis),
+                    "deadline": record.deadlines.get(axis),
+                    "mixed": came,
+                    "watched": record.watched if grew else 0,
+                }
+            )
+    return rows
+
+
+def _tick(step: int, steps: int) -> float:
+    """Where a step of the run is, in ticks: a whole number where one begins within a step of it."""
+    tick = step * TICKS / steps
+    return float(round(tick)) if abs(round(tick) - tick) * steps < TICKS else tick
 
 
 def _train_seconds(state: RunState, profile: StepProfile | None) -> float:

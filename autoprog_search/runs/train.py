@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
@@ -34,8 +34,10 @@ from autoprog_search.training.world import World, current_world
 
 if TYPE_CHECKING:
     import torch
+    from optuna.trial import Trial
 
 SEARCHED = "autoprog"  # the one schedule by name that is found during the run
+Chosen: TypeAlias = "GrowthSchedule | Trial | str"  # what was asked for: a schedule, or who chooses one
 SEEDS = 2**32  # as many as NumPy's generators take
 
 
@@ -44,6 +46,7 @@ def train(
     data: DataConfig | str = "digits",
     *,
     schedule: GrowthSchedule | str = SEARCHED,
+    trial: Trial | None = None,
     recipe: Recipe | None = None,
     growth: GrowthSettings | None = None,
     seed: int = 0,
@@ -59,6 +62,8 @@ def train(
         space: a growth space, or a preset's name.
         data: a data configuration, or a data set's name.
         schedule: a schedule; a method with a fixed one (`full`, `linear`, ...); or `autoprog`: found during the run.
+        trial: a running trial of an Optuna study of one's own. Its sampler chooses the schedule, which becomes the
+            trial's parameters: an `AutoProgSampler` from estimates of this run, any other from earlier trials.
         recipe, growth: default: the space's recipe, and the measured defaults.
         threads: torch's, on the CPU, during the run; with as many the same run has the same bits in a study.
         out: folder for checkpoints, from which an interrupted run goes on, then for weights.safetensors (the full timm
@@ -75,13 +80,14 @@ def train(
         space = GrowthSpace.load(space) if isinstance(space, str) else space
         recipe, growth = recipe or load_recipe(space.recipe), growth or GrowthSettings()
         data = DataConfig(name=data) if isinstance(data, str) else data
-        spec = RunSpec(space, recipe, growth, (), seed, data=data, method=str(schedule))
         world = current_world()
         torch_device = pick_device(device, world.local_rank)
-        _check(schedule, spec)
+        chosen = schedule if trial is None else _steering(trial, schedule, world)
+        spec = RunSpec(space, recipe, growth, (), seed, data=data, method=_name(chosen))
+        _check(chosen, spec)
         world.check_batch(recipe)
         opened = load_data(data, space, recipe, torch_device, should_stop)
-        spec, method = _decided(schedule, spec, opened)
+        spec, method = _decided(chosen, spec, opened)
         world.check_alike(settings=spec.identity(), versions=versions(), data=opened.fingerprint(sizes=False).to_dict())
         return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop), world)
 
@@ -89,14 +95,29 @@ def train(
 # ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check(schedule: GrowthSchedule | str, spec: RunSpec) -> None:
+def _steering(trial: Trial, schedule: GrowthSchedule | str, world: World) -> Trial:
+    if schedule != SEARCHED:
+        raise ConfigError("schedule: the trial's sampler chooses it; give one of the two, trial or schedule")
+    if world.size > 1:
+        raise ConfigError("trial: it is known to one process only; under torchrun give a schedule")
+    return trial
+
+
+def _name(chosen: Chosen) -> str:
+    """Of how the schedule is chosen, so that nobody goes on from the checkpoint of another trial."""
+    if isinstance(chosen, GrowthSchedule | str):
+        return str(chosen)
+    return f"{chosen.study.study_name} trial {chosen.number}"
+
+
+def _check(chosen: Chosen, spec: RunSpec) -> None:
     """What can be told before the data are open."""
     if not 0 <= spec.seed < SEEDS:
         raise ConfigError(f"seed: {shown(spec.seed)} is below 0 or above {SEEDS - 1:,}")
     space, epochs = spec.space, spec.recipe.epochs
-    if isinstance(schedule, GrowthSchedule):
-        _check_fits(schedule, space)
-    elif (program := _program(schedule, space)) is not None:
+    if isinstance(chosen, GrowthSchedule):
+        _check_fits(chosen, space)
+    elif isinstance(chosen, str) and (program := _program(chosen, space)) is not None:
         program.check_epochs(space, epochs)
     else:
         space.part_epochs(epochs)
@@ -128,18 +149,26 @@ def _program(schedule: str, space: GrowthSpace) -> Program | None:
     raise ConfigError(f"schedule: {shown(schedule)} is neither a .yaml file nor a schedule by name; {names}")
 
 
-def _decided(schedule: GrowthSchedule | str, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
-    """The run with its stages in steps, and who chooses."""
-    if isinstance(schedule, GrowthSchedule):
-        sub_networks = tuple(stage.sub_network for stage in schedule.stages)
+def _decided(chosen: Chosen, spec: RunSpec, data: Data) -> tuple[RunSpec, Method]:
+    """The run with its parts in steps, and who chooses."""
+    if isinstance(chosen, GrowthSchedule):
+        sub_networks = tuple(stage.sub_network for stage in chosen.stages)
         epoch_steps = data.train_size // spec.recipe.batch_size
-        stage_steps = steps_of_stages(tuple(stage.epochs for stage in schedule.stages), epoch_steps)
+        stage_steps = steps_of_stages(tuple(stage.epochs for stage in chosen.stages), epoch_steps)
         depths = tuple(s.depth for s in sub_networks)
         return replace(spec, part_steps=stage_steps, extra_depths=depths), Program(sub_networks)
-    if (program := _program(schedule, spec.space)) is not None:
-        return spec_under(program, spec, data), program
-    stage_steps = planned_steps(spec.space, spec.recipe, data.train_size)
-    return replace(spec, part_steps=stage_steps), OneShotMethod(spec.growth.rule())
+    method = _method(chosen, spec)
+    if isinstance(method, Program):
+        return spec_under(method, spec, data), method
+    return replace(spec, part_steps=planned_steps(spec.space, spec.recipe, data.train_size)), method
+
+
+def _method(chosen: Trial | str, spec: RunSpec) -> Method:
+    if isinstance(chosen, str):
+        return _program(chosen, spec.space) or OneShotMethod(spec.growth.rule())
+    from autoprog_search.methods.optuna import steered_by
+
+    return steered_by(chosen, spec.space)
 
 
 # ── running it ──────────────────────────────────────────────────────────────────────────────────────────────────────

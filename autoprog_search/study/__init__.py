@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_study(name: str, root: str | Path = "studies") -> LoadedStudy:
-    """A study that was created earlier, for its tables (`results()`, `curves()`, `estimates()`) or its Optuna studies.
+    """A study that was created earlier, for its tables (`results()`, `epochs()`, `clock()`, ...) or its Optuna studies.
 
     Args:
         root: the folder that studies live in.

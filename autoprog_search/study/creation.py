@@ -32,7 +32,8 @@ from autoprog_search.values import dump_yaml
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["minimize", "maximize"]
 OBJECTIVES = ["total_flops", "val_top1"]  # training and search; of validation
-FILES_OF_A_STUDY = [f"{name}.{suffix}" for name in ("results", "curves", "estimates") for suffix in ("csv", "parquet")]
+TABLES_OF_A_STUDY = ("results", "curves", "estimates", "clock")
+FILES_OF_A_STUDY = [f"{name}.{suffix}" for name in TABLES_OF_A_STUDY for suffix in ("csv", "parquet")]
 
 
 def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = False) -> StoredStudy:

@@ -24,7 +24,7 @@ from autoprog_search.faults import environment_error
 from autoprog_search.files import sweep, write_atomic
 from autoprog_search.training.spec import RunSpec
 
-FORMAT = 4  # of what a checkpoint holds; 1 had no number
+FORMAT = 5  # of what a checkpoint holds; 1 had no number
 
 
 class DamagedCheckpoint(Exception):

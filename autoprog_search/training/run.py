@@ -23,6 +23,7 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import TICKS
 from autoprog_search.training.checkpoint import (
     check_identity,
     identity_of,
@@ -41,6 +42,8 @@ from autoprog_search.training.state import RunResult, RunState
 from autoprog_search.training.step import TrainingStep
 from autoprog_search.training.world import ALONE, World
 
+LEVEL_STEPS = (16, 128)
+"""At least, so that noise hardly moves their mean; and at most."""
 FITTED_IMAGES = 512
 """That an embedding of smaller patches is fitted to: many patches each, and a patch has some hundred pixels."""
 
@@ -119,6 +122,11 @@ class Run:
     def in_last_part(self) -> bool:
         """Whether the open stage began with the last part of the run, which always trains the full network."""
         return self.state.part == len(self.ends) - 1
+
+    @property
+    def level_steps(self) -> int:
+        """Steps of which the level of the training loss before a growth is the mean: a tick's, within bounds."""
+        return min(max(self.spec.steps // TICKS, LEVEL_STEPS[0]), LEVEL_STEPS[1])
 
     @cached_property
     def rates(self) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from autoprog_search.choosing import Estimate
+from autoprog_search.oneshot.clock import span_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.evaluate import Metrics
 
@@ -29,6 +30,11 @@ class StageRecord:
         searched_steps: supernet steps.
         until: the part of the run before which the stage ends.
         probe: training losses of the branches by which mixing was measured here, by axis, and of the one that stayed.
+        mixing: of each axis, the steps that a growth to full size takes to mix, as fitted to the probe.
+        deadlines: of each axis that had still to grow, the tick by which it was to begin, as known here.
+        level: training loss just before a growth, mean over the last steps; None where nothing grew.
+        watched: steps since the growth, up to the next one or the run's end.
+        spans: sums of their training losses, each over twice as many steps (`oneshot.clock.span_of`).
         supernet_flops, search_flops: of these steps, and of estimating.
     """
 
@@ -42,6 +48,11 @@ class StageRecord:
     searched_steps: int = 0
     until: int = 0
     probe: dict[str, list[float]] = field(default_factory=dict)
+    mixing: dict[str, float] = field(default_factory=dict)
+    deadlines: dict[str, int] = field(default_factory=dict)
+    level: float | None = None
+    watched: int = 0
+    spans: tuple[float, ...] = ()
     decreases: tuple[float, ...] = ()
     supernet_flops: int = 0
     search_flops: int = 0
@@ -52,6 +63,13 @@ class StageRecord:
         decreases = self.decreases or (None,) * len(self.candidates)
         rows = zip(self.candidates, self.losses, self.loss_ses, self.costs, decreases, strict=True)
         return tuple(Estimate(*row) for row in rows)
+
+    def watch(self, loss: float) -> None:
+        """Note the training loss of the next step since the growth."""
+        span = span_of(self.watched)
+        begun = self.spans[span] if span < len(self.spans) else 0.0
+        self.spans = (*self.spans[:span], begun + loss)
+        self.watched += 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and for JSON."""
@@ -69,6 +87,7 @@ class RunState:
         reference_loss: that of the network that the stage found, where the score asks for it.
         steps: optimiser steps per sub-network that was trained, supernet steps under the candidate drawn.
         loss_sum, loss_count: training loss since the epoch began.
+        recent: training losses of the last steps, since the last growth at most.
         curve: a row an epoch.
         growth_top1: of each stage that opened, validation accuracy just before and just after its growth (into the
             supernet, where a search follows); None where nothing grew.
@@ -88,6 +107,7 @@ class RunState:
     steps: dict[SubNetwork, int] = field(default_factory=dict)
     loss_sum: float = 0.0
     loss_count: int = 0
+    recent: list[float] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     growth_top1: list[tuple[float, float] | None] = field(default_factory=list)
     search_flops: int = 0
@@ -116,6 +136,15 @@ class RunState:
             spent[self.stage - 1] += more
         self.stage_flops.extend([0] * (self.stage - len(self.stage_flops)))
         self.stage_flops[self.stage - 1] += flops
+
+    def follow(self, loss: float, window: int) -> None:
+        """Take note of a step's training loss: the epoch's, the last so many steps', and that since a growth."""
+        self.loss_sum += loss
+        self.loss_count += 1
+        self.recent = [*self.recent, loss][-window:]
+        grown = next((record for record in reversed(self.stages) if record.level is not None), None)
+        if grown is not None:
+            grown.watch(loss)
 
     def count_search(self, record: StageRecord) -> None:
         """Note in the record of a search that has just ended what it cost."""

@@ -177,8 +177,7 @@ class Steps:
             )
         # One after the other, so that where a checkpoint falls does not change the sum's last bit.
         for loss in losses.tolist():
-            state.loss_sum += loss
-        state.loss_count += len(losses)
+            state.follow(loss, run.level_steps)
         self._losses = []
 
 

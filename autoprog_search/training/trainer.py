@@ -6,6 +6,8 @@ first steps train its supernet.
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from autoprog_search.choosing import Choice, Method, Moment, StageContext
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.oneshot.clock import branches, fit_mixing, probe_tick
@@ -89,6 +91,8 @@ class Trainer:
             assert state.previous is not None, "it never measures in the first tick"
             trained = branches(state.previous, run.elastic.full)
             record.probe = {name: probe(run, to, self._should_stop) for name, to in trained.items()}
+            stayed = record.probe["stayed"]  # as an axis of one size does
+            record.mixing = {axis: fit_mixing(record.probe.get(axis, stayed), stayed) for axis in AXES}
         choice = self._choose(allowed, record)
         run.grow(choice.sub_network)
         state.count_search(record)
@@ -128,13 +132,15 @@ class Trainer:
 
     def _enter(self, choice: Choice, record: StageRecord) -> None:
         """Train the chosen sub-network from here on."""
-        run = self.run
+        run, state = self.run, self.run.state
         record.chosen, record.w, record.margin = choice.sub_network, choice.w, choice.margin
-        record.until = choice.until or run.state.part + 1
-        assert run.state.part < record.until <= len(run.ends) - (choice.sub_network != run.elastic.full), "too long"
-        self.run.state.stages.append(record)
-        self.run.state.phase = "train"
-        self.run.save()
+        record.until, record.deadlines = choice.until or state.part + 1, dict(choice.deadlines)
+        assert state.part < record.until <= len(run.ends) - (choice.sub_network != run.elastic.full), "too long"
+        if run.spec.space.clock == "free" and state.previous not in (None, choice.sub_network):
+            record.level, state.recent = fmean(state.recent), []
+        state.stages.append(record)
+        state.phase = "train"
+        run.save()
 
     # ── asking the method ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,12 +167,11 @@ class Trainer:
     def _moment(self, record: StageRecord) -> Moment:
         run, state = self.run, self.run.state
         tick = run.spec.steps / len(run.ends)
-        measured = next((r.probe for r in (*state.stages, record) if r.probe), {})
-        stayed = measured.get("stayed", [])  # an axis of one size stays, too
+        measured = next((r.mixing for r in (*state.stages, record) if r.mixing), {})
         return Moment(
             tick=state.part,
             rates=run.rates,
-            mixing={axis: fit_mixing(measured.get(axis, stayed), stayed) / tick for axis in AXES if measured},
+            mixing={axis: steps / tick for axis, steps in measured.items()},
             costs={s: tick * run.step_flops(s) for s in run.spec.space.sub_networks},
             spent=run.train_flops() + state.search_flops,
         )

@@ -29,8 +29,9 @@ from autoprog_search.study.resolve import make_config
 from autoprog_search.study.results import stored_frames
 from autoprog_search.tables.loading import load_table
 from autoprog_search.tables.table import GrowthTable
+from tests.synthetic import synthetic_study
 from tests.tabulated import SPACE, cost, write_artificial
-from tests.tiny import run_here, tiny_config
+from tests.tiny import run_here
 
 FULL: Levels = ((1, 1), (1, 1), (1, 1))  # 2560 FLOPs; the cheapest is 1440
 CHEAPEST: Levels = ((0, 0), (0, 0), (1, 1))
@@ -159,6 +160,45 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
         FIGURES["regret"].draw(stored_frames(study), "seconds")
 
 
-def test_a_study_on_no_table_is_refused(tmp_path):
-    with pytest.raises(StudyError, match="'tiny' is on no table"):
-        scored(stored_frames(create_study(tmp_path, tiny_config("methods={full: {seeds: 1}}"))))
+def test_a_study_on_no_table_is_measured_against_its_own_trials():
+    """Seed by seed, on those that every method has; hypervolumes by Optuna."""
+    study = stored_frames(synthetic_study(methods=("full", "random")))
+    study.trials.loc[(study.trials["method"] == "random") & (study.trials["seed"] == 2), "state"] = "FAIL"
+    stopped = (study.trials["method"] == "random") & (study.trials["trial"] == 1)
+    study.trials.loc[stopped, "state"] = "PRUNED"
+    rows = scored(study)
+    assert set(rows["seed"]) == {0, 1}
+    assert [int(n) for n in rows[rows["seed"] == 0]["trial"]] == [0, 0, 2, 3, 4]
+    for seed in (0, 1):
+        ran = study.trials[study.trials["seed"] == seed]
+        ended = ran[ran["state"] == "COMPLETE"]
+        full = ended[ended["method"] == "full"]["total_flops"].iloc[0]
+        cheapest, worst = ended["total_flops"].min(), ended["val_top1"].min()
+        losses = np.stack(
+            [
+                (ended["total_flops"] - cheapest) / (full - cheapest),
+                -(ended["val_top1"] - worst) / (ended["val_top1"].max() - worst),
+            ],
+            axis=1,
+        )
+        corner = np.array([REFERENCE[0], -REFERENCE[1]])
+        whole = compute_hypervolume(losses, corner)
+        own = rows[(rows["method"] == "random") & (rows["seed"] == seed)]
+        drawn = losses[(ended["method"] == "random").to_numpy()]
+        expected = [1 - compute_hypervolume(drawn[: n + 1], corner) / whole for n in range(len(drawn))]
+        assert own["regret"].tolist() == pytest.approx(expected)
+        paid = ran[ran["method"] == "random"]["own_flops"].cumsum() / full  # what was stopped was paid, too
+        assert own["spent"].tolist() == pytest.approx(paid.iloc[[0, 2, 3, 4]].tolist())
+
+
+def test_without_a_seed_of_every_method_there_is_no_regret():
+    study = stored_frames(synthetic_study(seeds=2, methods=("full", "random")))
+    study.trials["state"] = "FAIL"
+    with pytest.raises(StudyError, match="no finished trial yet"):
+        scored(study)
+    study.trials.loc[(study.trials["method"] == "random") & (study.trials["seed"] == 0), "state"] = "COMPLETE"
+    with pytest.raises(StudyError, match="no seed with full, the unit of compute"):
+        scored(study)
+    study.trials.loc[(study.trials["method"] == "full") & (study.trials["seed"] == 1), "state"] = "COMPLETE"
+    with pytest.raises(StudyError, match="no seed with a finished trial of every method"):
+        scored(study)

@@ -81,6 +81,8 @@ def make_method(request: pytest.FixtureRequest) -> Callable[[GrowthSpace], Metho
 
 
 class TestMethods(MethodCase):
+    seeds = range(3)
+
     @pytest.fixture
     def make_method(self, make_method):
         return make_method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -12,6 +13,8 @@ from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import load_recipe
 from autoprog_search.space import GrowthSpace
 from tests.tiny import CPU
+
+pytestmark = pytest.mark.usefixtures("all_digits")
 
 
 def test_images_labels_and_split_are_scikit_learns():

@@ -181,6 +181,7 @@ def test_idx_files_differ_by_a_single_pixel_and_are_the_same_gzipped(tmp_path):
     assert difference(before, found(plain)) == "the content of train is another"
 
 
+@pytest.mark.usefixtures("all_digits")
 @pytest.mark.parametrize(("space", "config"), [("digits", DataConfig()), ("digits", DataConfig(train_share=0.5))])
 def test_opened_data_have_the_fingerprint_of_their_configuration(space, config):
     data = load_data(config, GrowthSpace.load(space), load_recipe(space), CPU)

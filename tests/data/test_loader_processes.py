@@ -41,9 +41,10 @@ def labels(batches: Batches) -> list[list[int]]:
     return [labels.tolist() for _, labels in batches]
 
 
-def test_ctrl_c_does_not_end_loader_processes(root):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_what_asks_the_run_to_stop_does_not_end_loader_processes(root, number):
     batches, processes = started(root)
-    send(signal.SIGINT, processes)
+    send(number, processes)
     assert len(list(batches)) == STEPS - 1
 
 

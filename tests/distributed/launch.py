@@ -1,6 +1,6 @@
 """torchrun on this machine: real processes that meet over gloo.
 
-They are forked from this one, all but where `anew` says so: a launcher and each of its ranks import torch for seconds.
+They are forked from this one, all but the ranks where `anew` says so: each imports torch for seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import re
 import runpy
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -59,14 +58,11 @@ def nodes(count: int) -> list[list[str]]:
     return [["--nnodes", str(count), "--node-rank", str(node), *where] for node in range(count)]
 
 
-def start(words: Sequence[str | Path], cwd: Path, anew: bool = False, **more: str) -> Forked | subprocess.Popen[str]:
-    """Start torchrun; `anew`: as a user does, as a program."""
+def start(words: Sequence[str | Path], cwd: Path, anew: bool = False, **more: str) -> Forked:
+    """Start torchrun; `anew`: it starts programs, as it does for a user."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = environment() | {"PYTHONPATH": path} | more
-    if not anew:
-        return Forked(partial(_launch, [*map(str, words)]), cwd=cwd, env=env)
-    words = [sys.executable, "-m", "torch.distributed.run", *map(str, words)]
-    return subprocess.Popen(words, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return Forked(partial(torchrun.main if anew else _launch, [*map(str, words)]), cwd=cwd, env=env)
 
 
 def _launch(words: list[str]) -> None:
@@ -86,14 +82,14 @@ def _run_module(words: list[str]) -> None:
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
-def end(process: Forked | subprocess.Popen[str]) -> Ended:
-    out, errors = process.communicate(timeout=200)
+def end(process: Forked) -> Ended:
+    _, errors = process.communicate(timeout=200)
     assert process.returncode is not None
     ours = [line for line in errors.splitlines() if line.startswith(("error: ", "Error: ", "interrupted", "warning: "))]
     codes = re.findall(r"rank +: (\d+) .*\n +exitcode +: (-?\d+)", errors)
     reported = {int(rank): int(code) for rank, code in codes}
     seconds = time.time() - max(map(float, re.findall(r"signal at ([\d.]+)", errors)), default=0.0)
-    return Ended(process.returncode, ours, reported, seconds, errors + out)
+    return Ended(process.returncode, ours, reported, seconds, errors)
 
 
 def run(processes: int, *arguments: str | Path, cwd: Path, anew: bool = False, **more: str) -> Ended:

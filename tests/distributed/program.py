@@ -17,6 +17,7 @@ import torch
 from autoprog_search.__main__ import main
 from autoprog_search.training.step import TrainingStep
 from tests.distributed.cases import data_in_doubles
+from tests.fewer import evaluate_on_fewer
 
 
 def ended_by(rank: str, step: str, name: str) -> None:
@@ -36,6 +37,7 @@ def ended_by(rank: str, step: str, name: str) -> None:
 
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
+    evaluate_on_fewer()
     if "END" in os.environ:
         ended_by(*os.environ["END"].split())
     with mock.patch("autoprog_search.runs.train.load_data", data_in_doubles):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 
 from autoprog_search.engines.workplace import open_workplace
 from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.levels import LAST_CHOICES
+from autoprog_search.report.figures import FIGURES
+from autoprog_search.report.page import report_page
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import TICKS
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.creation import create_study
-from autoprog_search.study.results import trials_frame
-from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
+from autoprog_search.study.results import clock_frame, export, published_frames, stored_frames, trials_frame
+from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
 METHODS = (
     "methods={full: {seeds: 1}, full-short: {seeds: 1}, linear: {seeds: 1}, replay: {seeds: 1}, "
@@ -58,6 +61,41 @@ def test_growth_times_are_the_parameters_whoever_answers(ran):
             ran_as = zip(trial.user_attrs["depths"], trial.user_attrs["patches"], strict=True)
             levels = space.levels_through([SubNetwork(*pair) for pair in ran_as], trial.user_attrs["stage_epochs"])
             assert space.from_parameters(trial.params) == levels
+
+
+def test_what_was_expected_and_what_came_are_a_table_of_their_own(ran):
+    study, trials = ran
+    clock = clock_frame(study)
+    assert set(clock["method"]) == set(trials["method"])
+    for row in trials.itertuples():
+        found = clock[(clock["method"] == row.method) & (clock["trial"] == row.trial)]
+        assert found["size"].tolist() == [size for pair in zip(row.depths, row.patches, strict=True) for size in pair]
+        assert found["grew"].any() == (len(set(zip(row.depths, row.patches, strict=True))) > 1)
+        assert (found["probed"] > 0).any() == found["mixing"].notna().any() == (row.method == "autoprog")
+        grew = found[found["grew"]]
+        assert (grew["mixed"].isna() | (grew["mixed"] <= grew["watched"])).all()
+        if row.method in ("autoprog", "random", "tpe", "replay"):
+            assert (found["tick"] % 1 == 0).all()
+        if row.method == "autoprog":
+            assert (grew["tick"] == grew["deadline"]).all()
+    export(study)
+    read = published_frames(study.folder)
+    pd.testing.assert_frame_equal(read.clock, clock, check_dtype=False, rtol=0, atol=0)
+
+
+def test_a_clock_is_shown_drawn_and_reported(ran):
+    study, _ = ran
+    root, name = study.folder.parent, study.folder.name
+    shown = cli_here("--root", root, "study", "show", name, cwd=root)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = [line for line in shown.stdout.splitlines() if ": grew to " in line]
+    assert len(lines) == 7  # all trials but those of full and full-short
+    assert all(("mixing expected" in line) == line.startswith("autoprog") for line in lines)
+    assert "grew to" not in cli_here("--root", root, "study", "show", name, "-f", "csv", cwd=root).stdout
+    drawn = cli_here("--root", root, "study", "plot", name, "--kind", "clock", cwd=root)
+    assert (drawn.returncode, drawn.stdout.strip()) == (0, str(study.folder / "clock.html"))
+    assert FIGURES["clock"].tells(stored_frames(study))
+    assert 'id="figure-clock-flops"' in report_page(stored_frames(study))
 
 
 def test_replay_trains_what_autoprog_found_without_its_probe(ran):

@@ -27,6 +27,7 @@ KILLS = int(os.environ.get("AUTOPROG_FAULTS", "1"))
 DISKS = max(1, KILLS // 8)
 DAMAGES = max(1, KILLS // 2)
 MANY = KILLS > 2
+pytestmark = [pytest.mark.usefixtures("all_digits")] if MANY else []  # processes that are started anew have them
 TRAINED = "methods={full: {seeds: 1}, linear: {seeds: 1}, autoprog: {seeds: 1}}"
 FEW_TRAINED = "methods={autoprog: {seeds: 1}}"
 LOOKED_UP = (

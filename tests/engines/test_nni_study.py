@@ -22,17 +22,19 @@ from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
 from autoprog_search.study.store import Job, open_study
 from tests.forked import Forked, start
-from tests.tiny import FEW, TINY, cli_here, command, run_here, set_to, tiny_config, without_measuring
+from tests.tiny import FEW, SHORT, TINY, cli_here, command, run_here, set_to, tiny_config, without_measuring
 
 TRIALS = 2
 LOCAL = {"nni:random": TRIALS, "nni:autoprog": 1, "autoprog": 1}  # each of NNI's is a process that imports torch
 HERE = {f"nni:{strategy}": TRIALS for strategy in ("evolution", "random", "autoprog", "grid")}
+LENGTH = (*SHORT, "recipe.epochs=12")  # 60 steps: long enough to be killed in their middle
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
+pytestmark = pytest.mark.usefixtures("all_digits")  # as trials on NNI's local training service have
 
 
 def create(folder: Path, trials: dict[str, int], *options: str) -> None:
     plans = ", ".join(f"{name!r}: {{trials: {count}, seeds: 1}}" for name, count in trials.items())
-    fields = set_to(*FEW, f"methods={{{plans}}}", *options)
+    fields = set_to(*FEW, *LENGTH, f"methods={{{plans}}}", *options)
     done = cli_here("study", "create", "tiny", "--config", TINY, *fields, cwd=folder)
     assert done.returncode == 0, done.stderr
     without_measuring(open_study(folder / "studies", "tiny"))
@@ -94,7 +96,7 @@ def rows(frame: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def killed(all_digits, tmp_path_factory):
     """A study on NNI's local training service, killed in the middle and run again, and what was seen of it."""
     pytest.importorskip("nni_node")
     pytest.importorskip("pytorch_lightning")
@@ -165,7 +167,7 @@ def test_the_metric_weighs_accuracy_and_cost_and_optuna_stores_the_schedule(kill
     frame = trials_frame(stored).set_index(["method", "trial"])
     for job, trial in stored.trials().items():
         row, attributes = frame.loc[(job.method, job.trial)], trial.user_attrs
-        full = row["epochs"] * (1000 // 64) * attributes["step_flops_full"]
+        full = row["epochs"] * (200 // 40) * attributes["step_flops_full"]
         assert row["metric"] == pytest.approx(row["val_top1"] - 1.0 * row["total_flops"] / full)
         levels = stored.config.space.from_parameters(trial.params)
         assert [stored.config.space.at(*pair).depth for pair in levels] == attributes["depths"]
@@ -209,7 +211,10 @@ def test_the_engine_in_this_process_gives_the_same_also_when_interrupted(killed,
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not any("portal" in line for line in lines)  # it has none
-    run_here(open_study(tmp_path / "studies", "tiny"))
+    stored, first = open_study(tmp_path / "studies", "tiny"), Job("nni:random", 0, 0)
+    before = stored.trials()[first].datetime_complete
+    run_here(stored)
+    assert stored.trials()[first].datetime_complete == before is not None  # proposed again, and not run again
     frame = table(tmp_path)
     local = table(killed["folder"])
     pd.testing.assert_frame_equal(rows(frame, "nni:random"), rows(local, "nni:random"))

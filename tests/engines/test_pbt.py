@@ -18,10 +18,10 @@ from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import curves_frame, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from tests.forked import Forked
-from tests.tiny import CPU, environment, levels, run_here, tiny_config, tiny_trainer, without_measuring
+from tests.tiny import CPU, SHORT, environment, levels, run_here, tiny_config, tiny_trainer, without_measuring
 
 MEMBERS = 3
-CONFIG = tiny_config("recipe.epochs=3", f"methods={{pbt: {{trials: {MEMBERS}, seeds: 1}}}}")
+CONFIG = tiny_config(*SHORT, "recipe.epochs=3", f"methods={{pbt: {{trials: {MEMBERS}, seeds: 1}}}}")
 FIRST = Job("pbt", 0, 0)
 
 
@@ -115,7 +115,7 @@ def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
     assert all(done is not None for done in stood(study, 1))
     assert not any(trial.state.is_finished() for trial in study.trials().values())
     while any(not trial.state.is_finished() for trial in study.trials().values()):
-        run_here(study, lambda: next(asked) % 80 == 79)
+        run_here(study, lambda: next(asked) % 26 == 25)
     pd.testing.assert_frame_equal(comparable(study), comparable(undisturbed[0]))
 
 

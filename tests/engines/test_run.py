@@ -18,6 +18,7 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.results import curves_frame, estimates_frame, published_frames, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from autoprog_search.training.checkpoint import load_checkpoint
+from tests.fewer import all_digits
 from tests.forked import Forked, start
 from tests.tiny import (
     FEW,
@@ -156,7 +157,7 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
 def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     create(tmp_path)
     moments = random.Random(20261125)
-    process = run(tmp_path, workers=2, anew=True)
+    process = run(tmp_path, workers=2)
     read_until_a_trial_starts(process)
     time.sleep(moments.uniform(0, 3))
     kill(process)
@@ -199,9 +200,10 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
-    """To all of its processes, as a queue sends it: the command ends after its workers have."""
-    study = create(tmp_path, "recipe.epochs=600")  # no trial ends before it is told
-    process = run(tmp_path, workers=1)
+    """To all of its processes, as a queue sends it: the command ends after its workers have. Started as a user does."""
+    with all_digits():
+        study = create(tmp_path, "recipe.epochs=600")  # no trial ends before it is told
+    process = run(tmp_path, workers=1, anew=True)
     checkpoints = tmp_path / "studies/tiny/trials"
     read_until_a_trial_starts(process)
     assert not list(checkpoints.glob("*/checkpoint.pt"))

@@ -19,7 +19,11 @@ from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 from tests.tiny import FEW, SHORT, steps_alone, tiny_config, tiny_run
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.usefixtures("all_digits"),
+]
 
 SMALL = SubNetwork(2, 4)
 PRECISE = ("recipe.precision=float32", "recipe.drop_path=0.2", "recipe.clip_grad=1.0")

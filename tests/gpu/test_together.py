@@ -17,7 +17,11 @@ from autoprog_search.training.replica import wrap
 from tests.distributed.launch import run
 from tests.tiny import tiny_config, tiny_run
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.usefixtures("all_digits"),
+]
 
 
 def gradients(model: torch.nn.Module, elastic: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -13,7 +14,16 @@ from hypothesis import strategies as st
 
 from autoprog_search.choosing import Choice, Moment, StageContext
 from autoprog_search.errors import EstimateError
-from autoprog_search.oneshot.clock import ClockRule, choose_on_clock, deadlines, fit_mixing, probe_tick
+from autoprog_search.oneshot.clock import (
+    SPAN,
+    ClockRule,
+    came_back,
+    choose_on_clock,
+    deadlines,
+    fit_mixing,
+    probe_tick,
+    span_of,
+)
 from autoprog_search.oneshot.score import ScoreRule, choose
 from autoprog_search.schedule import SubNetwork
 
@@ -58,6 +68,45 @@ def test_a_loss_that_does_not_come_back_takes_as_long_as_can_be_said():
     assert fit_mixing([1.5] * 10, [1.0] * 10) == 1000
 
 
+def watched(losses: Sequence[float]) -> tuple[list[float], int]:
+    """Losses since a growth as a run keeps them."""
+    spans = [0.0] * (span_of(len(losses) - 1) + 1)
+    for step, loss in enumerate(losses):
+        spans[span_of(step)] += loss
+    return spans, len(losses)
+
+
+def test_spans_are_twice_as_long_each():
+    assert [span_of(step) for step in (0, SPAN - 1, SPAN, 2 * SPAN - 1, 2 * SPAN, 4 * SPAN - 1)] == [0, 0, 1, 1, 2, 2]
+    assert [watched([1.0] * 100)[0][k] for k in range(4)] == [SPAN, SPAN, 2 * SPAN, 4 * SPAN]
+
+
+@pytest.mark.parametrize("power", [0.5, 0.7, 1.5])
+def test_a_loss_that_comes_back_in_noise_is_seen_to(power):
+    """To 5 % above a level of 1, whatever level it ends at."""
+    rng = np.random.default_rng(0)
+    losses = 1 + (1 + np.arange(4000) / 2) ** -power + 0.05 * rng.standard_normal(4000)
+    truth = 2 * (20 ** (1 / power) - 1)
+    assert came_back(1.0, *watched(losses)) == pytest.approx(truth, rel=0.35)
+    assert came_back(3.0, *watched(3 * losses)) == pytest.approx(truth, rel=0.35)
+
+
+@given(level=st.floats(0, 10), losses=st.lists(st.floats(0, 10), min_size=1, max_size=200))
+def test_a_loss_is_back_while_it_was_watched_or_never(level, losses):
+    came = came_back(level, *watched(losses))
+    assert came is None or 0 <= came <= len(losses)
+    if max(losses) <= level and len(losses) >= SPAN:
+        assert came == 0.0
+    if min(losses) > 1.06 * level:
+        assert came is None
+
+
+def test_a_loss_that_is_not_back_says_so():
+    assert came_back(1.0, *watched([1.2] * 500)) is None
+    assert came_back(1.0, *watched([1.2] * (SPAN + 3))) is None
+    assert came_back(1.0, *watched([0.5] * (SPAN - 1))) is None  # too few to say
+
+
 @given(
     depth=st.floats(0, 20),
     patches=st.floats(0, 20),
@@ -89,6 +138,11 @@ def test_a_run_grows_to_full_size_and_no_axis_after_its_deadline(depth, patches,
         grown |= {"depth": tick} if choice.sub_network.depth == 4 else {}
         grown |= {"patches": tick} if choice.sub_network.patches == 25 else {}
     assert grown == dict(due)
+    for (tick, choice), (_, last) in itertools.pairwise(choices):
+        left = {axis for axis, grown_at in grown.items() if grown_at >= choice.until}
+        assert tick == 0 or left <= set(choice.deadlines)  # of what has still to grow, known at each decision
+        assert all(due >= tick for due in choice.deadlines.values())
+        assert last.sub_network != SIZES[-1] or set(last.deadlines)
     sizes = [choice.sub_network for _, choice in choices]
     assert all(a.depth <= b.depth and a.patches <= b.patches for a, b in itertools.pairwise(sizes))
 

@@ -15,7 +15,7 @@ from autoprog_search.study.results import published_frames, stored_frames
 from tests.swept import publish, swept_trials
 from tests.synthetic import SyntheticStudy, synthetic_study
 
-OF_ANY_STUDY = [key for key, info in FIGURES.items() if not info.on_tables]
+OF_ANY_STUDY = [key for key in FIGURES if key != "clock"]
 
 
 @pytest.mark.parametrize("key", OF_ANY_STUDY)
@@ -35,6 +35,29 @@ def test_a_study_without_searches_has_no_estimates():
         FIGURES["estimates"].draw(stored_frames(synthetic_study(methods=("full", "linear"))), "flops")
 
 
+def test_a_figure_says_something_or_the_page_leaves_it_out(study):
+    plain = stored_frames(synthetic_study(methods=("full", "linear")))
+    assert {key for key, info in FIGURES.items() if info.tells(plain)} == {"pareto", "schedule", "curves", "estimates"}
+    searched = {key for key, info in FIGURES.items() if info.tells(stored_frames(study))}
+    assert searched == {"pareto", "schedule", "curves", "estimates", "regret", "attainment"}
+    one_seed = stored_frames(synthetic_study(seeds=1))
+    assert not FIGURES["attainment"].tells(one_seed)
+    assert FIGURES["regret"].tells(one_seed)
+
+
+def test_a_sweep_has_a_cost_to_target(tmp_path):
+    assert FIGURES["cost-to-target"].tells(published_frames(publish(tmp_path / "swept", swept_trials(seeds=2))))
+
+
+def test_only_the_profile_takes_several_studies(study):
+    assert [key for key, info in FIGURES.items() if info.draw_several] == ["profile"]
+    several = FIGURES["profile"].draw_several(
+        [stored_frames(study), stored_frames(synthetic_study(seeds=2))], "seconds"
+    )
+    assert len(several.data) == 6
+    assert "3 problems" in several.layout.yaxis.title.text  # a trial of tpe waits on seed 1 of the first
+
+
 def test_a_published_study_needs_no_storage(tmp_path):
     """What was not published is named, the rest is drawn."""
     tables = published_frames(publish(tmp_path / "swept", swept_trials(seeds=2)))
@@ -45,7 +68,7 @@ def test_a_published_study_needs_no_storage(tmp_path):
             FIGURES[key].draw(tables, "flops")
 
 
-@pytest.mark.parametrize("key", ["curves", "estimates"])
+@pytest.mark.parametrize("key", ["curves", "estimates", "regret"])
 def test_a_cost_that_is_not_stored(key, study):
     with pytest.raises(ConfigError, match="got 'seconds'"):
         FIGURES[key].draw(stored_frames(study), "seconds")

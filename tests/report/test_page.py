@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pytest
 
 from autoprog_search.analysis.compare import compare
+from autoprog_search.analysis.verdict import verdicts
+from autoprog_search.errors import ConfigError
 from autoprog_search.report import page
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.page import report_page
 from autoprog_search.report.texts import comparison_rows
+from autoprog_search.report.verdict import verdict_text
 from autoprog_search.study.identity import study_hash
 from autoprog_search.study.results import stored_frames, trials_frame
 from tests.synthetic import SyntheticStudy, synthetic_study
@@ -37,8 +41,14 @@ def test_page_shows_every_method_number_and_figure(study, html):
     for row in comparison_rows(compare(trials_frame(study), 0.5)):
         assert f"{row.pop('method')}</th>" in html
         assert all(f"<td>{text}</td>" in html for text in row.values())
+    compared = compare(trials_frame(study), 0.5)
+    for found in verdicts(trials_frame(study), compared):
+        said = verdict_text(found).removeprefix(found.method)
+        assert f"<b>{found.method}</b>{escape(said)}</li>" in html
+    assert html.index("Verdict</h2>") < html.index("Comparison</h2>") < html.index("What the columns mean")
+    assert "<details open" not in html
     for key, info in FIGURES.items():
-        if info.on_tables:
+        if not info.tells(stored_frames(study)):
             assert info.title not in html
             continue
         assert f'id="figure-{key}-flops"' in html
@@ -76,6 +86,13 @@ def test_the_same_study_gives_the_same_page_and_its_storage_is_read_once(study, 
     study.trials = lambda: reads.append(1) or read()
     assert report_page(stored_frames(study)) == html
     assert len(reads) == 1
+
+
+def test_the_margin_is_the_readers(study):
+    html = report_page(stored_frames(study), margin=12.5)
+    assert "more than 12.5 points are lost is shown" in html
+    with pytest.raises(ConfigError, match="margin: 0 is not above 0"):
+        report_page(stored_frames(study), margin=0)
 
 
 def test_a_study_that_has_not_started(study):

@@ -6,7 +6,16 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from autoprog_search.runs.row import COLUMNS, Column, CurveRow, EstimateRow, columns_of, list_in, list_text
+from autoprog_search.runs.row import (
+    COLUMNS,
+    ClockRow,
+    Column,
+    CurveRow,
+    EstimateRow,
+    columns_of,
+    list_in,
+    list_text,
+)
 
 
 class Row(TypedDict, total=False):
@@ -32,7 +41,7 @@ def test_columns_are_the_fields_with_a_text_in_their_order():
 
 
 def test_every_column_is_described_and_named_once():
-    for columns in (COLUMNS, columns_of(CurveRow), columns_of(EstimateRow)):
+    for columns in (COLUMNS, columns_of(CurveRow), columns_of(EstimateRow), columns_of(ClockRow)):
         assert len({column.name for column in columns}) == len(columns)
         assert all(column.description for column in columns)
 

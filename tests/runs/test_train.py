@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
 import torch
 
-from autoprog_search import GrowthSchedule, SubNetwork, load_study, train
+from autoprog_search import AutoProgSampler, GrowthSchedule, SubNetwork, load_study, train
 from autoprog_search.errors import AutoProgError, ConfigError, SpaceError
 from autoprog_search.study.creation import create_study
 from tests.tiny import cli_here, run_here, tiny_config, without_measuring
@@ -131,3 +132,35 @@ def test_a_study_with_a_stage_of_no_step_is_refused_before_it_trains(tmp_path):
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: epochs: stage ")
     assert set(load_study("s", tmp_path / "studies").results()["state"]) == {"WAITING"}
+
+
+def test_a_trial_of_ones_own_study_is_steered_as_the_command_does_it():
+    """The sampler's answers are its parameters; the run is the one that AutoProg makes alone."""
+    study = optuna.create_study(sampler=AutoProgSampler(), directions=["minimize", "maximize"])
+    trial = study.ask()
+    own = small("space.stages=2", "space.depths=[2, 4]", "space.resolutions=[8, 16]")
+    steered, alone = train(**own, trial=trial), train(**own)
+    assert [steered[name] for name in SAME] == [alone[name] for name in SAME]
+    assert steered["search_flops"] > 0
+    depth, patches = own["space"].depths.index(steered["depths"][0]), own["space"].patches.index(steered["patches"][0])
+    assert trial.params == {"stage1_depth_level": depth, "stage1_patches_level": patches}
+
+
+@pytest.mark.parametrize("clock", ["stages", "free"])
+def test_any_sampler_steers_from_its_own_trials(clock):
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    trial = optuna.create_study(sampler=sampler, directions=["minimize", "maximize"]).ask()
+    own = small(f"space.clock={clock}")
+    found = train(**own, trial=trial)
+    assert set(trial.params) == set(own["space"].distributions())
+    assert found["search_flops"] == 0
+    chosen = own["space"].from_parameters(trial.params)
+    assert sorted(set(zip(found["depths"], found["patches"], strict=True))) == sorted(
+        {(own["space"].depths[depth], own["space"].patches[patches]) for depth, patches in chosen}
+    )
+
+
+def test_a_trial_and_a_schedule_are_one_too_many():
+    trial = optuna.create_study().ask()
+    with pytest.raises(ConfigError, match="schedule: the trial's sampler chooses it"):
+        train(**small(), schedule="linear", trial=trial)

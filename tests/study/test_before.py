@@ -21,6 +21,7 @@ from autoprog_search.study.store import StoredStudy, open_study
 from tests.tiny import cli_here, run_here, without_measuring
 
 FOLDER = Path(__file__).parent / "before"
+pytestmark = pytest.mark.usefixtures("all_digits")
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pandas.testing import assert_frame_equal
 
 from autoprog_search import load_study
 from autoprog_search.errors import StudyError
-from autoprog_search.runs.row import COLUMNS, LISTS
+from autoprog_search.runs.row import COLUMNS, LISTS, CurveRow, EstimateRow, columns_of
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.resolve import config_from_file
-from autoprog_search.study.results import csv_text, export, published_frames, stored_frames
-from tests.synthetic import synthetic_study
+from autoprog_search.study.results import LoadedStudy, csv_text, export, published_frames, stored_frames
+from tests.synthetic import SyntheticStudy, synthetic_study
 from tests.tiny import TINY, cli_here
 
 PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "studies").rglob("results.csv"))
@@ -77,9 +77,27 @@ def test_a_study_without_any_trial_run_has_empty_lists_columns(tmp_path):
     frame = load_study("new", root=tmp_path).results()
     assert len(frame) > 0
     assert all(value is None for name in LISTS for value in frame[name])
-    assert load_study("new", tmp_path).curves().empty
+    assert load_study("new", tmp_path).epochs().empty
     assert load_study("new", str(tmp_path)).estimates().empty
     assert_frame_equal(pd.read_csv(io.StringIO(csv_text(frame)))[["method", "seed"]], frame[["method", "seed"]])
+
+
+def test_every_column_is_there_and_has_its_type(study):
+    """Of a study that has run, and of one that has not."""
+    for frame_of, row in ((LoadedStudy.epochs, CurveRow), (LoadedStudy.estimates, EstimateRow)):
+        frame, none_yet = frame_of(study), frame_of(SyntheticStudy(study.config, {}))
+        columns = columns_of(row)
+        assert list(frame) == list(none_yet) == ["study", "method", "seed", "trial", *(c.name for c in columns)]
+        assert len(frame) > 0 == len(none_yet)
+        assert list(frame.dtypes) == list(none_yet.dtypes)
+        kinds = {"count": "i", "number": "f", "flag": "b", "text": "O"}
+        assert [frame[column.name].dtype.kind for column in columns] == [kinds[column.kind] for column in columns]
+
+
+def test_a_whole_number_that_is_missing_is_a_float(study):
+    del next(iter(study.given.values())).user_attrs["curve"][0]["patches"]
+    assert study.epochs()["patches"].isna().sum() == 1
+    assert study.epochs()["depth"].dtype == int
 
 
 @pytest.mark.parametrize("cell", ["6; 12", "6", '{""a"": 1}', "[6, 12"])

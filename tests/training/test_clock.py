@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from copy import deepcopy
-from itertools import pairwise
+from itertools import count, pairwise
 from random import Random
+from statistics import fmean
+from unittest import mock
 
 import pytest
 import torch
@@ -13,16 +17,18 @@ from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import through
 from autoprog_search.methods.oneshot import OneShotMethod
+from autoprog_search.oneshot.clock import came_back, fit_mixing
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.runs.program import spec_under
+from autoprog_search.runs.row import clock_rows
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import TICKS
 from autoprog_search.training.probe import probe
 from autoprog_search.training.run import Run
-from autoprog_search.training.spec import RunSpec
-from autoprog_search.training.state import RunResult
+from autoprog_search.training.spec import RunSpec, planned_steps
+from autoprog_search.training.state import RunResult, RunState
 from autoprog_search.training.trainer import Trainer
-from tests.tiny import CPU, FEW, SHORT, run_interrupted, same_bits, tiny_config, tiny_data, tiny_trainer
+from tests.tiny import CPU, FEW, FORK, SHORT, run_interrupted, same_bits, tiny_config, tiny_data, tiny_trainer
 
 # 75 steps: two a tick and a bit; the learning rate warms up for 7 of them, and a branch of the probe takes 8.
 CONFIG = tiny_config(
@@ -40,12 +46,33 @@ CONFIG = tiny_config(
 )
 FREE = ("space.clock=free", "recipe.epochs=8.2", "recipe.warmup_share=0.1")
 ONTO_TARGET = OneShotMethod(ScoreRule(target_speedup=1.4))
+SPEC = RunSpec(CONFIG.space, CONFIG.recipe, CONFIG.growth, planned_steps(CONFIG.space, CONFIG.recipe, 200), 0)
 PROBE_AT = 8  # the fifth tick is the first with the full learning rate
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> RunResult:
-    return tiny_trainer(CONFIG).train()
+def told() -> tuple[RunResult, list[float]]:
+    """The run that nothing disturbs, and its training losses, step by step."""
+    losses: list[float] = []
+    follow = RunState.follow
+
+    def noted(state: RunState, loss: float, window: int) -> None:
+        losses.append(loss)
+        follow(state, loss, window)
+
+    with mock.patch.object(RunState, "follow", noted):
+        return tiny_trainer(CONFIG).train(), losses
+
+
+@pytest.fixture(scope="module")
+def undisturbed(told) -> RunResult:
+    return told[0]
+
+
+@pytest.fixture(scope="module")
+def growths(undisturbed) -> list[int]:
+    """The steps at which it grew."""
+    return sorted({row["step"] for row in clock_rows(SPEC, undisturbed.state.stages) if row["grew"]})
 
 
 def test_it_starts_small_measures_once_and_ends_full(undisturbed):
@@ -71,6 +98,42 @@ def test_the_probe_is_charged(undisturbed):
     assert undisturbed.state.search_flops == 8 * sum(map(run.step_flops, branches))
     assert undisturbed.train_flops == sum(n * run.step_flops(s) for s, n in undisturbed.state.steps.items())
     assert full in undisturbed.state.steps
+
+
+def test_what_was_expected_is_kept_beside_what_came(told, growths):
+    result, losses = told
+    stages = result.state.stages
+    (measured,) = [record for record in stages if record.probe]
+    stayed = measured.probe["stayed"]
+    assert measured.mixing == {axis: fit_mixing(measured.probe[axis], stayed) for axis in ("depth", "patches")}
+    assert len(losses) == 75
+    grown = [record for record in stages if record.level is not None]
+    for record, begin, end in zip(grown, growths, [*growths[1:], 75], strict=True):
+        before = losses[max(begin - 16, 0, *(g for g in growths if g < begin)) : begin]
+        assert record.level == pytest.approx(fmean(before))
+        assert record.watched == end - begin
+        assert sum(record.spans) == pytest.approx(sum(losses[begin:end]))
+        assert record.spans[0] == pytest.approx(sum(losses[begin : begin + 8][: end - begin]))
+    rows = clock_rows(SPEC, stages)
+    assert [(row["stage"], row["axis"]) for row in rows] == [
+        (k, axis) for k in range(1, len(stages) + 1) for axis in ("depth", "patches")
+    ]
+    for row in rows:
+        record, measured_by_now = stages[row["stage"] - 1], row["stage"] > stages.index(measured)
+        assert row["deadline"] == record.deadlines.get(row["axis"])
+        assert row["mixing"] == (measured.mixing[row["axis"]] if measured_by_now else None)
+        assert row["probed"] == (8 if record is measured else 0)
+        assert row["mixed"] == (came_back(record.level, record.spans, record.watched) if row["grew"] else None)
+
+
+def test_no_axis_grows_after_its_deadline(undisturbed):
+    """As it was known when the axis grew, and at every decision before."""
+    rows = clock_rows(SPEC, undisturbed.state.stages)
+    for axis in ("depth", "patches"):
+        (grew,) = [row for row in rows if row["axis"] == axis and row["grew"]]
+        known = [row["deadline"] for row in rows if row["axis"] == axis and row["deadline"] is not None]
+        assert known
+        assert set(known) == {grew["tick"]}
 
 
 def test_what_a_probe_did_is_undone(undisturbed):
@@ -102,7 +165,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(stops, undisturbed, tmp_path
     assert resumed.state.search_flops == undisturbed.state.search_flops
 
 
-@pytest.mark.parametrize("asked", [1, 9, 20])  # of three branches of eight steps
+@pytest.mark.parametrize("asked", [1, 20])  # of three branches of eight steps; one that is killed is below
 def test_interrupted_inside_the_probe(asked, undisturbed, tmp_path):
     path, looks = tmp_path / "checkpoint.pt", []
 
@@ -115,6 +178,40 @@ def test_interrupted_inside_the_probe(asked, undisturbed, tmp_path):
     with pytest.raises(Interrupted):
         trainer.train()
     resumed = tiny_trainer(CONFIG, checkpoint=path).train()
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert resumed.state.stages == undisturbed.state.stages
+    assert resumed.state.search_flops == undisturbed.state.search_flops
+
+
+@pytest.mark.parametrize("place", ["inside the probe", "before the growth is stored", "while it is watched"])
+def test_killed_around_probe_and_growth_it_ends_with_the_same_bits(place, undisturbed, growths, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    looks = count()
+
+    def killed() -> None:
+        trainer = tiny_trainer(CONFIG, checkpoint=path, should_stop=lambda: here(trainer.run))
+        if place == "before the growth is stored":
+            save = trainer.run.save
+            trainer.run.save = lambda: here(trainer.run) or save()
+        trainer.train()
+
+    def here(run: Run) -> bool:
+        step, phase = run.state.step, run.state.phase
+        if {
+            "inside the probe": step == PROBE_AT and phase == "open" and next(looks) == 12,
+            "before the growth is stored": step == growths[-1] and phase == "train",
+            "while it is watched": step == growths[0] + 3,
+        }[place]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    process = FORK.Process(target=killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    again = tiny_trainer(CONFIG, checkpoint=path)
+    assert again.run.state.step > 0
+    resumed = again.train()
     assert same_bits(resumed.weights, undisturbed.weights)
     assert resumed.state.stages == undisturbed.state.stages
     assert resumed.state.search_flops == undisturbed.state.search_flops

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from functools import cache
 
 import pytest
 import timm
@@ -23,23 +24,27 @@ GROWING = levels(CONFIG, (0, 0), (1, 1), (2, 2))
 FITTED = tiny_config(*CUT, "growth.blocks.patch_operator=least_squares")
 
 
-@pytest.fixture(scope="module")
-def undisturbed() -> RunResult:
-    return tiny_trainer(CONFIG, GROWING).train()
+RUNS = {"grown": (CONFIG, GROWING), "fitted": (FITTED, GROWING), "searched": (SEARCHED, None)}
+
+
+@cache
+def ended(name: str) -> RunResult:
+    """One of the runs, undisturbed."""
+    return tiny_trainer(*RUNS[name]).train()
 
 
 @pytest.mark.parametrize(
-    ("config", "method", "stops"),
+    ("name", "stops"),
     [
-        (CONFIG, GROWING, (9, 10, 11)),  # on large patches of two sizes
-        (CONFIG, GROWING, (19, 20, 21)),  # the growth to the full grid
-        (FITTED, GROWING, (20,)),
-        (SEARCHED, None, (7, 12, 18, 21)),  # candidates of both grids in turn
+        ("grown", (9, 10, 11)),  # on large patches of two sizes
+        ("grown", (19, 20, 21)),  # the growth to the full grid
+        ("fitted", (20,)),
+        ("searched", (7, 12, 18, 21)),  # candidates of both grids in turn
     ],
     ids=["between large patches", "to the full grid", "fitted", "searched"],
 )
-def test_a_resumed_run_is_bit_identical(config, method, stops, tmp_path):
-    undisturbed = tiny_trainer(config, method).train()
+def test_a_resumed_run_is_bit_identical(name, stops, tmp_path):
+    (config, method), undisturbed = RUNS[name], ended(name)
     resumed = run_interrupted(config, tmp_path / "checkpoint.pt", stops, method)
     assert same_bits(resumed.weights, undisturbed.weights)
     assert (resumed.val, resumed.test, resumed.test_ema) == (undisturbed.val, undisturbed.test, undisturbed.test_ema)
@@ -48,7 +53,7 @@ def test_a_resumed_run_is_bit_identical(config, method, stops, tmp_path):
 
 
 @pytest.mark.parametrize("step", [12, 19, 20, 21])  # the growth to the full grid is at 20
-def test_killed_around_a_growth_it_ends_with_the_same_bits(step, undisturbed, tmp_path):
+def test_killed_around_a_growth_it_ends_with_the_same_bits(step, tmp_path):
     path = tmp_path / "checkpoint.pt"
 
     def killed() -> None:
@@ -64,7 +69,7 @@ def test_killed_around_a_growth_it_ends_with_the_same_bits(step, undisturbed, tm
     assert process.exitcode == -signal.SIGKILL
     resumed = tiny_trainer(CONFIG, GROWING, checkpoint=path)
     assert 0 < resumed.run.state.step <= step
-    assert same_bits(resumed.train().weights, undisturbed.weights)
+    assert same_bits(resumed.train().weights, ended("grown").weights)
 
 
 def test_a_checkpoint_keeps_every_networks_large_kernel(tmp_path):
@@ -78,9 +83,9 @@ def test_a_checkpoint_keeps_every_networks_large_kernel(tmp_path):
         assert torch.equal(kernel, network.large_patches.weight)
 
 
-def test_what_is_exported_is_timms(undisturbed):
+def test_what_is_exported_is_timms():
     model = timm.create_model(CONFIG.space.model, num_classes=10, **CONFIG.space.model_args)
-    model.load_state_dict(undisturbed.weights)
+    model.load_state_dict(ended("grown").weights)
     assert model.patch_embed.proj.weight.shape[-1] == CONFIG.space.patch_size
 
 
@@ -109,6 +114,6 @@ def test_a_fitted_operator_has_the_runs_own_images():
     run.networks.activate(FITTED.space.at(0, 0))
     with pytest.raises(GrowthError, match="images"):
         run.elastic.grow(run.elastic.full, "interpolation")
-    first, second = (tiny_trainer(FITTED, GROWING).train() for _ in range(2))
-    assert same_bits(first.weights, second.weights)
-    assert not same_bits(first.weights, tiny_trainer(CONFIG, GROWING).train().weights)
+    again = tiny_trainer(FITTED, GROWING).train()
+    assert same_bits(again.weights, ended("fitted").weights)
+    assert not same_bits(again.weights, ended("grown").weights)

@@ -1,0 +1,210 @@
+"""What is wrong with a study on disk, and mending what can be mended: `study doctor`.
+
+Each check looks at one kind of thing and tells what it finds. To mend is to remove what nobody reads any more, to set
+aside what cannot be read, or to write again what can be made from the storage: never to touch a result.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from filelock import Timeout
+
+from autoprog_search.errors import ConfigError, one_line
+from autoprog_search.faults import known_error
+from autoprog_search.files import TEMPORARY, file_lock
+from autoprog_search.study.identity import check_unchanged
+from autoprog_search.study.locking import RUNNING, out_of_use
+from autoprog_search.study.results import csv_text, trials_frame, write_tables
+from autoprog_search.study.storage import MAKE_AGAIN
+from autoprog_search.study.store import StoredStudy
+
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+LOST = "lost"
+"""Folder of a study for what belongs to none of its trials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        what: the file or the trial, and what is the matter with it.
+        advice: what to do about it.
+        mend: does it; None: that is left to whoever reads the advice.
+    """
+
+    what: str
+    advice: str
+    mend: Callable[[], object] | None = None
+
+
+def examine(study: StoredStudy) -> list[Finding]:
+    """All that is found, the storage first. Nothing is written; the study may be running meanwhile."""
+    running = any(not _is_free(path) for path in (study.folder / RUNNING).glob("*.lock"))
+    files = [] if running else list(_half_written(study))  # else somebody may be writing them right now
+    problem = _storage_problem(study)
+    if problem is not None:
+        return [problem, *files]  # what its trials are, nobody can tell
+    trained = [] if study.config.data.table is not None else [*_weights(study), *_checkpoints(study)]
+    tables = [] if running else _tables(study)
+    return [*_interrupted(study), *_strangers(study), *trained, *_profile(study), *files, *tables]
+
+
+def repair(study: StoredStudy) -> list[Finding]:
+    """Mend what can be mended.
+
+    Returns:
+        What was found before.
+
+    Raises:
+        StudyError: somebody runs the study.
+    """
+    found = examine(study)
+    with out_of_use(study.folder):
+        for finding in found:
+            if finding.mend is not None:
+                finding.mend()
+    return found
+
+
+def _storage_problem(study: StoredStudy) -> Finding | None:
+    """Why its trials cannot be read, or are not those of study.yaml."""
+    if not study.has_database:
+        return Finding("its storage is not there, as of published studies", f"`study run {study.name}` runs it anew")
+    try:
+        if study.file.exists() and (damage := _damage(study.file)) is not None:
+            return Finding(f"{study.file.name}: {damage}", f"put a copy of it back; else {MAKE_AGAIN}")
+        check_unchanged(study)
+        study.trials()
+    except Exception as error:
+        known = known_error(error)
+        if known is None:
+            raise
+        return Finding(f"its storage, {study.storage_url}", str(known))
+    return None
+
+
+def _damage(file: Path) -> str | None:
+    """What SQLite itself says of a database's pages; a journal is read line by line anyway."""
+    if file.suffix != ".db":
+        return None
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+        said = str(database.execute("PRAGMA quick_check(1)").fetchone()[0])
+    return None if said == "ok" else one_line(said)
+
+
+def _interrupted(study: StoredStudy) -> Iterator[Finding]:
+    """Trials that have begun, and that nobody runs."""
+    for job, trial in study.trials().items():
+        begun = trial.state.name == "RUNNING" or (study.trial_folder(job) / CHECKPOINT).exists()
+        if begun and not trial.state.is_finished() and _is_free(study.lock_path(job)):
+            yield Finding(f"{job}: begun, and nobody runs it", f"`study run {study.name}` goes on from its checkpoint")
+
+
+def _is_free(lock: Path) -> bool:
+    if not lock.exists():
+        return True
+    try:
+        with file_lock(lock).acquire(timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def _strangers(study: StoredStudy) -> Iterator[Finding]:
+    """Folders of trials that the study does not have."""
+    ours = {study.trial_folder(job).name for job in study.jobs()}
+    for folder in sorted(study.folder.glob("trials/*")):
+        if folder.is_dir() and folder.name not in ours and not folder.name.startswith("."):
+            what = f"trials/{folder.name}: of no trial of study.yaml"
+            yield Finding(what, f"is moved to {LOST}/, from where you may remove it", partial(_lose, study, folder))
+
+
+def _lose(study: StoredStudy, folder: Path) -> None:
+    lost = study.folder / LOST
+    lost.mkdir(exist_ok=True)
+    folder.rename(lost / folder.name)
+
+
+def _weights(study: StoredStudy) -> Iterator[Finding]:
+    """Weights of trials that were trained to the end, which have to be there."""
+    for job, trial in study.trials().items():
+        path = study.trial_folder(job) / WEIGHTS
+        problem = _unreadable(path) if trial.state.name == "COMPLETE" else None
+        if problem is not None:
+            advice = "its row is whole; only a study of its own trains the weights again"
+            yield Finding(f"{job}: {WEIGHTS} {problem}", advice)
+
+
+def _unreadable(path: Path) -> str | None:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return "is not there"
+    try:
+        with safe_open(path, framework="numpy"):  # compares the header with the file's size
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"cannot be read: {one_line(str(error))[:80]}"
+
+
+def _checkpoints(study: StoredStudy) -> Iterator[Finding]:
+    """Checkpoints that nobody goes on from, or nobody can."""
+    for job, trial in study.trials().items():
+        for path in sorted(study.trial_folder(job).glob(f"{CHECKPOINT}*")):
+            if trial.state.is_finished():
+                yield _to_remove(f"{job}: {path.name} of a trial that has ended", path)
+            elif path.name.endswith(".damaged"):
+                yield _to_remove(f"{job}: {path.name}, set aside by a run", path)
+            elif _is_free(study.lock_path(job)) and (problem := _damaged(path)) is not None:
+                advice = "is removed; the trial goes on from the one before it, or begins again"
+                yield _to_remove(f"{job}: {path.name} is damaged ({problem})", path, advice)
+
+
+def _damaged(path: Path) -> str | None:
+    from autoprog_search.training.checkpoint import DamagedCheckpoint, load_checkpoint
+
+    try:
+        load_checkpoint(path)
+    except DamagedCheckpoint as error:
+        return one_line(str(error))[:80]
+    except ConfigError:  # another version's: the line of a run that meets it says what to do
+        return None
+    return None
+
+
+def _half_written(study: StoredStudy) -> Iterator[Finding]:
+    """What killed processes left, where nobody runs the study: parts of files, and locks."""
+    for path in sorted(study.folder.rglob(f".*{TEMPORARY}")):
+        yield _to_remove(f"{path.relative_to(study.folder)}: a part of a file, of a process that was killed", path)
+    for path in sorted((study.folder / RUNNING).glob("*.lock")):
+        yield _to_remove(f"{RUNNING}/{path.name}: the lock of a process that was killed", path)
+
+
+def _profile(study: StoredStudy) -> Iterator[Finding]:
+    path = study.folder / "profile.json"
+    try:
+        if path.exists():
+            json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        advice = "is removed; the next run measures step times again"
+        yield _to_remove(f"{path.name} cannot be read: {one_line(str(error))[:80]}", path, advice)
+
+
+def _tables(study: StoredStudy) -> Iterator[Finding]:
+    """Whether results.csv is what the storage says."""
+    path = study.folder / "results.csv"
+    if path.exists() and path.read_bytes() != csv_text(trials_frame(study)).encode():
+        advice = "is written again, and the other tables with it"
+        yield Finding(f"{path.name} says other results than the storage", advice, partial(write_tables, study))
+
+
+def _to_remove(what: str, path: Path, advice: str = "is removed") -> Finding:
+    return Finding(what, advice, partial(path.unlink, missing_ok=True))

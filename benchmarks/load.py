@@ -1,0 +1,81 @@
+"""How many trials a second one storage serves, and whether a study of thousands of trials still answers at once.
+
+Workers look trials up in a table, which takes no time, so what is measured is the storage: each (method, seed) is a
+worker's, and all write at once. Kinds: the journal that a table's study keeps in its folder, a SQLite file by URL, and
+with `--storage` any other. Then commands that only read are timed on a study of 10,000 trials. These are seconds, not
+ratios: run it on an idle machine.
+
+    python -m benchmarks.load [--storage postgresql+psycopg://user@host/db] [--workers 8] [--trials 500]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.record import record
+
+LARGE = 10_000
+READERS = (("show", "-f", "csv"), ("show",), ("compare",), ("list",))
+
+
+def main() -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--storage", action="append", default=[], help="URL of one more storage; repeatable.")
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=500, help="Of each worker.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        storages = {"journal": None, "sqlite": f"sqlite:///{root / 'shared.db'}"}
+        storages |= {url.split(":")[0].split("+")[0]: url for url in asked.storage}
+        rates = {kind: rate(root, kind, url, asked.workers, asked.trials) for kind, url in storages.items()}
+        answers = responses(root)
+    print(record("load", trials_per_second=rates, seconds_of_10000=answers, workers=asked.workers, trials=asked.trials))
+
+
+def rate(root: Path, kind: str, storage: str | None, workers: int, trials: int) -> float:
+    """Trials a second of so many workers that share a study; a failed or a lost one is an error."""
+    create(root, kind, trials, workers, *(("--storage", storage) if storage else ()))
+    began = time.perf_counter()
+    run(root, "study", "run", kind, "--workers", str(workers))
+    taken = time.perf_counter() - began
+    print(f"{kind}: {trials * workers / taken:.1f} trials/s of {workers} workers", flush=True)
+    return trials * workers / taken
+
+
+def responses(root: Path) -> dict[str, float]:
+    """Seconds that commands which only read take on a large study."""
+    create(root, "large", 100, LARGE // 100)
+    run(root, "study", "run", "large", "--workers", "2")
+    found = {}
+    for command, *options in READERS:
+        began = time.perf_counter()
+        run(root, "study", command, *(() if command == "list" else ("large",)), *options)
+        found[" ".join((command, *options))] = time.perf_counter() - began
+        print(f"study {command} of {LARGE:,} trials: {found[' '.join((command, *options))]:.1f} s", flush=True)
+    return found
+
+
+def create(root: Path, name: str, trials: int, seeds: int, *options: str) -> None:
+    """A study of uniform draws on the table."""
+    methods = f"methods={{random: {{trials: {trials}, seeds: {seeds}}}}}"
+    run(root, "study", "create", name, "--data", "table:fashion", "--set", methods, *options)
+
+
+def run(root: Path, *words: str) -> None:
+    """An `autoprog-search` command; what it says where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "autoprog_search", "--root", str(root), *words], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(words)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from ._problem import Problem
+
+__all__ = ["Problem"]

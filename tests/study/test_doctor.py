@@ -1,0 +1,170 @@
+"""`study doctor`: every kind of damage is found by its name, what can be mended is, and no result changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autoprog_search.files import file_lock
+from autoprog_search.study.creation import create_study
+from autoprog_search.study.locking import RUNNING
+from autoprog_search.study.results import export, trials_frame
+from autoprog_search.study.store import Job, open_study
+from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
+
+FULL, LINEAR = (f"trials/{method}-s0-t0" for method in ("full", "linear"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A studies folder with one that was run to its end, and exported."""
+    root = tmp_path_factory.mktemp("finished")
+    config = tiny_config(*FEW, *SHORT, "methods={full: {seeds: 1}, linear: {seeds: 1}}")
+    study = without_measuring(create_study(root, config))
+    run_here(study)
+    export(study)
+    return root
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    """Of a copy of that study."""
+    return Path(shutil.copytree(finished / "tiny", tmp_path / "studies/tiny"))
+
+
+def doctor(folder: Path, *options: str) -> tuple[int, str, str]:
+    done = cli_here("study", "doctor", "tiny", "-f", "csv", *options, cwd=folder.parents[1])
+    return done.returncode, done.stdout, done.stderr.splitlines()[-1]
+
+
+def half_a_file(folder: Path) -> None:
+    (folder / ".results.csv.abcdefgh.tmp").write_text("half")
+
+
+def a_dead_lock(folder: Path) -> None:
+    (folder / RUNNING).mkdir(exist_ok=True)
+    (folder / RUNNING / "1-dead.lock").touch()
+
+
+def an_orphan(folder: Path) -> None:
+    shutil.copytree(folder / FULL, folder / "trials/gone-s0-t0")
+
+
+def a_checkpoint(folder: Path) -> None:
+    (folder / FULL / "checkpoint.pt").write_bytes(b"of a worker that was killed right then")
+
+
+def an_old_table(folder: Path) -> None:
+    path = folder / "results.csv"
+    path.write_text(path.read_text().replace("COMPLETE", "RUNNING"))
+
+
+def no_profile(folder: Path) -> None:
+    (folder / "profile.json").write_text("{")
+
+
+MENDED = {
+    half_a_file: ".results.csv.abcdefgh.tmp: a part of a file",
+    a_dead_lock: ".running/1-dead.lock: the lock of a process that was killed",
+    an_orphan: "trials/gone-s0-t0: of no trial of study.yaml",
+    a_checkpoint: "full seed 0: checkpoint.pt of a trial that has ended",
+    an_old_table: "results.csv says other results than the storage",
+    no_profile: "profile.json cannot be read",
+}
+
+
+def test_a_study_that_is_whole(folder):
+    assert doctor(folder) == (0, "\n", "study 'tiny' is whole")
+
+
+@pytest.mark.parametrize("harm", MENDED, ids=lambda harm: harm.__name__)
+def test_what_is_mended(folder, harm):
+    study = open_study(folder.parent, "tiny")
+    before, weights = trials_frame(study), (folder / FULL / "weights.safetensors").read_bytes()
+    harm(folder)
+    code, found, last = doctor(folder)
+    assert (code, last) == (1, "study 'tiny': 1 of 1 things are left")
+    assert MENDED[harm] in found
+    code, found, last = doctor(folder, "--repair")
+    assert (code, last) == (0, "study 'tiny': 0 of 1 things are left")
+    assert doctor(folder) == (0, "\n", "study 'tiny' is whole")
+    pd.testing.assert_frame_equal(trials_frame(study), before)
+    assert (folder / FULL / "weights.safetensors").read_bytes() == weights
+
+
+def test_an_orphan_is_moved_and_not_removed(folder):
+    an_orphan(folder)
+    doctor(folder, "--repair")
+    assert (folder / "lost/gone-s0-t0/weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is not there"), (b"damaged", "cannot be read"), (b"", "cannot be read")]
+)
+def test_weights_are_told_and_left(folder, content, said):
+    path = folder / LINEAR / "weights.safetensors"
+    path.unlink() if content is None else path.write_bytes(content)
+    for options in ((), ("--repair",)):
+        code, found, last = doctor(folder, *options)
+        assert (code, last) == (1, "study 'tiny': 1 of 1 things are left")
+        assert f"linear seed 0: weights.safetensors {said}" in found
+
+
+def test_weights_that_are_cut_off(folder):
+    path = folder / LINEAR / "weights.safetensors"
+    os.truncate(path, path.stat().st_size - 1)
+    assert "weights.safetensors cannot be read" in doctor(folder)[1]
+
+
+@pytest.mark.parametrize("at", [0, 10 * 4096])  # SQLite's own header, a page of the trials
+def test_a_damaged_database_is_one_line(folder, at):
+    path = folder / "study.db"
+    data = bytearray(path.read_bytes())
+    data[at : at + 3000] = bytes(3000)
+    path.write_bytes(data)
+    code, found, _ = doctor(folder)
+    assert code == 1
+    assert "study.db" in found
+    assert doctor(folder, "--repair")[0] == 1
+
+
+def test_an_edited_study_is_told_by_its_field(folder):
+    path = folder / "study.yaml"
+    path.write_text(path.read_text().replace("lr: 0.003", "lr: 0.004"))
+    assert "recipe.lr was 0.003, is 0.004" in doctor(folder)[1]
+
+
+def test_a_study_that_runs_is_not_repaired_and_its_files_are_its_own(folder):
+    half_a_file(folder)
+    lock = file_lock(folder / RUNNING / "1-alive.lock")
+    with lock.acquire():
+        assert doctor(folder) == (0, "\n", "study 'tiny' is whole")
+        code, _, last = doctor(folder, "--repair")
+    assert code == 2
+    assert "a process is running it" in last
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_trial_that_nobody_goes_on_with(tmp_path, damaged):
+    config = tiny_config(*FEW, *SHORT, "methods={full: {seeds: 1}}")
+    study = without_measuring(create_study(tmp_path / "studies", config))
+    run_here(study, should_stop=_after(5))
+    checkpoint = study.trial_folder(Job("full", 0, 0)) / "checkpoint.pt"
+    if damaged:
+        os.truncate(checkpoint, 1000)
+    code, found, _ = doctor(study.folder, "--repair")
+    assert code == 1
+    assert "full seed 0: begun, and nobody runs it" in found
+    assert ("full seed 0: checkpoint.pt is damaged" in found) == damaged
+    assert checkpoint.exists() != damaged
+    run_here(study)
+    assert set(trials_frame(study)["state"]) == {"COMPLETE"}
+
+
+def _after(steps: int):
+    asked = iter(range(steps))
+    return lambda: next(asked, None) is None
