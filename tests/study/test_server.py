@@ -17,6 +17,7 @@ from autoprog_search.interrupt import Interrupted
 from autoprog_search.study import leases, server
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.deletion import delete_study
+from autoprog_search.study.doctor import examine
 from autoprog_search.study.storage import open_storage
 from autoprog_search.study.store import open_study
 from tests.postgres import needs_server, running_server
@@ -295,3 +296,13 @@ def test_two_folders_share_a_study_of_the_same_settings(url, tmp_path, caplog):
     lease.release()
     with pytest.raises(StudyError, match="threads was 1, is 2"):
         create_study(tmp_path / "d", config.model_copy(update={"threads": 2}))
+
+
+def test_the_doctor_takes_no_trial_for_dead_that_another_machine_runs(url, tmp_path):
+    study = create_study(tmp_path, tiny_config(FULL).model_copy(update={"storage": url}))
+    [(job, trial)] = study.trials().items()
+    study.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    lease = open_study(tmp_path, "tiny").leases.take("tiny/trials/full-s0-t0/.lock")
+    assert examine(study) == []
+    lease.release()
+    assert [finding.what for finding in examine(study)] == [f"{job}: begun, and nobody runs it"]
