@@ -68,6 +68,12 @@ class RunFailedError(AutoProgError):
     exit_code = 1
 
 
+class LostClaim(AutoProgError):
+    """Another process has taken up what this one ran, since it was out of reach for too long."""
+
+    exit_code = 1
+
+
 class LostProcess(AutoProgError):
     """Another process of the same run is gone, or cannot be reached."""
 

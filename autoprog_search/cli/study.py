@@ -59,6 +59,7 @@ for command in (doctor, compare, regret, plot, report):
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Take all from another study.yaml.")
 @click.option("--storage", default="", help="URL of an Optuna storage. Default: SQLite in the study's folder.")
+@click.option("--artifacts", default="", help="URL or folder that keeps checkpoints and weights, too: file:, s3:, ...")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Such as recipe.lr=3e-4. Repeatable.")
 @click.option("--skip-if-exists", is_flag=True, help="Do nothing where the study exists.")
 @click.pass_obj
@@ -74,6 +75,7 @@ def create(
     recipe: str | None,
     config: Path | None,
     storage: str,
+    artifacts: str,
     overrides: tuple[str, ...],
     skip_if_exists: bool,
 ) -> None:
@@ -90,7 +92,7 @@ def create(
     if methods is not None:
         chosen = [m.strip() for m in methods.split(",") if m.strip()]
     if config is not None:
-        resolved = config_from_file(config, name, storage, overrides)
+        resolved = config_from_file(config, name, storage, overrides, artifacts)
     elif space is None and not on_table:
         raise click.UsageError("give --space (a preset or a YAML file) or --config")
     else:
@@ -103,6 +105,7 @@ def create(
             seeds=seeds,
             recipe=recipe,
             storage=storage,
+            artifacts=artifacts,
             overrides=overrides,
         )
     if not on_table and resolved.data.table is None:
@@ -162,6 +165,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
     from autoprog_search.engines.local import run_study
     from autoprog_search.study.results import export
     from autoprog_search.study.scheduling import to_run
+    from autoprog_search.study.store import open_study
 
     trials = to_run(opened)
     finished = sum(trial.state.is_finished() for trial in trials.values())
@@ -170,7 +174,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
             complete = run_study(opened, workers=workers, device=device, on_event=display.event, world=world)
     except BaseException:
         with suppress(Exception):  # what has finished is there to look at, however the rest ended
-            export(opened)
+            export(open_study(opened.folder.parent, opened.folder.name))  # anew: waits for no server that is away
         raise
     export(opened)
     return complete

@@ -16,6 +16,7 @@ from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.worker import run_worker
 from autoprog_search.errors import StudyError
 from autoprog_search.interrupt import STOPS, signals_ask, signals_wait
+from autoprog_search.study.claims import Kept
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import check_runs, to_run, unfinished
@@ -68,6 +69,8 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
         for job, trial in trials.items():
             for left in study.trial_folder(job).glob("*.pt*") if trial.state.is_finished() else ():
                 left.unlink(missing_ok=True)
+        finished = [study.trial_folder(job) for job, trial in trials.items() if trial.state.is_finished()]
+        Kept(artifacts=study.artifacts).clear(finished)
 
 
 def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:

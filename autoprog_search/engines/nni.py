@@ -23,7 +23,7 @@ from autoprog_search.engines.opening import info_of
 from autoprog_search.errors import RunFailedError, StudyError
 from autoprog_search.faults import known_error
 from autoprog_search.files import inside, write_atomic
-from autoprog_search.interrupt import POLL_SECONDS, Interrupted, locked, signals_ask
+from autoprog_search.interrupt import POLL_SECONDS, Interrupted, signals_ask
 from autoprog_search.methods.fixed import through
 from autoprog_search.methods.kinds import Hosted
 from autoprog_search.methods.registry import method_named
@@ -31,6 +31,7 @@ from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.parameters import AXES, parameter_name, ticks_begun
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import Levels
+from autoprog_search.study.claims import Kept, claimed
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 
@@ -137,7 +138,7 @@ class StudyRuns:
     # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _stored(self) -> StoredStudy:
-        return open_study(self.root, self.study)
+        return open_study(self.root, self.study, self.should_stop)
 
     def _job(self, trial: int) -> Job:
         return Job(self.method, self.seed, trial)
@@ -152,8 +153,13 @@ class StudyRuns:
         folder = stored.trial_folder(job)
         with (
             nullcontext(self.should_stop) if self.should_stop else signals_ask() as should_stop,
-            locked(folder / ".lock", should_stop),
+            claimed(stored, folder / ".lock", should_stop) as ours,
         ):
+
+            def stops() -> bool:
+                ours.look()
+                return should_stop()
+
             if not stored.trial(job).state.is_finished():
                 if self.place is None:
                     check_unchanged(stored)
@@ -162,8 +168,8 @@ class StudyRuns:
                     raise self.ended_by
                 self.running = True
                 try:
-                    hooks = Hooks(partial(_note, folder / PROGRESS), should_stop)
-                    run_trial(stored, job, self.place, hooks, method)
+                    hooks = Hooks(partial(_note, folder / PROGRESS), stops)
+                    run_trial(stored, job, replace(self.place, kept=Kept(ours, stored.artifacts)), hooks, method)
                 except Exception as error:
                     self.ended_by = error
                     raise
@@ -208,7 +214,7 @@ def _note(path: Path, progress: Progress) -> None:
 def run_experiment(
     study: StoredStudy, job: Job, place: Workplace, *, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
-    """Host the experiment that a trial belongs to, until all of its trials have ended. The caller holds its lock.
+    """Host the experiment that a trial belongs to, until all of its trials have ended. The caller has claimed it.
 
     Raises:
         StudyError: a trial's process died, NNI did not start, or it ended too soon, as when the portal stops it.
@@ -302,6 +308,8 @@ def _watch(study: StoredStudy, jobs: Sequence[Job], tell: Tell, ended: threading
                     tell(end_of(study, job))
                 elif progress is not None:
                     tell_progress(tell, job, progress)
+    except Interrupted:
+        return
     except Exception as error:
         if known_error(error) is None:
             raise

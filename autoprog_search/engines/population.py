@@ -1,4 +1,4 @@
-"""Train the population of a (method, seed) stage by stage, in the worker that holds its lock.
+"""Train the population of a (method, seed) stage by stage, in the worker that has claimed it.
 
 At a stage boundary everybody's accuracy decides who copies whom, so the members take turns, a stage each, and how many
 workers there are makes no difference. What a member did in a stage is stored with its trial, and the stage's checkpoint
@@ -64,7 +64,7 @@ class Trained(Turn):
 def run_population(
     study: StoredStudy, job: Job, place: Workplace, *, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
-    """Train the population that a trial belongs to, until all of its members have ended. The caller holds its lock.
+    """Train the population that a trial belongs to, until all of its members have ended. The caller has claimed it.
 
     A member whose training fails leaves the population.
 
@@ -86,8 +86,8 @@ def run_population(
                 fail(study, member, str(error))
             if study.trial(member).state.is_finished():
                 tell(end_of(study, member))
-        _drop_checkpoints(study, job, stage - 1)
-    _drop_checkpoints(study, job, study.config.space.stages)
+        _drop_checkpoints(study, job, stage - 1, place)
+    _drop_checkpoints(study, job, study.config.space.stages, place)
 
 
 def turns(study: StoredStudy, job: Job, stage: int) -> dict[int, Turn]:
@@ -127,8 +127,12 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
     space, trial, checkpoint = study.config.space, open_trial(study, member), _checkpoint(study, member, stage)
     parent = replace(member, trial=turn.parent)
     stood = _checkpoint(study, parent, stage - 1)
+    place.kept.fetch(checkpoint)
     begun = checkpoint.exists() or before(checkpoint).exists()
+    if stage > 1 and not begun:
+        place.kept.fetch(stood)
     if stage > 1 and not begun and stood.exists():  # without it the stages before are trained again
+        place.kept.check()
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
     schedule = through(space, turn.levels)
@@ -158,6 +162,8 @@ def _checkpoint(study: StoredStudy, member: Job, stage: int) -> Path:
     return study.trial_folder(member) / f"{_name(stage)}.pt"
 
 
-def _drop_checkpoints(study: StoredStudy, job: Job, stage: int) -> None:
+def _drop_checkpoints(study: StoredStudy, job: Job, stage: int, place: Workplace) -> None:
     for number in range(study.config.methods[job.method].trials):
-        drop_checkpoints(_checkpoint(study, replace(job, trial=number), stage))
+        checkpoint = _checkpoint(study, replace(job, trial=number), stage)
+        drop_checkpoints(checkpoint)
+        place.kept.drop(checkpoint)

@@ -14,6 +14,7 @@ from autoprog_search.interrupt import locked
 from autoprog_search.methods.registry import method_named
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
+from autoprog_search.study.claims import Kept
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.store import StoredStudy
 
@@ -45,8 +46,10 @@ def shared_profile(
     from autoprog_search.training.profile import profiled_name
     from autoprog_search.training.world import ALONE
 
-    path, world = study.folder / "profile.json", world or ALONE
+    path, world, kept = study.folder / "profile.json", world or ALONE, Kept(artifacts=study.artifacts)
     with locked(study.folder / ".profile.lock", should_stop):
+        if not path.exists():
+            kept.fetch(path)
         name, stored, wanted = (
             profiled_name(study.config.recipe, device, world),
             _stored(path),
@@ -56,6 +59,7 @@ def shared_profile(
             on_measuring(name)
             stored[name] = measured(study.config, data, device, should_stop, world)
             write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
+            kept.put_if_possible(path)
     return stored[name]
 
 

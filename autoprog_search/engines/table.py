@@ -14,19 +14,19 @@ from itertools import accumulate
 from typing import Any
 
 import optuna
-from filelock import Timeout
 from optuna.storages import InMemoryStorage
 
 from autoprog_search.choosing import Choice, Estimate, Method, StageContext
 from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.opening import info_of, open_trial
-from autoprog_search.files import file_lock
+from autoprog_search.errors import LostClaim
 from autoprog_search.interrupt import POLL_SECONDS
 from autoprog_search.methods.registry import method_named
 from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachable
 from autoprog_search.runs.row import ResultRow
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
+from autoprog_search.study.claims import claim
 from autoprog_search.study.creation import create_trials
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.store import Job, StoredStudy
@@ -54,17 +54,20 @@ def answer_trials(study: StoredStudy, tell: Tell, should_stop: Callable[[], bool
             if should_stop():
                 return
             first = Job(method, seed, 0)
-            try:
-                with file_lock(study.lock_path(first)).acquire(timeout=0):
-                    if _is_whole(study, method, seed):
-                        continue
-                    _remove_part(study, method, seed)
-                    _answer_seed(study, table, method, seed, inputs)
-                    answered = True
-                    count = plans[method].trials
-                    tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
-            except Timeout:
+            if (ours := claim(study, study.lock_path(first))) is None:
                 continue  # another worker's
+            try:
+                if _is_whole(study, method, seed):
+                    continue
+                _remove_part(study, method, seed)
+                _answer_seed(study, table, method, seed, inputs)
+                answered = True
+                count = plans[method].trials
+                tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
+            except LostClaim as lost:
+                tell(Event("warning", message=str(lost)))
+            finally:
+                ours.release()
         if not answered and not should_stop():
             time.sleep(POLL_SECONDS)  # others answer what is left; should one die, it is free again
 

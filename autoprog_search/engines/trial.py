@@ -21,6 +21,7 @@ from autoprog_search.methods.plan import Course
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import ResultRow, cost_row, result_row
+from autoprog_search.study.artifacts import WEIGHTS
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
@@ -29,11 +30,11 @@ from autoprog_search.training.spec import RunSpec, planned_steps
 from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
-CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+CHECKPOINT = "checkpoint.pt"
 
 
 def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, method: Method | None = None) -> TrialState:
-    """Run a trial from its checkpoint or from the start, under its own number. The caller holds its lock.
+    """Run a trial from its checkpoint or from the start, under its own number. The caller has claimed it.
 
     Args:
         hooks: what it tells and asks; whether it is given up says its method.
@@ -45,6 +46,7 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
 
     Raises:
         Interrupted: a hook said so.
+        LostClaim: the trial is another process's by now.
     """
     trial, checkpoint = open_trial(study, job), study.trial_folder(job) / CHECKPOINT
     try:
@@ -56,11 +58,12 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
     except StoppedEarly:
         row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps, place.world.size)
         row["val_top1"] = row["curve"][-1]["val_top1"]
-        _end(study, job, trial, run, row, TrialState.PRUNED)
+        _end(study, job, trial, run, place, row, TrialState.PRUNED)
         return TrialState.PRUNED
     except RunFailedError as error:
         fail(study, job, str(error))
         drop_checkpoints(checkpoint)
+        place.kept.clear([checkpoint.parent])
         return TrialState.FAIL
     return TrialState.COMPLETE
 
@@ -118,11 +121,14 @@ def finish(
         own_flops: where they are not those of the whole run.
     """
     result = run.result()
-    export_weights(study.trial_folder(job) / WEIGHTS, result.weights)
+    weights = study.trial_folder(job) / WEIGHTS
+    place.kept.check()
+    export_weights(weights, result.weights)
+    place.kept.put(weights)
     row = result_row(run.spec, result, place.profile, run.epoch_steps, place.world.size)
     if own_flops is not None:
         row["own_flops"] = own_flops
-    _end(study, job, trial, run, row, TrialState.COMPLETE)
+    _end(study, job, trial, run, place, row, TrialState.COMPLETE)
 
 
 def _full_flops(study: StoredStudy, run: Run) -> int:
@@ -130,7 +136,9 @@ def _full_flops(study: StoredStudy, run: Run) -> int:
     return run.step_flops(run.elastic.full) * round(study.config.recipe.epochs * run.epoch_steps)
 
 
-def _end(study: StoredStudy, job: Job, trial: Trial, run: Run, row: ResultRow, state: TrialState) -> None:
+def _end(
+    study: StoredStudy, job: Job, trial: Trial, run: Run, place: Workplace, row: ResultRow, state: TrialState
+) -> None:
     """Store what a trial ended with."""
     row |= {"full_flops": _full_flops(study, run), "scheduled_epochs": run.spec.recipe.epochs}
     for name, value in row.items():
@@ -138,3 +146,4 @@ def _end(study: StoredStudy, job: Job, trial: Trial, run: Run, row: ResultRow, s
     values = [row["total_flops"], row["val_top1"]] if state == TrialState.COMPLETE else None
     trial.study.tell(trial.number, values, state)
     drop_checkpoints(study.trial_folder(job) / CHECKPOINT)
+    place.kept.clear([study.trial_folder(job)])

@@ -1,7 +1,7 @@
 """One worker process: it takes a trial, runs it where its method wants it run, and takes the next.
 
-A worker takes a trial by a file lock beside its checkpoint, which the system frees when the worker dies, however it
-dies. So any number of workers, also of several `study run`, share a study and run nothing twice.
+A worker claims a trial before it runs it (`study/claims.py`); should it die, however it dies, the claim ends by itself.
+So any number of workers, also of several `study run`, share a study and run nothing twice.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
 from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
 from autoprog_search.engines.table import answer_trials
+from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
-from autoprog_search.files import file_lock
 from autoprog_search.interrupt import POLL_SECONDS, STOPS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
+from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
@@ -49,15 +50,21 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         heard = Warnings(lambda text: events.put(Event("warning", message=text)))
         logging.getLogger("autoprog_search").addHandler(heard)
+
+        def should_stop() -> bool:
+            # A parent that was killed cannot end its workers: they look for themselves.
+            return asked_to_stop() or not parent.is_alive()
+
         try:
-            study = open_study(root, name)
+            study = open_study(root, name, should_stop)
             if asked_to_stop():  # while it started: torch need not be waited for
                 return
             with in_use(study.folder):
                 if study.config.data.table is None:
                     _import_what_trains()
-                # A parent that was killed cannot end its workers: they look for themselves.
-                run_trials(study, device, index, events.put, lambda: asked_to_stop() or not parent.is_alive())
+                run_trials(study, device, index, events.put, should_stop)
+        except Interrupted:  # while it waited for its storage
+            return
         except Exception as error:
             known = known_error(error)
             if known is None:
@@ -128,38 +135,51 @@ def run_trials(
 
 
 def _run(
-    study: StoredStudy, job: Job, lock: FileLock, place: Workplace, tell: Tell, should_stop: Callable[[], bool]
+    study: StoredStudy, job: Job, ours: Claim, place: Workplace, tell: Tell, should_stop: Callable[[], bool]
 ) -> None:
-    """Run a trial that was claimed, or let its method's host run it with those beside it; then free it."""
+    """Run a trial that was claimed, or let its method's host run it with those beside it; then let others have it.
+
+    Raises:
+        LostClaim: others have it already, and several processes train it together, which have to begin anew.
+    """
     from autoprog_search.engines.nni import run_experiment
     from autoprog_search.engines.population import run_population
     from autoprog_search.engines.trial import run_trial
     from autoprog_search.training.steps import Hooks
 
-    host = method_named(job.method).host
+    def stops() -> bool:
+        ours.look()
+        return should_stop()
+
+    host, place = method_named(job.method).host, replace(place, kept=Kept(ours, study.artifacts))
     try:
         if host is not None:
             run_together = {"nni": run_experiment, "population": run_population}[host]
-            run_together(study, job, place, tell=tell, should_stop=should_stop)
+            run_together(study, job, place, tell=tell, should_stop=stops)
             return
         tell(Event("start", job))
-        run_trial(study, job, place, Hooks(partial(tell_progress, tell, job), should_stop))
+        run_trial(study, job, place, Hooks(partial(tell_progress, tell, job), stops))
+    except LostClaim as lost:
+        if place.world.size > 1:
+            raise
+        tell(Event("warning", message=str(lost)))
+        return
     finally:
-        lock.release()
+        ours.release()
     tell(end_of(study, job))
 
 
-def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job, FileLock] | None:
-    """A trial that is ready and that nobody else holds, with its lock."""
+def _claim(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> tuple[Job, Claim] | None:
+    """A trial that is ready and that nobody else holds, claimed."""
+    held = held_elsewhere(study)
     for job in runnable(trials):
-        lock = file_lock(study.lock_path(job))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        path = study.lock_path(job)
+        ours = claim(study, path) if path not in held else None
+        if ours is None:
             continue
-        # It may have been finished between the look and the lock.
+        # It may have been finished between the look and the claim.
         if study.trial(job).state.is_finished():
-            lock.release()
+            ours.release()
             continue
-        return job, lock
+        return job, ours
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from autoprog_search.engines.profile import shared_profile
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import versions
+from autoprog_search.study.claims import UNSHARED, Kept
 from autoprog_search.study.opening import open_data
 from autoprog_search.study.store import StoredStudy
 from autoprog_search.training.device import pick_device, use_threads
@@ -36,12 +38,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What runs need besides their study."""
+    """What runs need besides their study; `kept`: where their files are."""
 
     data: Data
     device: torch.device
     profile: StepProfile
     world: World = ALONE
+    kept: Kept = UNSHARED
 
     def run(self, spec: RunSpec, checkpoint: Path, method: Method, last: int | None = None) -> Run:
         """That run, here. Where several processes train together, the others begin to train it as well.
@@ -51,8 +54,17 @@ class Workplace:
             last: the part of it to whose end it is to be trained; default: all of them.
         """
         parts = len(spec.part_steps)
+        self.kept.fetch(checkpoint)
         self.world.tell(Task(spec, tuple(map(method.needs_estimates, range(1, parts))), last or parts))
-        return Run(spec, self.data, device=self.device, checkpoint=checkpoint, world=self.world)
+        return Run(
+            spec,
+            self.data,
+            device=self.device,
+            checkpoint=checkpoint,
+            world=self.world,
+            before_save=self.kept.check,
+            after_save=partial(self.kept.put_if_possible, checkpoint),
+        )
 
 
 def open_workplace(

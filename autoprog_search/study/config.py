@@ -73,6 +73,9 @@ class StudyConfig(Settings):
     round differently."""
     storage: Text = ""
     """URL of the Optuna storage; empty: a SQLite file in the study's folder."""
+    artifacts: Text = ""
+    """folder, or URL that fsspec knows, under which checkpoints, weights and step times are kept as well; empty: they
+    are in the study's folder only."""
     retired: dict[str, Options] = Field(default_factory=dict, exclude=True, repr=False)
     """of a study of before, by method: what decided its results that no code runs any more."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Mapping
+from itertools import starmap
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -18,6 +20,8 @@ from autoprog_search.interrupt import locked
 from autoprog_search.methods.registry import method_named
 from autoprog_search.randomness import derive
 from autoprog_search.settings.retired import refusal
+from autoprog_search.study.artifacts import checked_artifacts
+from autoprog_search.study.claims import alone_in_storage
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.identity import FOLDER, SETTINGS, check_unchanged, settings_of
 from autoprog_search.study.locking import GATE, at_gate
@@ -43,7 +47,8 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
     if config.retired:
         raise ConfigError(f"methods: {refusal(config.retired)}")
     folder = root / check_name(config.name)
-    config = config.model_copy(update={"storage": checked_url(config.storage)})
+    kept = {"storage": checked_url(config.storage), "artifacts": checked_artifacts(config.artifacts)}
+    config = config.model_copy(update=kept)
     text = dump_yaml(config.model_dump(mode="json"))  # before anything is made: it may be too long
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +63,11 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
         inputs = inputs_of(study)  # data that are not there are said before anything is stored
-        _drop_first_try(study)
-        _create_trials(study, inputs)
+        _ = study.artifacts  # and so is a URL that nothing knows
+        with alone_in_storage(study):
+            _drop_first_try(study)
+            _say_whose_they_are(study)
+            _create_trials(study, inputs)
         write_atomic(folder / "study.yaml", text.encode())  # last: a study with this file is whole
     return study
 
@@ -83,6 +91,18 @@ def _drop_first_try(study: StoredStudy) -> None:
             raise
         for name in names:
             optuna.delete_study(study_name=name, storage=study.storage)
+
+
+def _say_whose_they_are(study: StoredStudy) -> None:
+    """Say where trials were created that this folder shares from now on."""
+    if study.leases is not None:
+        ours, known = str(study.folder.resolve()), set(starmap(study.optuna_name, study.pairs()))
+        stored = [kept for kept in study.storage.get_all_studies() if kept.study_name in known]
+        if others := {kept.user_attrs.get(FOLDER) for kept in stored} - {ours, None}:
+            logging.getLogger("autoprog_search").warning(
+                f"{study.storage_url} holds study {study.config.name!r} already: this folder shares its trials with "
+                f"{min(map(str, others))}"
+            )
 
 
 def complete_study(study: StoredStudy) -> None:

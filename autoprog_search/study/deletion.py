@@ -11,9 +11,10 @@ import optuna
 
 from autoprog_search.errors import StudyError
 from autoprog_search.faults import known_error
+from autoprog_search.study.claims import alone_in_storage
 from autoprog_search.study.config import check_name
 from autoprog_search.study.identity import FOLDER
-from autoprog_search.study.locking import out_of_use
+from autoprog_search.study.locking import GATE, out_of_use
 from autoprog_search.study.store import StoredStudy
 
 
@@ -26,14 +27,19 @@ def delete_study(study: StoredStudy) -> None:
         StudyError: somebody runs it, or a file cannot be removed.
     """
     with out_of_use(study.folder):
-        if study.config.storage:
-            try:
-                _delete_stored(study)
-            except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
-                reason = known_error(error)
-                if reason is None:
-                    raise
-                logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
+        running = None
+        try:
+            if study.config.storage:
+                running = _delete_stored(study)
+            elif study.artifacts is not None:
+                study.artifacts.remove()
+        except Exception as error:  # a way to get rid of a study must not depend on what is broken about it
+            reason = known_error(error)
+            if reason is None:
+                raise
+            logging.getLogger("autoprog_search").warning(f"its trials stay where they are stored: {reason}")
+        if running is not None:
+            raise StudyError(f"{study.folder}: {running}; stop that first")
         _remove(study.folder)
 
 
@@ -50,11 +56,30 @@ def delete_folder(root: Path, name: str) -> None:
         _remove(folder)
 
 
-def _delete_stored(study: StoredStudy) -> None:
-    for stored in study.storage.get_all_studies():
-        ours = stored.study_name.startswith(f"{study.config.name}/")
-        if ours and stored.user_attrs.get(FOLDER) in (None, str(study.folder.resolve())):
-            optuna.delete_study(study_name=stored.study_name, storage=study.storage)
+def _delete_stored(study: StoredStudy) -> str | None:
+    """Remove the trials that were created from this folder; or say who runs them, in whichever folder."""
+    beginning = f"{study.config.name}/"
+    with alone_in_storage(study):
+        held = study.leases.held(beginning) if study.leases is not None else {}
+        for name, holder in held.items():
+            if name != f"{beginning}{GATE}":
+                return f"{holder} is running it (it holds the lease {name})"
+        others = 0
+        for stored in study.storage.get_all_studies():
+            if stored.study_name.startswith(beginning):
+                ours = stored.user_attrs.get(FOLDER) in (None, str(study.folder.resolve()))
+                others += not ours
+                if ours:
+                    optuna.delete_study(study_name=stored.study_name, storage=study.storage)
+    if others:
+        logging.getLogger("autoprog_search").warning(
+            "its trials stay where they are stored: another folder created them"
+        )
+    elif study.leases is not None:
+        study.leases.forget(beginning)
+    if not others and study.artifacts is not None:
+        study.artifacts.remove()
+    return None
 
 
 def _remove(folder: Path) -> None:

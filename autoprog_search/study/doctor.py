@@ -19,11 +19,12 @@ from filelock import Timeout
 from autoprog_search.errors import ConfigError, one_line
 from autoprog_search.faults import known_error
 from autoprog_search.files import TEMPORARY, file_lock
+from autoprog_search.study.claims import held_elsewhere
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import RUNNING, out_of_use
 from autoprog_search.study.results import csv_text, trials_frame, write_tables
 from autoprog_search.study.storage import MAKE_AGAIN
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.store import Job, StoredStudy
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 LOST = "lost"
@@ -104,8 +105,14 @@ def _interrupted(study: StoredStudy) -> Iterator[Finding]:
     """Trials that have begun, and that nobody runs."""
     for job, trial in study.trials().items():
         begun = trial.state.name == "RUNNING" or (study.trial_folder(job) / CHECKPOINT).exists()
-        if begun and not trial.state.is_finished() and _is_free(study.lock_path(job)):
+        if begun and not trial.state.is_finished() and _nobody_runs(study, job):
             yield Finding(f"{job}: begun, and nobody runs it", f"`study run {study.name}` goes on from its checkpoint")
+
+
+def _nobody_runs(study: StoredStudy, job: Job) -> bool:
+    """Here, or on any machine that shares the study."""
+    lock = study.lock_path(job)
+    return lock not in held_elsewhere(study) and _is_free(lock)
 
 
 def _is_free(lock: Path) -> bool:
@@ -134,10 +141,11 @@ def _lose(study: StoredStudy, folder: Path) -> None:
 
 
 def _weights(study: StoredStudy) -> Iterator[Finding]:
-    """Weights of trials that were trained to the end, which have to be there."""
+    """Weights of trials that were trained to the end, which have to be there; of a shared study, on some machine."""
     for job, trial in study.trials().items():
         path = study.trial_folder(job) / WEIGHTS
-        problem = _unreadable(path) if trial.state.name == "COMPLETE" else None
+        elsewhere = study.leases is not None and not path.exists()  # where they were trained
+        problem = _unreadable(path) if trial.state.name == "COMPLETE" and not elsewhere else None
         if problem is not None:
             advice = "its row is whole; only a study of its own trains the weights again"
             yield Finding(f"{job}: {WEIGHTS} {problem}", advice)
@@ -163,7 +171,7 @@ def _checkpoints(study: StoredStudy) -> Iterator[Finding]:
                 yield _to_remove(f"{job}: {path.name} of a trial that has ended", path)
             elif path.name.endswith(".damaged"):
                 yield _to_remove(f"{job}: {path.name}, set aside by a run", path)
-            elif _is_free(study.lock_path(job)) and (problem := _damaged(path)) is not None:
+            elif _nobody_runs(study, job) and (problem := _damaged(path)) is not None:
                 advice = "is removed; the trial goes on from the one before it, or begins again"
                 yield _to_remove(f"{job}: {path.name} is damaged ({problem})", path, advice)
 

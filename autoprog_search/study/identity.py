@@ -151,8 +151,16 @@ def _refuse(study: StoredStudy, what: str) -> NoReturn:
 
 
 def _check_folder(study: StoredStudy, folder: str | None) -> None:
-    """Whether the trials in a storage elsewhere are this folder's: another's locks would not keep them from us."""
-    if folder is not None and folder != str(study.folder.resolve()) and (Path(folder) / "study.yaml").exists():
+    """Whether the trials in a storage elsewhere are this folder's: another's locks would not keep them from us.
+
+    On a database server they may be several folders', since leases do.
+    """
+    if (
+        study.leases is None
+        and folder is not None
+        and folder != str(study.folder.resolve())
+        and (Path(folder) / "study.yaml").exists()
+    ):
         raise StudyError(
             f"storage: the trials of study {study.config.name!r} there are those of {folder}; run that, or make "
             f"another study: study create NAME --config {study.folder / 'study.yaml'}"

@@ -31,6 +31,7 @@ def make_config(
     seeds: int,
     recipe: str | None = None,
     storage: str = "",
+    artifacts: str = "",
     overrides: Iterable[str] = (),
 ) -> StudyConfig:
     """Resolve what a user asked for; `overrides` are `field.subfield=value` and win.
@@ -40,12 +41,15 @@ def make_config(
     """
     chosen = list(methods)
     plans = {m: {"trials": method_named(m).trials_wanted(trials), "seeds": seeds} for m in chosen}
-    given: dict[str, Any] = {"name": check_name(name), "data": dict(data), "methods": plans, "storage": storage}
+    given: dict[str, Any] = {"name": check_name(name), "data": dict(data), "methods": plans}
+    given |= {"storage": storage, "artifacts": artifacts}
     given |= {field: value for field, value in (("space", space), ("recipe", recipe)) if value is not None}
     return _resolve(given, overrides, "study")
 
 
-def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterable[str] = ()) -> StudyConfig:
+def config_from_file(
+    path: Path, name: str, storage: str = "", overrides: Iterable[str] = (), artifacts: str = ""
+) -> StudyConfig:
     """The configuration in a YAML file: another study's study.yaml, or one that names its space and recipe.
 
     Raises:
@@ -54,7 +58,8 @@ def config_from_file(path: Path, name: str, storage: str = "", overrides: Iterab
     data = read_yaml(path, ConfigError, "config: ")
     if not isinstance(data, dict):
         raise ConfigError(f"config: {path} is not a mapping of fields")
-    return _resolve({**renamed_study(data), "name": check_name(name), "storage": storage}, overrides, f"config {path}")
+    ours = {"name": check_name(name), "storage": storage, "artifacts": artifacts}
+    return _resolve({**renamed_study(data), **ours}, overrides, f"config {path}")
 
 
 def _resolve(given: dict[str, Any], overrides: Iterable[str], where: str) -> StudyConfig:

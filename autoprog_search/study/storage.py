@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sqlite3
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from autoprog_search.errors import PASSWORD, QUERY_SECRET, REFERENCE, StudyError, masked
+from autoprog_search.errors import PASSWORD, QUERY_SECRET, REFERENCE, MissingExtraError, StudyError, masked
 from autoprog_search.faults import reason, storage_line
 from autoprog_search.files import file_lock
+from autoprog_search.interrupt import Interrupted
 
 JOURNAL = "journal:///"
 MAKE_AGAIN = "`study delete` removes the study, `study create --config` makes it again"
@@ -31,6 +33,7 @@ IN_MEMORY = re.compile(
     r"sqlite(\+\w+)?:(//|///|///:memory:)(\?.*)?|sqlite(\+\w+)?:///file:(:memory:|.*[?&]mode=memory).*"
 )
 RELATIVE = re.compile(r"((?:sqlite(?:\+\w+)?|journal):///)(?!/|file:|[A-Za-z]:[\\/])([^?]+)(.*)")
+SERVER = re.compile(r"postgresql(\+psycopg2?)?://")
 
 
 # ── URLs and their secrets ──────────────────────────────────────────────────────────────────────────────────────────
@@ -94,11 +97,16 @@ def _expanded(url: str) -> str:
 # ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def open_storage(url: str) -> BaseStorage:
+def open_storage(url: str, should_stop: Callable[[], bool] | None = None) -> BaseStorage:
     """An Optuna storage by URL.
+
+    Args:
+        should_stop: asked while a server is waited for; None: one that is not there is refused at once.
 
     Raises:
         StudyError: it cannot be opened.
+        MissingExtraError: a server's driver is not installed.
+        Interrupted: `should_stop` said so.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     whole = _expanded(url)
@@ -109,7 +117,13 @@ def open_storage(url: str) -> BaseStorage:
             return open_journal(Path(whole.removeprefix(JOURNAL)))
         if whole.startswith("sqlite"):
             return _cached(RDBStorage(whole, engine_kwargs={"connect_args": {"timeout": WAIT_SECONDS}}))
+        if SERVER.match(whole):
+            from autoprog_search.study.server import open_server
+
+            return open_server(whole, partial(without_secrets, url=whole), should_stop)
         return optuna.storages.get_storage(whole)
+    except (Interrupted, MissingExtraError):
+        raise
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
         said = without_secrets(reason(error), whole)
         raise StudyError(f"storage: {masked(url)!r} cannot be opened: {said[:200]}") from None

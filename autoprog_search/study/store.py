@@ -7,10 +7,11 @@ changes its number.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -20,8 +21,12 @@ from autoprog_search.fields import read_fields
 from autoprog_search.files import inside, read_yaml
 from autoprog_search.methods.registry import method_named
 from autoprog_search.settings.retired import stored_study
+from autoprog_search.study.artifacts import Artifacts
 from autoprog_search.study.config import StudyConfig, check_name
 from autoprog_search.study.storage import JOURNAL, holds_secret, open_journal, open_sqlite, open_storage
+
+if TYPE_CHECKING:
+    from autoprog_search.study.leases import Leases
 
 ENDED_WELL = ("COMPLETE", "PRUNED")
 """States of trials that ended as their method wanted: trained to the end, or given up for others."""
@@ -50,13 +55,21 @@ class StoredStudy:
         folder: where study.yaml, the database, checkpoints and weights lie.
         config: what study.yaml says.
         storage: another one than study.yaml's.
+        should_stop: asked while a server is waited for that is not there when the storage is opened; None: it is not
+            waited for.
 
     Raises:
         StudyError: a copy of a study would share its storage.
     """
 
-    def __init__(self, folder: Path, config: StudyConfig, storage: optuna.storages.BaseStorage | None = None) -> None:
-        self.folder, self.config = folder, config
+    def __init__(
+        self,
+        folder: Path,
+        config: StudyConfig,
+        storage: optuna.storages.BaseStorage | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self.folder, self.config, self._should_stop = folder, config, should_stop
         if storage is not None:
             self.storage = storage
         if config.storage and self.name != config.name:
@@ -85,7 +98,7 @@ class StoredStudy:
             StudyError: it cannot be opened, or the study came without one.
         """
         if self.config.storage:
-            return open_storage(self.config.storage)
+            return open_storage(self.config.storage, self._should_stop)
         if not self.has_database:
             raise StudyError(
                 f"study {self.name!r} came without its database, as published studies do; `study run {self.name}` runs "
@@ -93,6 +106,22 @@ class StoredStudy:
             )
         inside(self.folder, self.file)
         return open_journal(self.file) if self.config.data.table is not None else open_sqlite(self.file)
+
+    @property
+    def leases(self) -> Leases | None:
+        """Of a study on a database server, whose trials are claimed there; None: by file locks in its folder."""
+        return getattr(self.storage, "leases", None) if self.config.storage else None
+
+    @cached_property
+    def artifacts(self) -> Artifacts | None:
+        """The study's files under a URL, where it keeps them there too.
+
+        Raises:
+            StudyError: it cannot be opened.
+        """
+        if not self.config.artifacts:
+            return None
+        return Artifacts(self.config.artifacts, self.name, self.folder)
 
     @property
     def has_database(self) -> bool:
@@ -179,8 +208,11 @@ def _file_name(method: str) -> str:
     return method.replace(":", "-")  # Windows allows no colon
 
 
-def open_study(root: Path, name: str) -> StoredStudy:
+def open_study(root: Path, name: str, should_stop: Callable[[], bool] | None = None) -> StoredStudy:
     """A study that was created earlier.
+
+    Args:
+        should_stop: as `StoredStudy` takes it.
 
     Raises:
         StudyError: there is none of that name, or its study.yaml says nothing that can run.
@@ -194,7 +226,7 @@ def open_study(root: Path, name: str) -> StoredStudy:
         logging.getLogger("autoprog_search").warning(
             f"{path}: the storage's password stands in it; write ${{NAME}} of an environment variable instead"
         )
-    return StoredStudy(folder, config)
+    return StoredStudy(folder, config, should_stop=should_stop)
 
 
 def list_studies(root: Path) -> list[str]:

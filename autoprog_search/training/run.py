@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -57,6 +57,8 @@ class Run:
         checkpoint: file to keep the run's state in; None: none is kept. Of several processes rank 0 keeps it, and the
             others begin where it stands: a checkpoint knows no number of processes.
         world: the processes that train the run together.
+        before_save: called before a checkpoint is written; raises where the run is another process's by now.
+        after_save: called when it is written.
 
     Attributes:
         ends: optimiser steps at which the parts of the run end.
@@ -79,8 +81,11 @@ class Run:
         device: torch.device,
         checkpoint: Path | None = None,
         world: World = ALONE,
+        before_save: Callable[[], None] = lambda: None,
+        after_save: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec, self.data, self.device, self.world = spec, data, device, world
+        self._before_save, self._after_save = before_save, after_save
         self.checkpoint = checkpoint if world.first else None
         self.ends = tuple(accumulate(spec.part_steps))
         self.epoch_steps = data.train_size // spec.recipe.batch_size
@@ -200,8 +205,10 @@ class Run:
         if self.checkpoint is None:
             return
         began = time.perf_counter()
+        self._before_save()
         self.state.wall_seconds = self.session.wall_seconds
         save_checkpoint(self.checkpoint, {**self._identity, **self._stands()})
+        self._after_save()
         self.session.saved(began)
 
     def _stands(self) -> dict[str, Any]:

@@ -297,7 +297,7 @@ def test_the_pages_commands_run(tmp_path):
         (tmp_path / "imagenet" / place).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / "imagenet" / place / "0.png")
     there = {"/shared/studies": str(tmp_path / "shared"), "/data/imagenet": str(tmp_path / "imagenet")}
-    there["postgresql+psycopg2://autoprog@dbhost/studies"] = f"sqlite:///{tmp_path / 'server.db'}"
+    there["postgresql+psycopg://autoprog@dbhost/studies"] = f"sqlite:///{tmp_path / 'server.db'}"
     ran = []
     for words in (command[1:] for command in commands if "run" not in command):
         root = [] if "--root" in words else ["--root", str(tmp_path / "local")]

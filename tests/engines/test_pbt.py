@@ -18,7 +18,7 @@ from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import curves_frame, trials_frame
 from autoprog_search.study.store import Job, StoredStudy, open_study
 from tests.forked import Forked
-from tests.tiny import SHORT, environment, levels, run_here, tiny_config, tiny_trainer, without_measuring
+from tests.tiny import CPU, SHORT, environment, levels, run_here, tiny_config, tiny_trainer, without_measuring
 
 MEMBERS = 3
 CONFIG = tiny_config(*SHORT, "recipe.epochs=3", f"methods={{pbt: {{trials: {MEMBERS}, seeds: 1}}}}")
@@ -122,6 +122,7 @@ def test_killed_and_interrupted_it_ends_the_same(undisturbed, tmp_path):
 def test_a_member_whose_training_fails_leaves_the_population(tmp_path, monkeypatch):
     study = create(tmp_path)
     from autoprog_search.engines import population
+    from autoprog_search.engines.workplace import Workplace
     from autoprog_search.errors import RunFailedError
 
     def train(study, member, stage, turn, *_):
@@ -134,7 +135,8 @@ def test_a_member_whose_training_fails_leaves_the_population(tmp_path, monkeypat
 
     monkeypatch.setattr(population, "_train", train)
     events = []
-    population.run_population(study, FIRST, None, tell=events.append, should_stop=lambda: False)
+    nowhere = Workplace(None, CPU, None)
+    population.run_population(study, FIRST, nowhere, tell=events.append, should_stop=lambda: False)
     assert {number: turn.parent for number, turn in turns(study, FIRST, 2).items()} == {0: 0, 1: 1, 2: 0}
     assert list(turns(study, FIRST, 3)) == [0, 2]
     assert [(event.kind, event.job.trial) for event in events if event.kind != "start"] == [("fail", 1)]

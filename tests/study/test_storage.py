@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 
 import optuna
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from autoprog_search.errors import StudyError, masked
+from autoprog_search.errors import ConfigError, MissingExtraError, StudyError, masked
 from autoprog_search.faults import storage_error
+from autoprog_search.study import leases
 from autoprog_search.study.storage import (
     checked_url,
     holds_secret,
@@ -101,7 +103,7 @@ def test_a_password_from_the_environment_may_hold_anything(monkeypatch):
     monkeypatch.setenv("DB_PASSWORD", "p@ss/w#1%41")
     seen = []
     monkeypatch.setattr(optuna.storages, "get_storage", seen.append)
-    open_storage("postgresql://me:${DB_PASSWORD}@db/x")
+    open_storage("mysql://me:${DB_PASSWORD}@db/x")
     assert make_url(seen[0]).password == "p@ss/w#1%41"
     assert make_url(seen[0]).host == "db"
 
@@ -122,7 +124,7 @@ def test_what_a_driver_says_of_a_url_is_shown_without_its_password(monkeypatch):
         optuna.storages, "get_storage", lambda url: (_ for _ in ()).throw(RuntimeError(f"refused {url}"))
     )
     with pytest.raises(StudyError) as error:
-        open_storage("postgresql://me:${DB_PASSWORD}@db/x")
+        open_storage("mysql://me:${DB_PASSWORD}@db/x")
     assert "s3cret" not in str(error.value)
     assert "refused" in str(error.value)
 
@@ -239,3 +241,19 @@ def test_no_message_repeats_a_password(tmp_path, words):
     done = cli_here(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert "s3cretpw" not in done.stderr + done.stdout
+
+
+# ── a server; on a real one: test_server.py ───────────────────────────────────────────────────────────────────────────
+
+
+def test_without_its_driver_a_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=r"PostgreSQL needs psycopg.*pip install 'autoprog-search\[postgres\]'"):
+        open_storage("postgresql+psycopg://me@localhost/x")
+
+
+@pytest.mark.parametrize("given", ["a minute", "0", "-5", "nan", "1e9"])
+def test_a_lease_lasts_a_number_of_seconds(given, monkeypatch):
+    monkeypatch.setenv(leases.SETTING, given)
+    with pytest.raises(ConfigError, match="is no number of seconds from 1 to 86400"):
+        leases.lease_seconds()

@@ -1,0 +1,189 @@
+"""Files of a study under one URL, for machines that share no folder: checkpoints, weights, step times.
+
+A machine works in its own folder as ever. What others may go on with it also puts under the URL, and whoever takes up a
+trial fetches it from there. Every write is a new file, TOKEN-COUNT-DIGEST-NAME: written under another name and then
+moved, so that it is there whole or not at all; with a digest of its content, so that what is damaged is not taken; and
+with the token of the writer's claim first (`study/leases.py`), so that what an earlier holder writes too late is never
+the newest.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from uuid import uuid4
+
+from autoprog_search.errors import StudyError, masked, why
+from autoprog_search.files import write_atomic
+
+VERSION = re.compile(r"(\d{8})-(\d{8})-([0-9a-f]{16})-(.+)")
+WEIGHTS = "weights.safetensors"
+"""What stays of a trial that has ended."""
+
+KEPT = 2
+"""Versions of a file: the newest, and the one before it, should that be damaged."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Version:
+    """A file as somebody wrote it; the newest is the largest."""
+
+    token: int
+    count: int
+    digest: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.token:08d}-{self.count:08d}-{self.digest}-{self.name}"
+
+
+class Artifacts:
+    """A study's files under a URL.
+
+    Args:
+        url: whatever fsspec knows: file, s3, gs, memory, ...
+        study: the study's name.
+        folder: the study's own.
+
+    Raises:
+        StudyError: nothing is installed that knows such a URL.
+    """
+
+    def __init__(self, url: str, study: str, folder: Path) -> None:
+        import fsspec
+
+        self._shown, self._folder = masked(url), folder
+        try:
+            self._system, root = fsspec.url_to_fs(url)
+        except (ImportError, ValueError, OSError) as error:
+            raise StudyError(f"artifacts: {self._shown!r} cannot be opened: {why(error)}") from None
+        self._root = f"{root.rstrip('/')}/{study}"
+
+    def keep(self, path: Path, token: int = 0) -> None:
+        """Put a file of the study's folder there; of earlier versions the last is kept.
+
+        Raises:
+            StudyError: it cannot be written there.
+        """
+        data = path.read_bytes()
+        with self._said("written"):
+            there = self._versions(path)
+            count = 1 + max((version.count for version in there), default=0)
+            version, folder = Version(token, count, _digest(data), path.name), self._under(path.parent)
+            self._system.makedirs(folder, exist_ok=True)
+            temporary = f"{folder}/.{uuid4().hex}"
+            self._system.pipe_file(temporary, data)
+            self._system.mv(temporary, f"{folder}/{version}")
+            for old in [old for old in there if old < version][KEPT - 1 :]:
+                self._system.rm_file(f"{folder}/{old}")
+
+    def read(self, path: Path) -> bytes | None:
+        """The newest whole version of a file of the study's folder; None: there is none.
+
+        Raises:
+            StudyError: it cannot be read.
+        """
+        for version in self._newest(path):
+            with self._said("read"):
+                data: bytes = self._system.cat_file(f"{self._under(path.parent)}/{version}")
+            if _digest(data) == version.digest:
+                return data
+            logging.getLogger("autoprog_search").warning(f"artifacts: {self._shown}: {version} is damaged; left out")
+        return None
+
+    def fetch(self, path: Path) -> None:
+        """Bring a file of the study's folder to its newest version there, if there is one.
+
+        Raises:
+            StudyError: it cannot be read there, or written here.
+        """
+        newest = next(self._newest(path), None)
+        if newest is None or (path.exists() and _digest(path.read_bytes()) == newest.digest):
+            return
+        if (data := self.read(path)) is not None:
+            write_atomic(path, data)
+
+    def drop(self, path: Path) -> None:
+        """Remove a file of the study's folder there.
+
+        Raises:
+            StudyError: it cannot be removed.
+        """
+        with self._said("removed"):
+            for version in self._versions(path):
+                self._system.rm_file(f"{self._under(path.parent)}/{version}")
+
+    def clear(self, folders: Collection[Path]) -> None:
+        """Remove whatever comes from these trials' folders but weights; what killed writes left too.
+
+        Raises:
+            StudyError: it cannot be removed.
+        """
+        ended = {self._under(folder) for folder in folders}
+        with self._said("removed"):
+            self._system.invalidate_cache()
+            for path in self._system.find(min(ended) if len(ended) == 1 else self._root):  # at once: trials are many
+                folder, _, name = str(path).rpartition("/")
+                if folder in ended and ((found := VERSION.fullmatch(name)) is None or found[4] != WEIGHTS):
+                    self._system.rm_file(path)
+
+    def remove(self) -> None:
+        """Remove all that is there of the study.
+
+        Raises:
+            StudyError: it cannot be removed.
+        """
+        with self._said("removed"):
+            self._system.invalidate_cache()
+            if self._system.exists(self._root):
+                self._system.rm(self._root, recursive=True)
+
+    def _under(self, folder: Path) -> str:
+        within = folder.relative_to(self._folder).as_posix()
+        return self._root if within == "." else f"{self._root}/{within}"
+
+    def _names(self, folder: Path) -> list[str]:
+        self._system.invalidate_cache()  # others write there
+        try:
+            return [str(path).rpartition("/")[2] for path in self._system.ls(self._under(folder), detail=False)]
+        except FileNotFoundError:
+            return []
+
+    def _versions(self, path: Path) -> list[Version]:
+        """Of a file, the newest first."""
+        found = [match for name in self._names(path.parent) if (match := VERSION.fullmatch(name))]
+        return sorted((Version(int(m[1]), int(m[2]), m[3], m[4]) for m in found if m[4] == path.name), reverse=True)
+
+    def _newest(self, path: Path) -> Iterator[Version]:
+        with self._said("read"):
+            versions = self._versions(path)
+        yield from versions
+
+    @contextmanager
+    def _said(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - every file system has its own
+            raise StudyError(
+                f"artifacts: {self._shown} cannot be {what}: {why(error)}; run the same command again"
+            ) from None
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=8).hexdigest()
+
+
+def checked_artifacts(url: str) -> str:
+    """The URL as a study keeps it: a folder as a URL.
+
+    Raises:
+        StudyError: it holds a password.
+    """
+    if masked(url) != url:
+        raise StudyError(f"artifacts: {masked(url)!r} holds a password; leave it to the environment")
+    return url if "://" in url or not url else Path(url).resolve().as_uri()
