@@ -113,6 +113,7 @@ def test_timm_train(tmp_path, image_folder, monkeypatch, capsys):
         assert (model(images).argmax(-1) == labels).float().mean() > 0.8
 
 
+@pytest.mark.services
 @pytest.mark.usefixtures("all_digits")
 def test_nni_experiment(tmp_path, monkeypatch, capsys):
     """On NNI's local training service, each of whose trials imports everything anew: one tells that all is wired."""

@@ -29,7 +29,10 @@ LOCAL = {"nni:random": TRIALS, "nni:autoprog": 1, "autoprog": 1}  # each of NNI'
 HERE = {f"nni:{strategy}": TRIALS for strategy in ("evolution", "random", "autoprog", "grid")}
 LENGTH = (*SHORT, "recipe.epochs=12")  # 60 steps: long enough to be killed in their middle
 LINES = re.compile(r"(measuring|budget:|NNI's portal for|start |done | +\d+%) .*")
-pytestmark = pytest.mark.usefixtures("all_digits")  # as trials on NNI's local training service have
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.usefixtures("all_digits"),
+]  # as trials on NNI's local training service have
 
 
 def create(folder: Path, trials: dict[str, int], *options: str) -> None:

@@ -17,7 +17,7 @@ from tests.tiny import SHORT, TINY, cli_here, environment, run_here, set_to, wit
 
 PAGE = Path(__file__).parents[2] / "docs/queues.md"
 JOB = "1234567"
-pytestmark = pytest.mark.usefixtures("all_digits")  # as the job has, which is started anew
+pytestmark = [pytest.mark.services, pytest.mark.usefixtures("all_digits")]  # as the job has, which is started anew
 
 
 @pytest.fixture
