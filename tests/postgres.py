@@ -38,7 +38,7 @@ MISSING = (
     if not programs()
     else ("no psycopg: pip install 'autoprog-search[postgres]'" if not find_spec("psycopg") else "")
 )
-needs_server = [pytest.mark.services, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
+needs_server = [pytest.mark.services, pytest.mark.postgres, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
 
 
 class Server:
