@@ -15,6 +15,9 @@ from autoprog_search.values import TEXT_LIMIT, dump_yaml, parse_yaml
 if TYPE_CHECKING:
     from filelock import FileLock
 
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+"""Of a run, in its folder: while it trains, and once it has."""
+
 TEMPORARY = ".tmp"
 """Ends the names of files that are being written."""
 

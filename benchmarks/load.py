@@ -57,8 +57,9 @@ def responses(root: Path) -> dict[str, float]:
     for command, *options in READERS:
         began = time.perf_counter()
         run(root, "study", command, *(() if command == "list" else ("large",)), *options)
-        found[" ".join((command, *options))] = time.perf_counter() - began
-        print(f"study {command} of {LARGE:,} trials: {found[' '.join((command, *options))]:.1f} s", flush=True)
+        words, seconds = " ".join((command, *options)), time.perf_counter() - began
+        found[words] = seconds
+        print(f"study {words} of {LARGE:,} trials: {seconds:.1f} s", flush=True)
     return found
 
 

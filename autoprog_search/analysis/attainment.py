@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from autoprog_search.analysis.pareto import finished
 from autoprog_search.cost import CostKind
 
 LEVELS = {"every seed": 1.0, "half of the seeds": 0.5, "any seed": 0.0}
@@ -40,9 +41,7 @@ class Attainment:
 
 def attainment(trials: pd.DataFrame, cost: CostKind) -> Attainment:
     """The surfaces of a study's trials table, from every finished trial, of whatever length."""
-    done = trials[trials["state"] == "COMPLETE"]
-    costs = done["total_flops"] if cost == "flops" else done["train_seconds"] + done["search_seconds"]
-    done = done.assign(cost=costs.astype(float)).dropna(subset=["cost", "val_top1"])
+    done = finished(trials, cost, "val_top1")
     grid = np.unique(done["cost"].to_numpy(float))
     attained, seeds = {}, {}
     for method, group in done.groupby("method", sort=False):

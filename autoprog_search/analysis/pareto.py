@@ -45,9 +45,7 @@ def pareto_front(trials: pd.DataFrame, cost: CostKind) -> ParetoFront:
 
     Trials that have not finished, and those without a cost or an accuracy, are left out.
     """
-    done = trials[trials["state"] == "COMPLETE"]
-    costs = done["total_flops"] if cost == "flops" else done["train_seconds"] + done["search_seconds"]
-    done = done.assign(cost=costs.astype(float)).dropna(subset=["cost", "top1"])
+    done = finished(trials, cost, "top1")
     methods = tuple(dict.fromkeys(done["method"]))
     # The place in the table is the last key: of equal trials the first comes first.
     done = done.iloc[np.lexsort((np.arange(len(done)), -done["top1"].to_numpy(float), done["cost"].to_numpy(float)))]
@@ -68,6 +66,13 @@ def pareto_front(trials: pd.DataFrame, cost: CostKind) -> ParetoFront:
         unit="FLOPs" if cost == "flops" else "s",
         methods=methods,
     )
+
+
+def finished(trials: pd.DataFrame, cost: CostKind, accuracy: str) -> pd.DataFrame:
+    """The finished trials that have a cost, as the column `cost`, and that accuracy."""
+    done = trials[trials["state"] == "COMPLETE"]
+    costs = done["total_flops"] if cost == "flops" else done["train_seconds"] + done["search_seconds"]
+    return done.assign(cost=costs.astype(float)).dropna(subset=["cost", accuracy])
 
 
 def _above_all_before(top1: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from autoprog_search.cli.main import others
+from autoprog_search.files import WEIGHTS
 from autoprog_search.runs.growths import growth_text
 
 OF_RUNS = ("space", "data", "recipe", "growth", "threads")
@@ -110,7 +111,7 @@ def train(
         except Interrupted:
             raise KeyboardInterrupt from None
     if first:
-        _echo(row, output / "weights.safetensors")
+        _echo(row, output / WEIGHTS)
 
 
 def _overrides(

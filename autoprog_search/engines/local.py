@@ -66,10 +66,9 @@ def run_study(
 def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
     """Remove the checkpoints of trials that have ended: a worker that was killed right then left them."""
     if study.config.data.table is None:
-        for job, trial in trials.items():
-            for left in study.trial_folder(job).glob("*.pt*") if trial.state.is_finished() else ():
-                left.unlink(missing_ok=True)
         finished = [study.trial_folder(job) for job, trial in trials.items() if trial.state.is_finished()]
+        for left in (path for folder in finished for path in folder.glob("*.pt*")):
+            left.unlink(missing_ok=True)
         Kept(artifacts=study.artifacts).clear(finished)
 
 

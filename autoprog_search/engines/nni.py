@@ -31,7 +31,7 @@ from autoprog_search.methods.runs import FinishedRun
 from autoprog_search.parameters import AXES, parameter_name, ticks_begun
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import Levels
-from autoprog_search.study.claims import Kept, claimed
+from autoprog_search.study.claims import Kept, claimed, stops_with
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.store import Job, StoredStudy, fail, open_study, record_parameters
 
@@ -155,11 +155,6 @@ class StudyRuns:
             nullcontext(self.should_stop) if self.should_stop else signals_ask() as should_stop,
             claimed(stored, folder / ".lock", should_stop) as ours,
         ):
-
-            def stops() -> bool:
-                ours.look()
-                return should_stop()
-
             if not stored.trial(job).state.is_finished():
                 if self.place is None:
                     check_unchanged(stored)
@@ -168,7 +163,7 @@ class StudyRuns:
                     raise self.ended_by
                 self.running = True
                 try:
-                    hooks = Hooks(partial(_note, folder / PROGRESS), stops)
+                    hooks = Hooks(partial(_note, folder / PROGRESS), partial(stops_with, ours, should_stop))
                     run_trial(stored, job, replace(self.place, kept=Kept(ours, stored.artifacts)), hooks, method)
                 except Exception as error:
                     self.ended_by = error

@@ -14,6 +14,7 @@ from autoprog_search.data.data_set import Data
 from autoprog_search.engines.opening import info_of, open_trial
 from autoprog_search.engines.workplace import Workplace
 from autoprog_search.errors import RunFailedError
+from autoprog_search.files import CHECKPOINT, WEIGHTS
 from autoprog_search.interrupt import StoppedEarly
 from autoprog_search.methods.asha import Curve
 from autoprog_search.methods.fixed import Program
@@ -21,7 +22,6 @@ from autoprog_search.methods.plan import Course
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import ResultRow, cost_row, result_row
-from autoprog_search.study.artifacts import WEIGHTS
 from autoprog_search.study.scheduling import followed
 from autoprog_search.study.store import Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
@@ -29,8 +29,6 @@ from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, planned_steps
 from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
-
-CHECKPOINT = "checkpoint.pt"
 
 
 def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, method: Method | None = None) -> TrialState:

@@ -25,7 +25,7 @@ from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
 from autoprog_search.interrupt import POLL_SECONDS, STOPS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere
+from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere, stops_with
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
@@ -147,10 +147,7 @@ def _run(
     from autoprog_search.engines.trial import run_trial
     from autoprog_search.training.steps import Hooks
 
-    def stops() -> bool:
-        ours.look()
-        return should_stop()
-
+    stops = partial(stops_with, ours, should_stop)
     host, place = method_named(job.method).host, replace(place, kept=Kept(ours, study.artifacts))
     try:
         if host is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from autoprog_search.errors import StudyError
-from autoprog_search.files import file_lock, sweep, write_atomic, write_yaml
+from autoprog_search.files import CHECKPOINT, WEIGHTS, file_lock, sweep, write_atomic, write_yaml
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from autoprog_search.schedule import GrowthSchedule
 
-CHECKPOINT, WEIGHTS, SCHEDULE, RESULT = "checkpoint.pt", "weights.safetensors", "schedule.yaml", "result.json"
+SCHEDULE, RESULT = "schedule.yaml", "result.json"
 
 
 @contextmanager

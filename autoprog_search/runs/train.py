@@ -12,10 +12,11 @@ from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
 from autoprog_search.data.load import load_data
 from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
+from autoprog_search.files import CHECKPOINT
 from autoprog_search.methods.fixed import Program
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
-from autoprog_search.runs.folder import CHECKPOINT, alone_in, leave
+from autoprog_search.runs.folder import alone_in, leave
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import result_row, versions
 from autoprog_search.schedule import GrowthSchedule

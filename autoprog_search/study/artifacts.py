@@ -19,12 +19,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from autoprog_search.errors import StudyError, masked, why
-from autoprog_search.files import write_atomic
+from autoprog_search.files import WEIGHTS, write_atomic
 
 VERSION = re.compile(r"(\d{8})-(\d{8})-([0-9a-f]{16})-(.+)")
-WEIGHTS = "weights.safetensors"
-"""What stays of a trial that has ended."""
-
 KEPT = 2
 """Versions of a file: the newest, and the one before it, should that be damaged."""
 

@@ -85,6 +85,16 @@ def claim(study: StoredStudy, path: Path) -> Claim | None:
     return _Locked(lock)
 
 
+def stops_with(ours: Claim, should_stop: Callable[[], bool]) -> bool:
+    """Whether a run is asked to stop, once it is known that nobody else has its claim.
+
+    Raises:
+        LostClaim: somebody else has.
+    """
+    ours.look()
+    return should_stop()
+
+
 @contextmanager
 def claimed(study: StoredStudy, path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Claim]:
     """Inside, this process has claimed it; it waits for whoever has.

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import Timeout
 
 from autoprog_search.errors import ConfigError, one_line
 from autoprog_search.faults import known_error
-from autoprog_search.files import TEMPORARY, file_lock
+from autoprog_search.files import CHECKPOINT, TEMPORARY, WEIGHTS, file_lock
 from autoprog_search.study.claims import held_elsewhere
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import RUNNING, out_of_use
@@ -26,7 +27,10 @@ from autoprog_search.study.results import csv_text, trials_frame, write_tables
 from autoprog_search.study.storage import MAKE_AGAIN
 from autoprog_search.study.store import Job, StoredStudy
 
-CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+Trials: TypeAlias = "Mapping[Job, FrozenTrial]"
 LOST = "lost"
 """Folder of a study for what belongs to none of its trials."""
 
@@ -53,9 +57,13 @@ def examine(study: StoredStudy) -> list[Finding]:
     problem = _storage_problem(study)
     if problem is not None:
         return [problem, *files]  # what its trials are, nobody can tell
-    trained = [] if study.config.data.table is not None else [*_weights(study), *_checkpoints(study)]
-    tables = [] if running else _tables(study)
-    return [*_interrupted(study), *_strangers(study), *trained, *_profile(study), *files, *tables]
+    trials, elsewhere = study.trials(), held_elsewhere(study)
+    unfinished = [job for job, trial in trials.items() if not trial.state.is_finished()]
+    idle = {job for job in unfinished if (lock := study.lock_path(job)) not in elsewhere and _is_free(lock)}
+    on_table = study.config.data.table is not None
+    trained = [] if on_table else [*_weights(study, trials), *_checkpoints(study, trials, idle)]
+    tables = [] if running else _tables(study, trials)
+    return [*_interrupted(study, trials, idle), *_strangers(study), *trained, *_profile(study), *files, *tables]
 
 
 def repair(study: StoredStudy) -> list[Finding]:
@@ -101,18 +109,12 @@ def _damage(file: Path) -> str | None:
     return None if said == "ok" else one_line(said)
 
 
-def _interrupted(study: StoredStudy) -> Iterator[Finding]:
-    """Trials that have begun, and that nobody runs."""
-    for job, trial in study.trials().items():
+def _interrupted(study: StoredStudy, trials: Trials, idle: Set[Job]) -> Iterator[Finding]:
+    """Trials that have begun, and that nobody runs, on any machine that shares the study."""
+    for job, trial in trials.items():
         begun = trial.state.name == "RUNNING" or (study.trial_folder(job) / CHECKPOINT).exists()
-        if begun and not trial.state.is_finished() and _nobody_runs(study, job):
+        if begun and job in idle:
             yield Finding(f"{job}: begun, and nobody runs it", f"`study run {study.name}` goes on from its checkpoint")
-
-
-def _nobody_runs(study: StoredStudy, job: Job) -> bool:
-    """Here, or on any machine that shares the study."""
-    lock = study.lock_path(job)
-    return lock not in held_elsewhere(study) and _is_free(lock)
 
 
 def _is_free(lock: Path) -> bool:
@@ -140,9 +142,9 @@ def _lose(study: StoredStudy, folder: Path) -> None:
     folder.rename(lost / folder.name)
 
 
-def _weights(study: StoredStudy) -> Iterator[Finding]:
+def _weights(study: StoredStudy, trials: Trials) -> Iterator[Finding]:
     """Weights of trials that were trained to the end, which have to be there; of a shared study, on some machine."""
-    for job, trial in study.trials().items():
+    for job, trial in trials.items():
         path = study.trial_folder(job) / WEIGHTS
         elsewhere = study.leases is not None and not path.exists()  # where they were trained
         problem = _unreadable(path) if trial.state.name == "COMPLETE" and not elsewhere else None
@@ -163,15 +165,15 @@ def _unreadable(path: Path) -> str | None:
         return f"cannot be read: {one_line(str(error))[:80]}"
 
 
-def _checkpoints(study: StoredStudy) -> Iterator[Finding]:
+def _checkpoints(study: StoredStudy, trials: Trials, idle: Set[Job]) -> Iterator[Finding]:
     """Checkpoints that nobody goes on from, or nobody can."""
-    for job, trial in study.trials().items():
+    for job, trial in trials.items():
         for path in sorted(study.trial_folder(job).glob(f"{CHECKPOINT}*")):
             if trial.state.is_finished():
                 yield _to_remove(f"{job}: {path.name} of a trial that has ended", path)
             elif path.name.endswith(".damaged"):
                 yield _to_remove(f"{job}: {path.name}, set aside by a run", path)
-            elif _nobody_runs(study, job) and (problem := _damaged(path)) is not None:
+            elif job in idle and (problem := _damaged(path)) is not None:
                 advice = "is removed; the trial goes on from the one before it, or begins again"
                 yield _to_remove(f"{job}: {path.name} is damaged ({problem})", path, advice)
 
@@ -206,10 +208,10 @@ def _profile(study: StoredStudy) -> Iterator[Finding]:
         yield _to_remove(f"{path.name} cannot be read: {one_line(str(error))[:80]}", path, advice)
 
 
-def _tables(study: StoredStudy) -> Iterator[Finding]:
+def _tables(study: StoredStudy, trials: Trials) -> Iterator[Finding]:
     """Whether results.csv is what the storage says."""
     path = study.folder / "results.csv"
-    if path.exists() and path.read_bytes() != csv_text(trials_frame(study)).encode():
+    if path.exists() and path.read_bytes() != csv_text(trials_frame(study, trials)).encode():
         advice = "is written again, and the other tables with it"
         yield Finding(f"{path.name} says other results than the storage", advice, partial(write_tables, study))
 

@@ -222,9 +222,9 @@ def export(study: StoredStudy) -> list[str]:
 def write_tables(study: StoredStudy) -> list[str]:
     """As `export`, for who holds the gate."""
     written = []
-    frames = {"results": trials_frame(study), "curves": curves_frame(study), "estimates": estimates_frame(study)}
-    clock = clock_frame(study)
-    frames |= {} if clock.empty else {"clock": clock}
+    now = stored_frames(study)
+    frames = {"results": now.trials, "curves": now.curves, "estimates": now.estimates}
+    frames |= {} if now.clock.empty else {"clock": now.clock}
     for name, frame in frames.items():
         text = csv_text(frame) if name == "results" else frame.to_csv(index=False)
         for suffix, data in (("csv", text.encode()), ("parquet", frame.to_parquet(index=False))):
