@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from autoprog_search.errors import StudyError
 from autoprog_search.files import file_lock
 
 POLL_SECONDS = 0.5
+T = TypeVar("T")
 
 STOPS = {signal.SIGINT, signal.SIGTERM} | ({signal.SIGUSR1} if hasattr(signal, "SIGUSR1") else set())
 """Signals that ask to stop: Ctrl-C, whoever ends processes in order, and a queue's warning that time is running out."""
@@ -23,6 +25,18 @@ class Interrupted(Exception):
 
 class StoppedEarly(Exception):
     """A run is over before its end: its method gave it up."""
+
+
+def until_asked(items: Iterable[T], should_stop: Callable[[], bool]) -> Iterator[T]:
+    """The items, one by one, as long as nobody asks to stop.
+
+    Raises:
+        Interrupted: `should_stop` said so.
+    """
+    for item in items:
+        if should_stop():
+            raise Interrupted
+        yield item
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -19,20 +18,20 @@ def probe_steps(run: Run) -> int:
     return max(1, round(run.spec.growth.search.probe_share * run.spec.steps))
 
 
-def probe(run: Run, towards: SubNetwork, should_stop: Callable[[], bool]) -> list[float]:
+def probe(run: Run, towards: SubNetwork) -> list[float]:
     """Training losses of a branch that grows to `towards` where the run stands, step by step; then all is as it was.
 
     Branches from the same point train on the same images, those that the run itself trains on next, so that their
     differences say more than their losses. What a branch costs goes to the run's search.
 
     Raises:
-        Interrupted: `should_stop` said so. The run stands in the branch then, and its checkpoint before it.
+        Interrupted: the run's `should_stop` said so. The run stands in the branch then, and its checkpoint before it.
     """
     began, state, networks, optimizer = time.perf_counter(), run.state, run.networks, run.step.optimizer
     stood, weights, moments = run.standing, deepcopy(networks.to_dict()), deepcopy(optimizer.state_dict())
     torch.manual_seed(derive(run.spec.seed, "probe", state.stage))  # for operators that draw
     networks.grow(towards, optimizer, run.some_images)
-    losses = _train(run, towards, should_stop)
+    losses = _train(run, towards)
     networks.load(weights)
     optimizer.load_state_dict(moments)
     networks.activate(stood)
@@ -41,7 +40,7 @@ def probe(run: Run, towards: SubNetwork, should_stop: Callable[[], bool]) -> lis
     return losses
 
 
-def _train(run: Run, towards: SubNetwork, should_stop: Callable[[], bool]) -> list[float]:
+def _train(run: Run, towards: SubNetwork) -> list[float]:
     spec, state, elastic = run.spec, run.state, run.elastic
     strength, count = run.strength, min(probe_steps(run), run.ends[-1] - run.state.step)
     elastic.train()
@@ -59,7 +58,7 @@ def _train(run: Run, towards: SubNetwork, should_stop: Callable[[], bool]) -> li
     run.step.begin(drawn=False)
     losses = []
     for step, (images, labels) in enumerate(batches, start=state.step):
-        if run.world.any_of(should_stop())[0]:
+        if run.world.any_of(run.should_stop())[0]:
             run.world.together()
             raise Interrupted
         losses.append(run.step(images, labels, step, derive(spec.seed, "step", step)))

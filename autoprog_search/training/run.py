@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from autoprog_search.data.strength import FULL, Strength, strength_at
 from autoprog_search.errors import ConfigError
 from autoprog_search.faults import environment_error
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.interrupt import until_asked
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.randomness import derive
 from autoprog_search.schedule import SubNetwork
@@ -42,6 +43,7 @@ from autoprog_search.training.state import RunResult, RunState
 from autoprog_search.training.step import TrainingStep
 from autoprog_search.training.world import ALONE, World
 
+T = TypeVar("T")
 LEVEL_STEPS = (16, 128)
 """At least, so that noise hardly moves their mean; and at most."""
 FITTED_IMAGES = 512
@@ -68,6 +70,7 @@ class Run:
         step: takes an optimiser step of the one that trains.
         cost: FLOPs of the sub-networks.
         session: what this process does of it.
+        should_stop: whether to leave what it is evaluating; whoever trains it says so.
 
     Raises:
         ConfigError: the checkpoint is of another run.
@@ -97,6 +100,7 @@ class Run:
             self._restore(self.checkpoint)
         self._follow()
         self.session = Session(self.state.wall_seconds)
+        self.should_stop: Callable[[], bool] = lambda: False
 
     @property
     def elastic(self) -> ElasticModel:
@@ -170,11 +174,19 @@ class Run:
         return torch.cat([images for images, _ in self.data.train_subset(FITTED_IMAGES, seed, FITTED_IMAGES)])
 
     def evaluate(self, split: Literal["val", "test"], network: ElasticModel | None = None) -> Metrics:
-        """As the sub-network that runs; of the weights that are reported, unless told otherwise."""
+        """As the sub-network that runs; of the weights that are reported, unless told otherwise.
+
+        Raises:
+            Interrupted: `should_stop` said so, and the run stands where it did.
+        """
         network, recipe, world = network or self.reported, self.spec.recipe, self.world
         batches = self.data.eval_batches(split, world.share(2 * recipe.batch_size), network.resolution, world.part)
         with eagerly(recipe), autocast(recipe, self.device):
-            return evaluate(network, batches, world)
+            return evaluate(network, self.until_asked(batches), world)
+
+    def until_asked(self, batches: Iterable[T]) -> Iterable[T]:
+        """What is evaluated, as long as `should_stop` allows; several processes look at all, for they end together."""
+        return until_asked(batches, self.should_stop) if self.world.size == 1 else batches
 
     def train_flops(self) -> int:
         """FLOPs of the training steps taken so far, the teacher's included."""

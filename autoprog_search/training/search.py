@@ -43,7 +43,7 @@ class Search:
     def __init__(self, run: Run, method: Method, profile: StepProfile | None) -> None:
         spec, growth = run.spec, run.spec.growth
         self._spec, self._cost, self._data, self._device, self._profile = spec, run.cost, run.data, run.device, profile
-        self._world = run.world
+        self._world, self._until_asked = run.world, run.until_asked
         self.outlook = Outlook(
             spec.space,
             spec.part_steps,
@@ -115,7 +115,7 @@ class Search:
         recipe, world = self._spec.recipe, self._world
         batches = self._data.train_subset(count, seed, world.share(recipe.batch_size), world.part)
         with eagerly(recipe), autocast(recipe, self._device):
-            losses = world.whole(oneshot.network_losses(network, networks, batches), count)
+            losses = world.whole(oneshot.network_losses(network, networks, self._until_asked(batches)), count)
         if not bool(losses.isfinite().all()):
             steps = self._spec.steps
             raise RunFailedError(f"estimate: not finite at step {state.step} of {steps}; lower recipe.lr")

@@ -25,7 +25,8 @@ class Hooks:
 
     Attributes:
         on_progress: told where the run stands: a few times a second at most, and when an epoch ends.
-        should_stop: asked before every step; once true, the run writes its checkpoint and raises `Interrupted`.
+        should_stop: asked before every step and between the batches of an evaluation; once true, the run writes its
+            checkpoint and raises `Interrupted`.
         stops: asked after every epoch but the last, given the curve so far, whether the run is to end there.
         before_step, after_step: called around every optimiser step, when the networks run as what trains; after it the
             state counts it, and the EMAs have followed.
@@ -85,6 +86,9 @@ class Steps:
             world.part,
         )
         run.step.begin(drawn=drawn)
+        if self._owes_epoch_end():
+            elastic.activate(trained(state.step - 1), rates_of=rates_of)
+            self._finish_step()
         running: SubNetwork | None = None
         while state.step < stop:
             began = time.perf_counter()
@@ -121,7 +125,11 @@ class Steps:
         run, state = self._run, self._run.state
         epoch_ends = state.step % run.epoch_steps == 0 or state.step == run.ends[-1]
         if epoch_ends:
-            self._end_epoch()
+            try:
+                self._end_epoch()
+            except Interrupted:  # the run goes on with all of the evaluation
+                run.save()
+                raise
             # Before any checkpoint of this epoch: a run that is resumed is asked again.
             if state.step < run.ends[-1] and run.world.decided(lambda: self._hooks.stops(state.curve)):
                 state.wall_seconds = run.session.wall_seconds
@@ -134,12 +142,20 @@ class Steps:
             self._hooks.on_progress(progress_of(run))
         return epoch_ends
 
+    def _owes_epoch_end(self) -> bool:
+        """Whether the run was stopped while an epoch's end was being evaluated."""
+        run, state = self._run, self._run.state
+        ended = state.step > 0 and (state.step % run.epoch_steps == 0 or state.step == run.ends[-1])
+        return ended and (not state.curve or state.curve[-1]["epoch"] < state.step / run.epoch_steps)
+
     def _end_epoch(self) -> None:
         self._look_at_losses()
         run, state, ran = self._run, self._run.state, self._run.elastic.sub_network
         run.reported.activate(ran)
-        val = run.evaluate("val")
-        run.reported.activate(run.standing)
+        try:
+            val = run.evaluate("val")
+        finally:
+            run.reported.activate(run.standing)
         state.curve.append(
             {
                 "epoch": state.step / run.epoch_steps,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from autoprog_search.choosing import Choice, Method, Moment, StageContext
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.oneshot.candidates import reachable
 from autoprog_search.oneshot.clock import branches, fit_mixing, probe_tick
 from autoprog_search.oneshot.estimate import supernet_of
@@ -43,7 +44,7 @@ class Trainer:
     ) -> None:
         self.run, self.method = run, method
         self.search = Search(run, method, profile)
-        self._steps, self._should_stop = Steps(run, hooks), hooks.should_stop
+        self._steps, run.should_stop = Steps(run, hooks), hooks.should_stop
 
     def train(self) -> RunResult:
         """Train to the end.
@@ -90,7 +91,7 @@ class Trainer:
         if state.part >= probe_tick(run.rates) and not any(r.probe for r in state.stages):
             assert state.previous is not None, "it never measures in the first tick"
             trained = branches(state.previous, run.elastic.full)
-            record.probe = {name: probe(run, to, self._should_stop) for name, to in trained.items()}
+            record.probe = {name: probe(run, to) for name, to in trained.items()}
             stayed = record.probe["stayed"]  # as an axis of one size does
             record.mixing = {axis: fit_mixing(record.probe.get(axis, stayed), stayed) for axis in AXES}
         choice = self._choose(allowed, record)
@@ -106,7 +107,11 @@ class Trainer:
         for point in self.search.points(state, lambda_k)[state.search_points :]:
             self._steps.take(begin + point, drawn, supernet)
             run.elastic.activate(supernet)
-            self.search.estimate(state, run.networks.judged, lambda_k)
+            try:
+                self.search.estimate(state, run.networks.judged, lambda_k)
+            except Interrupted:  # the run goes on with all of it
+                run.save()
+                raise
             run.save()
         record = self.search.record(state, lambda_k)
         choice = self._choose(lambda_k, record)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from autoprog_search.errors import ConfigError
+from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.training.state import RunResult
@@ -36,6 +38,38 @@ def test_resumed_run_is_bit_identical(stops, undisturbed, tmp_path):
     assert resumed.state.stages == undisturbed.state.stages
     assert resumed.state.steps == undisturbed.state.steps
     assert resumed.state.search_flops == undisturbed.state.search_flops
+
+
+def test_stopped_in_the_middle_of_every_evaluation_it_ends_with_the_same_bits(tmp_path):
+    """What is evaluated is the network that trains, not an EMA of its own."""
+    config = tiny_config(*SHORT, *FEW, "growth.search.points=2", "recipe.eval_weights=raw")
+    undisturbed, places = tiny_trainer(config).train(), set()
+
+    def here() -> bool:
+        run, state = trainer.run, trainer.run.state
+        place = (state.step, state.phase, state.search_points, len(state.curve), run.elastic.sub_network)
+        inside = torch.is_inference_mode_enabled() and place not in places
+        if inside:
+            places.add(place)
+        return inside
+
+    for _ in range(40):
+        trainer = tiny_trainer(config, checkpoint=tmp_path / "checkpoint.pt", should_stop=here)
+        stood = trainer.run.state.step
+        try:
+            resumed = trainer.train()
+            break
+        except Interrupted:
+            assert trainer.run.state.step - stood <= 10  # a stage's steps: none is taken twice
+    assert same_bits(resumed.weights, undisturbed.weights)
+    assert resumed.state.curve == undisturbed.state.curve
+    assert resumed.state.stages == undisturbed.state.stages
+    assert resumed.state.growth_top1 == undisturbed.state.growth_top1
+    assert resumed.state.search_flops == undisturbed.state.search_flops
+    epochs = [place for place in places if place[1] == "train" and place[0] % 5 == 0]
+    estimates = [place for place in places if place[1] == "search" and place[0] % 5]
+    assert len(epochs) >= 3, "ends of epochs, and of the run"
+    assert len(estimates) >= 3
 
 
 def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
