@@ -1,7 +1,7 @@
 """What a study's trials did and did not show, as numbers: what is unfinished, what was tested, the waiting.
 
-And whether the data are enough for growth to show what it is worth: where half the training costs full nothing,
-training shorter is as good as growing.
+And whether growth can show here what it is worth: where half the training costs full nothing, training shorter is as
+good as growing; where the last growth brings nothing, so is never growing.
 """
 
 from __future__ import annotations
@@ -41,6 +41,22 @@ class Halving:
         return self.change <= -TRAINING_PAYS
 
 
+GROWING_PAYS = 1.0  # points of validation accuracy that a run gains after its last growth, where size is needed
+
+
+@dataclass(frozen=True)
+class LastGrowth:
+    """What a method's runs gained from just before their last growth to their end.
+
+    Attributes:
+        gain: validation accuracy at the end minus that of the smaller network then, mean, points. What the decay of the
+            learning rate brings is in it.
+    """
+
+    method: str
+    gain: float
+
+
 @dataclass(frozen=True)
 class Findings:
     """Of a study's trials.
@@ -50,6 +66,7 @@ class Findings:
         tolerance: within which of full's accuracy the headline trials were picked, points.
         unfinished: how many were not trained to their end, by what became of them (`UNFINISHED`) and method.
         halvings: what half the training costs full, for each of its lengths whose half is one too.
+        grown: what the last growth brought, a method that grows each.
         tested: with how many seeds of full each method is paired whose difference to full is tested.
         waited: share of each stage's training time that all finished trials waited for images; NaN where none passed.
         devices: that finished trials ran on.
@@ -60,6 +77,7 @@ class Findings:
     tolerance: float
     unfinished: dict[str, dict[str, int]]
     halvings: tuple[Halving, ...]
+    grown: tuple[LastGrowth, ...]
     tested: tuple[int, ...]
     waited: tuple[float, ...]
     devices: tuple[str, ...]
@@ -77,6 +95,7 @@ def findings(trials: pd.DataFrame, tolerance: float) -> Findings:
         tolerance=tolerance,
         unfinished={what: counts for what, counts in unfinished.items() if counts},
         halvings=halvings(done),
+        grown=last_growths(done),
         tested=tuple(int(seeds) for seeds in tested["paired"]),
         waited=waited_shares(done),
         devices=tuple(str(device) for device in done["device"].dropna().unique() if device),
@@ -97,6 +116,17 @@ def halvings(done: pd.DataFrame) -> tuple[Halving, ...]:
         pairs = (full[epochs / 2] - full[epochs]).dropna().tolist() if epochs / 2 in lengths else []
         if pairs:
             found.append(Halving(epochs, len(pairs), *mean_interval(pairs)))
+    return tuple(found)
+
+
+def last_growths(done: pd.DataFrame) -> tuple[LastGrowth, ...]:
+    """What the last growth brought the finished runs of each method that grows, over all its lengths."""
+    found = []
+    for method, runs in done.groupby("method", sort=False):
+        grown = [[growth for growth in growths or () if growth] for growths in runs["growth_top1"]]
+        gains = [end - growths[-1][0] for end, growths in zip(runs["val_top1"], grown, strict=True) if growths]
+        if gains:
+            found.append(LastGrowth(str(method), sum(gains) / len(gains)))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from scipy import stats
 
-from autoprog_search.analysis.findings import TRAINING_PAYS, Findings, Halving
+from autoprog_search.analysis.findings import GROWING_PAYS, TRAINING_PAYS, Findings, Halving, LastGrowth
 from autoprog_search.analysis.noninferiority import POWER
 from autoprog_search.report.texts import interval_text
 
@@ -16,6 +16,7 @@ def reading_notes(found: Findings) -> list[str]:
     """Sentences on unfinished trials, on what half the training costs, and on what intervals and headlines mean."""
     notes = [_unfinished_note(found, what, counts) for what, counts in found.unfinished.items()]
     notes += [_halving_note(halving) for halving in found.halvings]
+    notes += _growth_note([grown for grown in found.grown if grown.gain < GROWING_PAYS])
     notes += _test_notes(found.tested) if found.tested else []
     notes.append(
         "Where a method has several trials, the one that stands for it (its headline) is picked on validation accuracy "
@@ -32,6 +33,18 @@ def reading_notes(found: Findings) -> list[str]:
     if found.versions > 1:
         notes.append(f"Trials ran under {found.versions} sets of library versions.")
     return notes
+
+
+def _growth_note(small: Sequence[LastGrowth]) -> list[str]:
+    """That a smaller model may do, where the last growth brought little."""
+    if not small:
+        return []
+    gains = ", ".join(f"{grown.method} {grown.gain:+.1f}" for grown in small)
+    return [
+        f"From just before their last growth to their end these gained less than {GROWING_PAYS:g} point of validation "
+        f"accuracy: {gains}; what the decay of the learning rate brings is in it. So the full size is hardly needed "
+        "here: a smaller model, never grown, is a rival; train one beside them."
+    ]
 
 
 def _test_notes(tested: Sequence[int]) -> list[str]:

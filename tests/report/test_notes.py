@@ -70,3 +70,19 @@ def test_what_the_loader_took_is_said_stage_by_stage():
     frame.loc[linear, "loader_seconds"] = pd.Series([[9, 0, 0, 0]], index=frame.index[linear])
     frame.loc[linear, "stage_seconds"] = pd.Series([[10, 10, 10, 10]], index=frame.index[linear])
     assert "stage by stage: 50 %, 5 %, 5 %, 5 % of" in " ".join(reading_notes(findings(frame, 0.5)))
+
+
+def test_networks_that_were_as_good_before_they_grew_are_named():
+    """The gain is the end's accuracy less that before the last growth: (98 - 97.5 + 98 - 97.1) / 2 and 98 - 90."""
+    frame = with_accuracies([98.0, 98.0], full=[98.0, 98.0])
+    grows = frame["method"] != "full"
+    frame["growth_top1"] = pd.Series([None] * len(frame), dtype=object)
+    assert not any("never grown" in note for note in reading_notes(findings(frame, 0.5)))
+    (small,) = set(frame.loc[grows, "method"])
+    for at, before in zip(frame.index[grows], [97.5, 97.1], strict=True):
+        frame.at[at, "growth_top1"] = [None, (60.0, 50.0), None, (before, 40.0)]
+    (note,) = [note for note in reading_notes(findings(frame, 0.5)) if "never grown" in note]
+    assert f"accuracy: {small} +0.7; what" in note
+    for at in frame.index[grows]:
+        frame.at[at, "growth_top1"] = [None, (90.0, 50.0)]
+    assert not any("never grown" in note for note in reading_notes(findings(frame, 0.5)))
