@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from autoprog_search.methods.registry import method_named
@@ -22,22 +21,30 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """
     ended = frame[frame["state"].isin(ENDED_WELL)]
     full = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")["val_top1"]
-    rows = []
-    for (method, seed), paid in of_full_length(ended).groupby(["method", "seed"], sort=False):
-        done = paid[paid["state"] == "COMPLETE"]
-        if done.empty:
-            continue
-        target = full.get(seed, np.nan) - tolerance
-        enough = done[done["val_top1"] >= target]
-        if len(enough):
-            best = enough.sort_values(["total_flops", "val_top1", "trial"], ascending=[True, False, True]).iloc[0]
-        else:
-            best = done.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
-        paid = paid.loc[method_named(str(method)).paid_for(best.name, list(paid.index))]
-        spent_seconds = (paid["train_seconds"] + paid["search_seconds"]).sum()
-        spent = {"spent_flops": paid["own_flops"].sum(), "spent_seconds": spent_seconds}
-        rows.append({**best, "trials": len(paid), **spent})
-    return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops", "spent_seconds"])
+    paid = of_full_length(ended)
+    by_seed = paid.groupby(["method", "seed"], sort=False)
+    best = _best(paid[paid["state"] == "COMPLETE"], full - tolerance)
+    best = best.loc[by_seed.ngroup()[best.index].sort_values().index]
+    flops, seconds = paid["own_flops"], paid["train_seconds"] + paid["search_seconds"]
+    taken = {
+        chosen: method_named(str(method)).paid_for(chosen, list(by_seed.groups[method, seed]))
+        for chosen, method, seed in zip(best.index, best["method"], best["seed"], strict=True)
+    }
+    return best.reset_index(drop=True).assign(
+        trials=[len(trials) for trials in taken.values()],
+        spent_flops=[flops[trials].sum() for trials in taken.values()],
+        spent_seconds=[seconds[trials].sum() for trials in taken.values()],
+    )
+
+
+def _best(done: pd.DataFrame, targets: pd.Series) -> pd.DataFrame:
+    """One trial of each (method, seed): of those that meet the seed's target the cheapest, else the most accurate."""
+    accuracy, cost = done["val_top1"], done["total_flops"]
+    short = ~(accuracy >= done["seed"].map(targets))
+    first, second = (-accuracy).where(short, cost), cost.where(short, -accuracy)
+    ranked = pd.DataFrame({"short": short, "first": first, "second": second, "trial": done["trial"]})
+    order = ranked.sort_values(["short", "first", "second", "trial"]).index
+    return done.loc[order].drop_duplicates(["method", "seed"])
 
 
 def of_full_length(ended: pd.DataFrame) -> pd.DataFrame:
