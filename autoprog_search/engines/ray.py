@@ -9,6 +9,7 @@ lost, alone or with its node, is started anew where there is room.
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -194,7 +195,8 @@ class Crew:
     def __init__(self, ray: Any, study: StoredStudy, mark: Path, share: Share, tell: Tell) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from autoprog_search.engines.ray_worker import Board, Where, run_task
+        from autoprog_search.engines.ray_board import Board
+        from autoprog_search.engines.ray_worker import Where, run_task
 
         self._ray, self._study, self._share, self._tell = ray, study, share, tell
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -276,7 +278,8 @@ class Crew:
             remove_placement_group(worker.place)
 
     def _hear(self) -> None:
-        for event in self._ray.get(self._board.told.remote()):
+        for pickled in self._ray.get(self._board.told.remote()):
+            event: Event = pickle.loads(pickled)
             if event.kind in ("done", "fail"):
                 self._losses = 0
             self._tell(event)
@@ -308,7 +311,7 @@ class Crew:
             cause: BaseException = error.cause
             return cause
         except self._ray.exceptions.RayError as error:
-            return error  # type: ignore[no-any-return]
+            return error
         return None
 
     def _note(self, failures: Sequence[BaseException]) -> None:

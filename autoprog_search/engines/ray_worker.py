@@ -1,14 +1,15 @@
-"""What runs on the nodes of a Ray cluster: workers, and the board by which they and their driver speak."""
+"""What a worker does on a node of a Ray cluster."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,56 +47,16 @@ class Where:
     folder: Path
 
 
-@dataclass
-class Board:
-    """An actor on the driver's node: what workers tell, whether they are to stop, where those of a trial meet."""
-
-    events: list[Event] = field(default_factory=list)
-    workers: set[int] = field(default_factory=set)
-    meetings: dict[int, tuple[str, int]] = field(default_factory=dict)
-    stop: bool = False
-
-    def tell(self, event: Event) -> None:
-        """A worker tells."""
-        self.events.append(event)
-
-    def told(self) -> list[Event]:
-        """What has been told since the driver last asked."""
-        told, self.events = self.events, []
-        return told
-
-    def begin(self, worker: int) -> None:
-        """A worker has begun."""
-        self.workers.add(worker)
-
-    def begun(self) -> set[int]:
-        """Workers that have begun."""
-        return self.workers
-
-    def ask_to_stop(self) -> None:
-        """The driver asks all workers to stop."""
-        self.stop = True
-
-    def asked_to_stop(self) -> bool:
-        """Whether it has."""
-        return self.stop
-
-    def meet(self, worker: int, host: str, port: int) -> None:
-        """The first process of a worker waits there for the others."""
-        self.meetings[worker] = host, port
-
-    def met(self, worker: int) -> tuple[str, int] | None:
-        """Where it waits, if it does already."""
-        return self.meetings.get(worker)
-
-
 def run_task(where: Where, board: Any, worker: int, rank: int, size: int, device: str) -> None:
     """A process of a worker; alone where a trial takes one.
 
     Raises:
         Exception: of errors those that users are told of as such, all others as they are.
     """
-    tell: Tell = board.tell.remote
+
+    def tell(event: Event) -> None:
+        board.tell.remote(pickle.dumps(event))
+
     ray.get(board.begin.remote(worker))
     with suppress(OSError):
         os.chdir(where.folder)
