@@ -10,6 +10,7 @@ progress: so `train` asks AutoProg in the trial, and the search sees only what i
 
 import argparse
 import os
+from pathlib import Path
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -48,6 +49,7 @@ def main() -> None:
         trainable,
         param_space={**search_space, "epochs": args.epochs, "inside": inside},
         tune_config=tune.TuneConfig(metric="val_top1", mode="max", search_alg=search, num_samples=args.trials),
+        run_config=tune.RunConfig(storage_path=str(Path("ray_results").resolve())),
     )
     for result in tuner.fit():
         if result.error:

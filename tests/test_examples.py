@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import socket
 import sys
@@ -23,6 +24,7 @@ from autoprog_search import ElasticModel, SubNetwork
 from autoprog_search.study import creation
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
+from tests.ray_cluster import QUIET
 from tests.tiny import without_measuring
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -139,6 +141,29 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.services
+@pytest.mark.ray
+@pytest.mark.parametrize("schedule", ["tpe", "autoprog"])
+def test_ray_tune(schedule, tmp_path, monkeypatch, capsys):
+    """Tune's search asks TPE; of the schedule only where AutoProg does not choose it in the trial."""
+    for name, setting in QUIET.items():
+        monkeypatch.setenv(name, setting)
+    ray = pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ray_tune.py", "--schedule", schedule, "--trials", "1", "--epochs", "4"])
+    try:
+        runpy.run_path(str(EXAMPLES / "ray_tune.py"), run_name="__main__")
+    finally:
+        ray.shutdown()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("depths [")]
+    assert len(lines) == 1
+    assert lines[0].endswith(" %")
+    asked = json.loads(next(tmp_path.glob("ray_results/*/*/params.json")).read_text())
+    assert ("stage1_depth_level" in asked) == (schedule == "tpe")
+    assert 1e-3 <= asked["lr"] <= 4e-3
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies

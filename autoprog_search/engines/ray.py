@@ -59,13 +59,18 @@ def run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
 
     Raises:
         MissingExtraError: Ray is not installed.
-        StudyError: there is no such cluster.
+        StudyError: there is no such cluster, or not any more.
         ConfigError: no node has what a trial needs.
         KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
     with in_use(study.folder) as mark, _cluster(needs.address) as ray, signals_ask() as asked_to_stop:
-        crew = Crew(ray, study, mark, share_of(study, needs, _nodes(ray)), tell)
-        crew.run(needs.workers, asked_to_stop)
+        try:
+            crew = Crew(ray, study, mark, share_of(study, needs, _nodes(ray)), tell)
+            crew.run(needs.workers, asked_to_stop)
+        except ray.exceptions.RayError as error:
+            raise StudyError(
+                f"address: the Ray cluster is gone: {why(error)}; run the study again, it goes on"
+            ) from None
         if asked_to_stop():
             raise KeyboardInterrupt
         return Ended(crew.error, crew.lost)
