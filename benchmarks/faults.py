@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -80,7 +81,6 @@ class Site:
 
     def _hear(self, process: Forked) -> None:
         """Keep its pipe empty; a traceback is a fault of ours."""
-        import threading
 
         def read() -> None:
             assert process.stderr is not None
@@ -94,7 +94,7 @@ class Site:
         """Processes that train, or begin to."""
         found = [child for process in self.processes.values() for child in children(process.pid)]
         if self.nodes is not None:
-            named = {pid: Path(f"/proc/{pid}/cmdline") for pid in children(os.getpid())}
+            named = {pid: Path(f"/proc/{pid}/cmdline") for pid in self.nodes.processes()}
             found = [pid for pid, path in named.items() if path.exists() and b"ray::run_task" in path.read_bytes()]
         return found
 
@@ -106,10 +106,10 @@ class Site:
             process.wait(30)
 
 
-# ── faults ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── faults; each says whether there was anything to strike ───────────────────────────────────────────────────────────
 
 
-def kill(site: Site, rng: random.Random) -> None:
+def kill(site: Site, rng: random.Random) -> bool:
     """SIGKILL to a worker, or to the command with all of its workers."""
     whole = [process.pid for process in site.processes.values() if process.poll() is None]
     victims = site.workers()
@@ -117,9 +117,10 @@ def kill(site: Site, rng: random.Random) -> None:
         os.kill(rng.choice(victims), signal.SIGKILL)
     elif whole:
         os.killpg(rng.choice(whole), signal.SIGKILL)
+    return bool(victims or whole)
 
 
-def stop(site: Site, rng: random.Random) -> None:
+def stop(site: Site, rng: random.Random) -> bool:
     """SIGSTOP for longer than a lease."""
     victims = [process.pid for process in site.processes.values() if process.poll() is None]
     if victims:
@@ -127,37 +128,43 @@ def stop(site: Site, rng: random.Random) -> None:
         os.killpg(victim, signal.SIGSTOP)
         time.sleep(1.6 * LEASE_SECONDS)
         os.killpg(victim, signal.SIGCONT)
+    return bool(victims)
 
 
-def cut(site: Site, rng: random.Random) -> None:
+def cut(site: Site, rng: random.Random) -> bool:
     """Connections are cut; half of the time the server is out of reach for longer than a lease."""
     assert site.proxy is not None
     site.proxy.leave()
     time.sleep(rng.choice([0.0, 1.4 * LEASE_SECONDS]))
     site.proxy.back()
+    return True
 
 
-def restart(site: Site, rng: random.Random) -> None:
+def restart(site: Site, rng: random.Random) -> bool:
     """The server, in good order or not."""
     assert site.server is not None
     site.server.restart(rng.choice(["fast", "immediate"]))
+    return True
 
 
-def lose_node(site: Site, rng: random.Random) -> None:
+def lose_node(site: Site, rng: random.Random) -> bool:
     """A node, with all that runs on it; another one comes."""
     assert site.nodes is not None
     site.nodes.lose()
     site.nodes.add()
+    return True
 
 
-def damage_checkpoint(site: Site, rng: random.Random) -> None:
+def damage_checkpoint(site: Site, rng: random.Random) -> bool:
     """A power cut: everything ends, and files lack their ends."""
     site.kill()
-    for path in [path for root in site.roots for path in root.glob("tiny/trials/*/checkpoint.pt")]:
+    found = [path for root in site.roots for path in root.glob("tiny/trials/*/checkpoint.pt")]
+    for path in found:
         damage(path, rng)
+    return bool(found)
 
 
-def fill_disk(site: Site, rng: random.Random) -> None:
+def fill_disk(site: Site, rng: random.Random) -> bool:
     """No space is left for a while."""
     assert site.disk is not None
     filler = site.disk / "filler"
@@ -165,16 +172,19 @@ def fill_disk(site: Site, rng: random.Random) -> None:
         fill(filler, leave=rng.choice([4_096, 40_000, 150_000]))
     time.sleep(2.0)
     filler.unlink()
+    return True
 
 
-def take_memory(site: Site, rng: random.Random) -> None:
+def take_memory(site: Site, rng: random.Random) -> bool:
     """A worker gets no memory any more."""
-    if victims := site.workers():
-        with suppress(OSError):
+    victims = site.workers()
+    if victims:
+        with suppress(OSError):  # it has just ended
             no_more_memory(rng.choice(victims))
+    return bool(victims)
 
 
-FAULTS: dict[str, tuple[Callable[[Site, random.Random], None], tuple[str, ...]]] = {
+FAULTS: dict[str, tuple[Callable[[Site, random.Random], bool], tuple[str, ...]]] = {
     "SIGKILL": (kill, ("sqlite", "postgresql", "ray")),
     "SIGSTOP, longer than the lease": (stop, ("sqlite", "postgresql")),
     "damaged checkpoints": (damage_checkpoint, ("sqlite", "postgresql")),
@@ -230,7 +240,7 @@ def on_ray(folder: Path) -> Iterator[Callable[[int], Site]]:
         def site(number: int) -> Site:
             root = folder / f"ray{number}"
             without_measuring(create_study(root, tiny_config(METHODS, *FEW, *SHORT)))
-            words = ("--engine", "ray", "--address", nodes.address, "--cpus-per-trial", "2")
+            words = ("--engine", "ray", "--address", nodes.address, "--gpus-per-trial", "0", "--cpus-per-trial", "2")
             return Site([root], words, nodes=nodes)
 
         yield site
@@ -295,9 +305,9 @@ def run_struck(site: Site, storage: str, injected: Counter[str], count: int, rng
         time.sleep(min(3.0, rng.expovariate(1 / MEAN_SECONDS)) if sum(injected.values()) < count else 0.2)
         if sum(injected.values()) < count and any(process.poll() is None for process in site.processes.values()):
             name = min(kinds, key=lambda kind: (injected[kind], rng.random()))
-            FAULTS[name][0](site, rng)
-            injected[name] += 1
-            struck.append(name)
+            if FAULTS[name][0](site, rng):
+                injected[name] += 1
+                struck.append(name)
             deadline = time.monotonic() + PATIENCE_SECONDS
         if time.monotonic() > deadline:
             site.kill()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import socket
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +26,8 @@ from autoprog_search import ElasticModel, SubNetwork
 from autoprog_search.study import creation
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
-from tests.ray_cluster import QUIET
-from tests.tiny import without_measuring
+from tests.ray_cluster import MISSING, QUIET
+from tests.tiny import environment, without_measuring
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -146,19 +148,15 @@ def free_port() -> int:
 @pytest.mark.timeout(900)
 @pytest.mark.services
 @pytest.mark.ray
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
 @pytest.mark.parametrize("schedule", ["tpe", "autoprog"])
-def test_ray_tune(schedule, tmp_path, monkeypatch, capsys):
+def test_ray_tune(schedule, tmp_path):
     """Tune's search asks TPE; of the schedule only where AutoProg does not choose it in the trial."""
-    for name, setting in QUIET.items():
-        monkeypatch.setenv(name, setting)
-    ray = pytest.importorskip("ray")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["ray_tune.py", "--schedule", schedule, "--trials", "1", "--epochs", "4"])
-    try:
-        runpy.run_path(str(EXAMPLES / "ray_tune.py"), run_name="__main__")
-    finally:
-        ray.shutdown()
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("depths [")]
+    command = [sys.executable, str(EXAMPLES / "ray_tune.py"), "--schedule", schedule, "--trials", "1", "--epochs", "4"]
+    env = environment() | QUIET | {"PYTHONPATH": os.pathsep.join(map(str, [EXAMPLES.parent, *sys.path]))}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("depths [")]
     assert len(lines) == 1
     assert lines[0].endswith(" %")
     asked = json.loads(next(tmp_path.glob("ray_results/*/*/params.json")).read_text())

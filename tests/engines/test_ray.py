@@ -46,7 +46,7 @@ def wait_for(root: Path, pattern: str, count: int, process: Forked | subprocess.
     """Until so many files of the study are there."""
     deadline = time.monotonic() + PATIENCE
     while len(list((root / "tiny").glob(pattern))) < count:
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -67,8 +67,8 @@ def cluster():
 def test_a_node_is_lost_in_the_middle(cluster: Nodes, undisturbed, tmp_path):
     """Its trial is taken up by the worker that is left; the table is as if nothing had been."""
     study_at(tmp_path)
-    process = run(tmp_path, "--address", cluster.address, "--cpus-per-trial", "2")  # a worker a node
-    wait_for(tmp_path, ".running/*.lock", 3, process)  # the driver's and two workers'
+    process = run(tmp_path, "--address", cluster.address, "--gpus-per-trial", "0", "--cpus-per-trial", "2")
+    wait_for(tmp_path, ".running/*.lock", 3, process)  # the driver's and two workers', one a node
     wait_for(tmp_path, "trials/*/checkpoint.pt", 1, process)
     cluster.lose()
     _, said = process.communicate(timeout=PATIENCE)
