@@ -95,7 +95,8 @@ def check_needs(engine: str, needs: Needs) -> None:
         if value == field.default or field.name in ENGINES[engine].takes:
             continue
         others = ", ".join(name for name, other in ENGINES.items() if field.name in other.takes)
-        raise ConfigError(f"{field.name}: {value} is nothing that the engine {engine} can be asked for, but {others}")
+        said = f"{value:g}" if isinstance(value, float) else value
+        raise ConfigError(f"{field.name}: {said} is nothing that the engine {engine} can be asked for, but {others}")
     gpus = needs.gpus_per_trial
     if gpus is not None and gpus > 1 and gpus != int(gpus):
         raise ConfigError(f"gpus_per_trial: {gpus:g} is neither a share of one GPU nor a whole number")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,15 +98,24 @@ def _cluster(address: str | None) -> Iterator[Any]:
         raise MissingExtraError(
             "engine: Ray is not installed; install it: pip install 'autoprog-search[ray]'"
         ) from None
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
-    except Exception as error:  # noqa: BLE001 - it raises whatever comes
-        what = f"address: no Ray cluster answers at {address!r}" if address else "engine: Ray cannot be started here"
-        raise StudyError(f"{what}: {why(error)}") from None
+    _connect(ray, address, own)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None, own: Mapping[str, Any]) -> None:
+    # Its parts wait for each other for 15 s, which on a busy machine may be too short: twice more.
+    for left in (0,) if address else (2, 1, 0):
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
+            return
+        except Exception as error:  # noqa: BLE001 - it raises whatever comes
+            ray.shutdown()
+            if left == 0:
+                what = f"address: no Ray cluster answers at {address!r}" if address else "engine: Ray cannot be started"
+                raise StudyError(f"{what}: {why(error)}") from None
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,10 @@ def through(proxy: Proxy, postgres, schema: str) -> str:
 def test_opening(proxy, postgres, answered):
     """As a command does that has just begun: a server that was there a moment ago is there."""
     url = through(proxy, postgres, f"opening_{answered}".lower())
-    open_storage(url)
-    for cuts, number in enumerate(range(1, proxy.sent, 4), start=1):
+    open_storage(url)  # makes tables
+    proxy.sent = 0
+    open_storage(url).get_all_studies()
+    for cuts, number in enumerate(range(1, proxy.sent + 1, 3), start=1):
         proxy.sent, proxy.cut_at, proxy.answered = 0, number, answered
         assert open_storage(url).get_all_studies() == []
         assert proxy.cuts == cuts

@@ -47,4 +47,4 @@ def test_a_study_of_before_opens_and_goes_on(layout, tmp_path):
         "autoprog seed 0"
     ]
     assert checkpoint.exists()
-    assert examine(study) == []
+    assert [finding.what for finding in examine(study)] == ["autoprog seed 0: begun, and nobody runs it"]
