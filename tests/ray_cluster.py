@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 MISSING = "" if find_spec("ray") else "no Ray: pip install 'autoprog-search[ray]'"
 needs_ray = [pytest.mark.services, pytest.mark.ray, pytest.mark.skipif(bool(MISSING), reason=MISSING)]
@@ -86,26 +86,24 @@ def hold() -> None:
     """Start a cluster, and do as the lines of standard input say."""
     from ray.cluster_utils import Cluster
 
-    head = SMALL | ports() | {"num_gpus": 2, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    head = SMALL | {"num_gpus": 2, "include_dashboard": False}
+    cluster = tried(lambda: Cluster(initialize_head=True, head_node_args=head))
     print(f"answer: {json.dumps(cluster.address)}", flush=True)
     for line in sys.stdin:
         if line.strip() == "end":
             break
-        node = cluster.add_node(**SMALL, **ports())
+        node = tried(lambda: cluster.add_node(**SMALL))
         daemons = [info.process.pid for of_kind in node.all_processes.values() for info in of_kind]
         print(f"answer: {json.dumps(daemons)}", flush=True)
     cluster.shutdown()
 
 
-def ports() -> dict[str, int]:
-    """Free ports for a node's agents. Ray waits 15 s for them to choose some, too short on a busy machine."""
-    agents = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in agents]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return {name: each.getsockname()[1] for name, each in zip(agents, sockets, strict=True)}
+def tried(start: Callable[[], T]) -> T:
+    """What it starts, by the fourth try: Ray's parts wait 15 s for each other, which is too short on a busy machine."""
+    for _ in range(3):
+        with suppress(Exception):
+            return start()
+    return start()
 
 
 def children(pid: int) -> list[int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -77,7 +75,6 @@ def test_a_study_on_a_table(proxy, postgres, tmp_path, answered):
     config = config_from_file(tmp_path / "given.yaml", "tiny")
     alone = create_study(tmp_path / "alone", config)
     answer_trials(alone, lambda event: None, lambda: False)
-    logging.getLogger("autoprog_search").setLevel(logging.ERROR)
     for number in range(7, 540, 60):
         url = through(proxy, postgres, f"table_{answered}_{number}".lower())
         create_study(tmp_path / str(number), config.model_copy(update={"storage": url}))
