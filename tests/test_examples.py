@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import runpy
 import socket
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +26,8 @@ from autoprog_search import ElasticModel, SubNetwork
 from autoprog_search.study import creation
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
-from tests.tiny import without_measuring
+from tests.ray_cluster import MISSING, QUIET
+from tests.tiny import environment, without_measuring
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -139,6 +143,25 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.services
+@pytest.mark.ray
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.parametrize("schedule", ["tpe", "autoprog"])
+def test_ray_tune(schedule, tmp_path):
+    """Tune's search asks TPE; of the schedule only where AutoProg does not choose it in the trial."""
+    command = [sys.executable, str(EXAMPLES / "ray_tune.py"), "--schedule", schedule, "--trials", "1", "--epochs", "4"]
+    env = environment() | QUIET | {"PYTHONPATH": os.pathsep.join(map(str, [EXAMPLES.parent, *sys.path]))}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("depths [")]
+    assert len(lines) == 1
+    assert lines[0].endswith(" %")
+    asked = json.loads(next(tmp_path.glob("ray_results/*/*/params.json")).read_text())
+    assert ("stage1_depth_level" in asked) == (schedule == "tpe")
+    assert 1e-3 <= asked["lr"] <= 4e-3
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies

@@ -24,6 +24,7 @@ def demo(session: Session, workers: int | None, device: str) -> None:
 
     from autoprog_search.cli.results import echo_comparison
     from autoprog_search.cli.study import run_to_end
+    from autoprog_search.engines.engine import Needs
     from autoprog_search.errors import RunFailedError, StudyError
     from autoprog_search.files import write_atomic
     from autoprog_search.report.figures import FIGURES, write_figure
@@ -45,7 +46,7 @@ def demo(session: Session, workers: int | None, device: str) -> None:
         f"{workers} process(es); made to end within 8 minutes on 2 CPU cores",
         err=True,
     )
-    complete = run_to_end(study, workers, device)
+    complete = run_to_end(study, Needs(workers, device))
     echo_comparison([study])
     tables = stored_frames(study)
     write_atomic(study.folder / "report.html", report_page(tables).encode())

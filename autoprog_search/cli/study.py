@@ -12,6 +12,7 @@ from autoprog_search.cli.doctor import doctor
 from autoprog_search.cli.main import Session, check_together, others
 from autoprog_search.cli.results import compare, plot, regret, report
 from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
+from autoprog_search.engines.engine import ENGINES, Needs
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.runs.growths import growth_lines
@@ -29,6 +30,11 @@ def methods_help() -> str:
     """Every method and what it is, a line each."""
     width = max(map(len, METHODS))
     return "\n".join(["\b", "Methods:", *(f"  {name:{width}}  {info.description}" for name, info in METHODS.items())])
+
+
+def engines_help() -> str:
+    """Every engine and what it is."""
+    return "Who runs the trials: " + "; ".join(f"{name}, {info.description}" for name, info in ENGINES.items()) + "."
 
 
 @click.group()
@@ -132,10 +138,23 @@ def _check_models(config: StudyConfig) -> None:
 
 @study.command("run")
 @click.argument("name")
-@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Local processes.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Trials at a time. Default: 1; on Ray as many as fit.")
 @click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="local", show_default=True, help=engines_help())
+@click.option("--address", help="Of a Ray cluster, HOST:PORT or auto. Default: Ray is started here, and ended.")
+@click.option("--gpus-per-trial", type=click.FloatRange(0, 1024), help="On Ray. Default: 1 where there are any.")
+@click.option("--cpus-per-trial", type=click.IntRange(1, 1024), help="On Ray. Default: threads and loader processes.")
 @click.pass_obj
-def run(session: Session, name: str, workers: int, device: str) -> None:
+def run(
+    session: Session,
+    name: str,
+    workers: int | None,
+    device: str,
+    engine: str,
+    address: str | None,
+    gpus_per_trial: float | None,
+    cpus_per_trial: int | None,
+) -> None:
     """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work.
 
     A study that came as a study.yaml, without its database, is run anew. Several processes that torchrun has started
@@ -145,8 +164,11 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
     from autoprog_search.study.store import open_study
 
     world = others(device)
-    if world is not None and workers != 1:
-        raise click.UsageError(f"--workers {workers}: under torchrun all processes train one trial, leave it out")
+    needs = Needs(workers, device, address, gpus_per_trial, cpus_per_trial)
+    if world is not None and needs != Needs(device=device):
+        raise click.UsageError("under torchrun all processes train one trial: leave --workers and Ray's options out")
+    if world is not None and engine != "local":
+        raise click.UsageError(f"--engine {engine}: it starts processes of its own; leave torchrun out")
     if world is not None and not world.first:
         from autoprog_search.engines.together import follow
 
@@ -154,15 +176,15 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
         return
     opened = open_study(session.root, name)
     complete_study(opened)
-    if not run_to_end(opened, workers, device, world):
+    if not run_to_end(opened, needs, engine, world):
         failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
         raise RunFailedError(f"{len(failed)} trial(s) failed: {', '.join(failed)}; `study show {name}` has the rest")
 
 
-def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | None = None) -> bool:
+def run_to_end(opened: StoredStudy, needs: Needs, engine: str = "local", world: World | None = None) -> bool:
     """Run a stored study under a display."""
     from autoprog_search.cli.progress import showing
-    from autoprog_search.engines.local import run_study
+    from autoprog_search.engines.run import run_study
     from autoprog_search.study.results import export
     from autoprog_search.study.scheduling import to_run
     from autoprog_search.study.store import open_study
@@ -171,7 +193,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
     finished = sum(trial.state.is_finished() for trial in trials.values())
     try:
         with showing(len(trials), finished) as display:
-            complete = run_study(opened, workers=workers, device=device, on_event=display.event, world=world)
+            complete = run_study(opened, needs, engine, on_event=display.event, world=world)
     except BaseException:
         with suppress(Exception):  # what has finished is there to look at, however the rest ended
             export(open_study(opened.folder.parent, opened.folder.name))  # anew: waits for no server that is away

@@ -5,74 +5,29 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
 
-from optuna.trial import FrozenTrial
-
+from autoprog_search.engines.engine import Ended, Needs
 from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.worker import run_worker
-from autoprog_search.errors import StudyError
 from autoprog_search.interrupt import STOPS, signals_ask, signals_wait
-from autoprog_search.study.claims import Kept
-from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
-from autoprog_search.study.scheduling import check_runs, to_run, unfinished
-from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
-
-if TYPE_CHECKING:
-    from autoprog_search.training.world import World
+from autoprog_search.study.store import StoredStudy
 
 
-def run_study(
-    study: StoredStudy,
-    *,
-    workers: int,
-    device: str,
-    on_event: Tell = lambda event: None,
-    world: World | None = None,
-) -> bool:
-    """Run whatever is unfinished; safe to call again, and at the same time from elsewhere.
-
-    Args:
-        world: the processes that train each trial together, in place of workers; this is rank 0.
-
-    Returns:
-        Whether every trial of the study has ended without failure.
+def run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
+    """Run whatever is unfinished in worker processes of this machine, one unless more are asked for.
 
     Raises:
-        StudyError: study.yaml or the data are not those that it was created with; or a worker died and left trials:
-            what has finished is stored and the rest can be resumed.
-        ConfigError: all has run but trials under settings that were taken out.
         KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
-    check_unchanged(study)
-    if world is not None:
-        from autoprog_search.engines.together import run_together  # loads torch, as workers do
-
-        run_together(study, world, on_event)
-    elif unfinished(to_run(study)):
-        with in_use(study.folder):
-            _run_workers(study, workers, device, on_event)
-    trials = study.trials()
-    _clear_up(study, trials)
-    check_runs(study, trials)
-    states = [trial.state.name for trial in trials.values()]
-    return all(state in ENDED_WELL for state in states)
+    with in_use(study.folder):
+        return _run_workers(study, needs.workers or 1, needs.device, tell)
 
 
-def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
-    """Remove the checkpoints of trials that have ended: a worker that was killed right then left them."""
-    if study.config.data.table is None:
-        finished = [study.trial_folder(job) for job, trial in trials.items() if trial.state.is_finished()]
-        for left in (path for folder in finished for path in folder.glob("*.pt*")):
-            left.unlink(missing_ok=True)
-        Kept(artifacts=study.artifacts).clear(finished)
-
-
-def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:
+def _run_workers(study: StoredStudy, workers: int, device: str, tell: Tell) -> Ended:
     context = multiprocessing.get_context("spawn")
     # A queue starts a process of Python's own, which is ready for these two signals only.
     with signals_wait(STOPS - {signal.SIGINT, signal.SIGTERM}):
@@ -96,7 +51,7 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) 
             if event is not None:
                 if event.kind == "error":
                     error = error or event.message
-                on_event(event)
+                tell(event)
             if asked_to_stop() and not told_to_stop:
                 told_to_stop = True
                 for process in processes:
@@ -106,13 +61,7 @@ def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) 
     if interrupted:
         raise KeyboardInterrupt
     died = [f"{p.name} died ({_how(p.exitcode)})" for p in processes if p.exitcode != 0]
-    what = error or (died[0] if died else None)
-    if left := unfinished(to_run(study)):
-        # Asked to stop by a signal of its own, a worker ends as if it were done.
-        again = f"{len(left)} trial(s) are not finished; run the study again, it resumes"
-        raise StudyError(error or f"{what or 'a worker was stopped'}, and {again}")
-    if what is not None:
-        on_event(Event("warning", message=f"{what}; the others finished its trials"))
+    return Ended(error, died[0] if died else None)
 
 
 def _how(exit_code: int | None) -> str:

@@ -26,7 +26,7 @@ from autoprog_search.oneshot.candidates import ForceGrowth, candidates, reachabl
 from autoprog_search.runs.row import ResultRow
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-from autoprog_search.study.claims import claim
+from autoprog_search.study.claims import claim, lost_if_taken
 from autoprog_search.study.creation import create_trials
 from autoprog_search.study.opening import check_inputs, inputs_of
 from autoprog_search.study.store import Job, StoredStudy
@@ -59,8 +59,9 @@ def answer_trials(study: StoredStudy, tell: Tell, should_stop: Callable[[], bool
             try:
                 if _is_whole(study, method, seed):
                     continue
-                _remove_part(study, method, seed)
-                _answer_seed(study, table, method, seed, inputs)
+                with lost_if_taken(ours):
+                    _remove_part(study, method, seed)
+                    _answer_seed(study, table, method, seed, inputs)
                 answered = True
                 count = plans[method].trials
                 tell(Event("done", first, message=f"{count} trials from {table.name}", trials=count))
@@ -76,9 +77,9 @@ def _is_whole(study: StoredStudy, method: str, seed: int) -> bool:
     """Whether all trials are there. Asked often, so without the copies that Optuna makes of all studies."""
     try:
         number = study.storage.get_study_id_from_name(study.optuna_name(method, seed))
-    except KeyError:
+        return study.storage.get_n_trials(number) >= study.config.methods[method].trials
+    except KeyError:  # not yet, or removed between the two, by who answers them now
         return False
-    return study.storage.get_n_trials(number) >= study.config.methods[method].trials
 
 
 def _remove_part(study: StoredStudy, method: str, seed: int) -> None:

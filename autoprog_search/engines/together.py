@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from autoprog_search.training.world import World
 
 
-def run_together(study: StoredStudy, world: World, tell: Tell) -> None:
+def run_together(study: StoredStudy, world: World, tell: Tell, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Run whatever is unfinished, as rank 0.
+
+    Args:
+        should_stop: asked besides signals.
 
     Raises:
         ConfigError: trials of the study are run by something else, or a batch cannot be parted.
@@ -46,7 +49,7 @@ def run_together(study: StoredStudy, world: World, tell: Tell) -> None:
         world.tell(None)
         return
     with in_use(study.folder), signals_ask() as asked_to_stop:
-        run_trials(study, "auto", world.local_rank, tell, asked_to_stop, world)
+        run_trials(study, "auto", world.local_rank, tell, lambda: asked_to_stop() or should_stop(), world)
     if unfinished(to_run(study)):
         raise KeyboardInterrupt
 

@@ -11,7 +11,8 @@ import logging
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
 from autoprog_search.interrupt import POLL_SECONDS, STOPS, Interrupted, signals_ask
 from autoprog_search.methods.registry import method_named
-from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere, stops_with
+from autoprog_search.study.claims import Claim, Kept, claim, held_elsewhere, lost_if_taken, stops_with
 from autoprog_search.study.locking import in_use
 from autoprog_search.study.scheduling import runnable, to_run, unfinished
 from autoprog_search.study.store import Job, StoredStudy, open_study
@@ -48,23 +49,13 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
     with signals_ask() as asked_to_stop:
         if hasattr(signal, "pthread_sigmask"):  # see `signals_wait`
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        heard = Warnings(lambda text: events.put(Event("warning", message=text)))
-        logging.getLogger("autoprog_search").addHandler(heard)
 
         def should_stop() -> bool:
             # A parent that was killed cannot end its workers: they look for themselves.
             return asked_to_stop() or not parent.is_alive()
 
         try:
-            study = open_study(root, name, should_stop)
-            if asked_to_stop():  # while it started: torch need not be waited for
-                return
-            with in_use(study.folder):
-                if study.config.data.table is None:
-                    _import_what_trains()
-                run_trials(study, device, index, events.put, should_stop)
-        except Interrupted:  # while it waited for its storage
-            return
+            work(partial(open_study, root, name, should_stop), device, index, events.put, should_stop)
         except Exception as error:
             known = known_error(error)
             if known is None:
@@ -72,7 +63,39 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             events.put(Event("error", message=str(known)))
 
 
-def _import_what_trains() -> None:
+def work(
+    open_here: Callable[[], StoredStudy], device: str, index: int, tell: Tell, should_stop: Callable[[], bool]
+) -> None:
+    """Open a study and run trials until none is left (or `should_stop`), in a process that does nothing else.
+
+    Args:
+        open_here: opens it.
+    """
+    with warnings_told(tell):
+        try:
+            study = open_here()
+            if should_stop():  # while it started: torch need not be waited for
+                return
+            with in_use(study.folder):
+                if study.config.data.table is None:
+                    import_what_trains()
+                run_trials(study, device, index, tell, should_stop)
+        except Interrupted:  # while it waited for its storage
+            return
+
+
+@contextmanager
+def warnings_told(tell: Tell) -> Iterator[None]:
+    """Inside, the package's warnings are told as events."""
+    heard, logger = Warnings(lambda text: tell(Event("warning", message=text))), logging.getLogger("autoprog_search")
+    logger.addHandler(heard)
+    try:
+        yield
+    finally:
+        logger.removeHandler(heard)
+
+
+def import_what_trains() -> None:
     """Without a look at it by the garbage collector, neither now nor later.
 
     torch and timm make half a million objects that last as long as the process. To walk them again and again takes an
@@ -150,12 +173,13 @@ def _run(
     stops = partial(stops_with, ours, should_stop)
     host, place = method_named(job.method).host, replace(place, kept=Kept(ours, study.artifacts))
     try:
-        if host is not None:
-            run_together = {"nni": run_experiment, "population": run_population}[host]
-            run_together(study, job, place, tell=tell, should_stop=stops)
-            return
-        tell(Event("start", job))
-        run_trial(study, job, place, Hooks(partial(tell_progress, tell, job), stops))
+        with lost_if_taken(ours):
+            if host is not None:
+                run_together = {"nni": run_experiment, "population": run_population}[host]
+                run_together(study, job, place, tell=tell, should_stop=stops)
+                return
+            tell(Event("start", job))
+            run_trial(study, job, place, Hooks(partial(tell_progress, tell, job), stops))
     except LostClaim as lost:
         if place.world.size > 1:
             raise

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from autoprog_search.errors import StudyError
+from autoprog_search.errors import LostClaim, StudyError
 from autoprog_search.files import file_lock
 from autoprog_search.interrupt import POLL_SECONDS, Interrupted
 from autoprog_search.study.artifacts import Artifacts
@@ -93,6 +93,21 @@ def stops_with(ours: Claim, should_stop: Callable[[], bool]) -> bool:
     """
     ours.look()
     return should_stop()
+
+
+@contextmanager
+def lost_if_taken(ours: Claim) -> Iterator[None]:
+    """Inside, whatever fails since somebody else has the claim by now, and perhaps what belongs to it, is LostClaim.
+
+    Who was stopped for longer than its lease meets trials that have ended, or are not there any more.
+    """
+    try:
+        yield
+    except (Interrupted, LostClaim):
+        raise
+    except Exception:
+        ours.check()
+        raise
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import insert
 
 from autoprog_search.errors import ConfigError, LostClaim
+from autoprog_search.study.cuts import Cut, sql_state
 
 SETTING = "AUTOPROG_SEARCH_LEASE_SECONDS"
 DEFAULT_SECONDS = 60.0
@@ -68,12 +69,6 @@ def lease_seconds() -> float:
     if not 1 <= seconds <= 86_400:
         raise ConfigError(f"{SETTING}: {given!r} is no number of seconds from 1 to 86400")
     return seconds
-
-
-def sql_state(error: BaseException) -> str | None:
-    """What kind of error the server names; None: it has not answered, or it is none of a server's."""
-    said = getattr(error, "orig", None)
-    return getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)  # psycopg's, psycopg2's
 
 
 @contextmanager
@@ -165,7 +160,7 @@ class Leases:
     def _give_back(self, lease: Lease) -> None:
         self._held.remove(lease)
         mine = sa.and_(ROW.name == lease.name, ROW.token == lease.token)
-        with suppress(sa.exc.SQLAlchemyError):  # where the database does not answer: it runs out
+        with suppress(sa.exc.SQLAlchemyError, Cut):  # where the database does not answer: it runs out
             self._write(sa.update(TABLE).where(mine).values(until=0.0, holder=FREE))
 
     def _write(self, statement: sa.Executable) -> None:
@@ -246,5 +241,5 @@ class Lease:
         while not self._over.wait(self.seconds / RENEWALS) and self._taken_by is None:
             try:
                 self.lose(self._renew(self, False))
-            except sa.exc.SQLAlchemyError:
+            except (sa.exc.SQLAlchemyError, Cut):
                 continue  # it does not answer: the lease is this process's until somebody else has taken it

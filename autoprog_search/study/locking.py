@@ -41,8 +41,8 @@ def at_gate(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_use(folder: Path) -> Iterator[None]:
-    """Inside, this process runs the study in that folder, so that nobody deletes it.
+def in_use(folder: Path) -> Iterator[Path]:
+    """Inside, this process runs the study in that folder, so that nobody deletes it; the lock that says so.
 
     Raises:
         StudyError: it has just been deleted.
@@ -54,7 +54,7 @@ def in_use(folder: Path) -> Iterator[None]:
         lock = file_lock(path)
         lock.acquire()
     try:
-        yield
+        yield path
     finally:
         lock.release()
         path.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from sqlalchemy import event
 from autoprog_search.errors import MissingExtraError, StudyError
 from autoprog_search.faults import reason, storage_line
 from autoprog_search.interrupt import POLL_SECONDS, Interrupted
-from autoprog_search.study.leases import Leases, create_table, sql_state
+from autoprog_search.study.cuts import in_short, is_there, say_cuts, unanswered
+from autoprog_search.study.leases import Leases, create_table
 
 T = TypeVar("T")
 
@@ -46,43 +46,6 @@ CONNECTION = {
 IDLE_SECONDS = 20
 """After which the server ends a transaction whose client, stopped or unreachable, does not go on with it: its locks
 would keep others from the same rows."""
-
-FOR_NOW = re.compile(r"08...|57P..|25P03|53300|40001|40P01")
-"""SQL states of a server that is going, gone or full, and of transactions that it has ended."""
-
-FOR_GOOD = re.compile(
-    r"authentication|password|does not exist|no pg_hba|resolve|translate|not known|denied|SSL|invalid"
-)
-"""In messages about connections that will not be made by waiting."""
-
-BUSY = re.compile(r"starting up|shutting down|recovery mode|too many|connection slots")
-"""In those of a server that is there."""
-
-
-def unanswered(error: BaseException) -> bool:
-    """Whether a server could not be reached, or could not take it just now: the same operation may succeed soon."""
-    cause = _cause(error)
-    # All connections of this process are in use; Optuna has gone on after one was cut, with a query of another kind.
-    if isinstance(cause, sa.exc.TimeoutError | sa.exc.PendingRollbackError):
-        return True
-    if not isinstance(cause, sa.exc.DBAPIError):
-        return False
-    if state := sql_state(cause):
-        return FOR_NOW.fullmatch(state) is not None
-    lost = isinstance(cause, sa.exc.OperationalError) and not FOR_GOOD.search(str(cause.orig))
-    return cause.connection_invalidated or lost
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What SQLAlchemy raised, where Optuna has wrapped it."""
-    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
-    return cause or error
-
-
-def _in_short(error: BaseException) -> str:
-    """What a driver says, without SQLAlchemy's advice or libpq's guesses."""
-    cut = isinstance(error, sa.exc.PendingRollbackError)
-    return "a connection was cut" if cut else reason(error).partition(" This probably means")[0]
 
 
 @dataclass(frozen=True)
@@ -114,7 +77,7 @@ class Patience:
             except Exception as error:
                 if not unanswered(error):
                     raise
-                why = self.masked(_in_short(_cause(error)))
+                why = self.masked(in_short(error))
             if deadline is None:
                 deadline, call = time.monotonic() + PATIENCE_SECONDS, again or call
                 logging.getLogger("autoprog_search").warning(f"storage: {why[:160]}; waiting until it answers again")
@@ -230,20 +193,15 @@ def open_server(url: str, masked: Callable[[str], str], should_stop: Callable[[]
                 f"storage: PostgreSQL needs {error.name}; install it: pip install 'autoprog-search[postgres]'"
             ) from None
         except Exception as error:
-            if should_stop is None and unanswered(error) and not _is_there(_cause(error)):
+            if should_stop is None and unanswered(error) and not is_there(error):
                 raise StudyError(reason(error)) from None
             raise
         event.listen(database.engine, "connect", _end_idle_transactions)
+        say_cuts(database.engine)
         database.engine.dispose()  # a connection of before would not be told
         return ServerStorage(database, patience)  # type: ignore[abstract] # `_patient` gives it the rest
 
     return patience.wait_for(connect)
-
-
-def _is_there(error: BaseException) -> bool:
-    """Whether a server that could not be opened is there: it has answered, or its connection was cut later."""
-    cut = getattr(error, "connection_invalidated", False)
-    return cut or sql_state(error) is not None or BUSY.search(reason(error)) is not None
 
 
 def _end_idle_transactions(connection: Any, record: object) -> None:

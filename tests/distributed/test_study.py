@@ -49,13 +49,8 @@ def test_what_is_for_one_process_is_refused(monkeypatch, tmp_path):
     wrong = {
         ("demo",): "demo: under torchrun there are train and study run",
         ("study", "create", "s"): "create: under torchrun there are train and study run",
-        (
-            "study",
-            "run",
-            "s",
-            "--workers",
-            "2",
-        ): "--workers 2: under torchrun all processes train one trial, leave it out",
+        ("study", "run", "s", "--workers", "2"): "under torchrun all processes train one trial: leave --workers",
+        ("study", "run", "s", "--engine", "ray"): "--engine ray: it starts processes of its own; leave torchrun out",
     }
     for words, expected in wrong.items():
         done = CliRunner().invoke(command_line, ["--root", str(tmp_path), *words])

@@ -8,7 +8,8 @@ import pytest
 from autoprog_search.analysis.compare import compare
 from autoprog_search.analysis.findings import findings
 from autoprog_search.analysis.headline import headline
-from autoprog_search.engines.local import run_study
+from autoprog_search.engines.engine import Needs
+from autoprog_search.engines.run import run_study
 from autoprog_search.methods.asha import stops
 from autoprog_search.report.notes import reading_notes
 from autoprog_search.report.page import report_page
@@ -74,7 +75,7 @@ def test_whoever_reads_a_study_understands_it(undisturbed):
     ends = [event.message for event in events if event.kind == "done"]
     assert sum("stopped early at" in message for message in ends) == pruned
     assert len(ends) == TRIALS
-    assert run_study(study, workers=1, device="cpu")
+    assert run_study(study, Needs(device="cpu"))
     assert cli_here("study", "run", "tiny", cwd=folder).returncode == 0
     assert f"{TRIALS}/{TRIALS}" in cli_here("study", "list", cwd=folder).stdout
     assert "PRUNED" in cli_here("study", "show", "tiny", cwd=folder).stdout

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ import pytest
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
+from tests.faulty import NoDisk, damage, fill, small_disk
 from tests.forked import Forked, start
 from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
@@ -140,29 +141,14 @@ def test_killed_and_then_damaged(kind, undisturbed, tmp_path):
     check(tmp_path, undisturbed)
 
 
-def damage(path: Path, rng: random.Random) -> None:
-    content = path.read_bytes()
-    cut = rng.randrange(len(content) + 1)
-    path.write_bytes(rng.choice([b"", content[:cut], content[:cut] + bytes(len(content) - cut), content[:-1]]))
-
-
-@contextmanager
-def small_disk(folder: Path, kilobytes: int):
-    """A file system of that size; skips where none can be mounted."""
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True)
-    if made.returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 @pytest.mark.skipif(shutil.which("mount") is None or os.getuid() != 0, reason="needs to mount a small file system")
 def test_a_disk_that_fills_up(kind, undisturbed, tmp_path):
     disk, rng = tmp_path / "disk", random.Random(DISKS)
-    with small_disk(disk, 24_000):
+    with ExitStack() as mounted:
+        try:
+            mounted.enter_context(small_disk(disk, 24_000))
+        except NoDisk:
+            pytest.skip("no file system can be mounted here")
         KINDS[kind](disk)
         for _ in range(DISKS):
             filler = disk / "filler"
@@ -175,10 +161,3 @@ def test_a_disk_that_fills_up(kind, undisturbed, tmp_path):
             filler.unlink()
         finish(disk)
         check(disk, undisturbed)
-
-
-def fill(path: Path, leave: int) -> None:
-    """Take all of the file system's space but some bytes."""
-    free = shutil.disk_usage(path.parent).free
-    with path.open("wb") as file:
-        file.write(bytes(max(0, free - leave)))

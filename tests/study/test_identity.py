@@ -13,7 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from autoprog_search.engines.local import run_study
+from autoprog_search.engines.engine import Needs
+from autoprog_search.engines.run import run_study
 from autoprog_search.errors import AutoProgError, ConfigError, StudyError
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.creation import complete_study, create_study
@@ -52,7 +53,7 @@ EDITS = {
 @pytest.mark.parametrize("what", EDITS)
 def test_a_study_file_that_was_edited_is_refused_in_a_line_that_says_what(tmp_path, what):
     edited = edit(create_study(tmp_path, tiny_config(TWO)), EDITS[what])
-    for act in (check_unchanged, complete_study, lambda study: run_study(study, workers=1, device="cpu")):
+    for act in (check_unchanged, complete_study, lambda study: run_study(study, Needs(device="cpu"))):
         with pytest.raises(StudyError) as error:
             act(edited)
         assert what in str(error.value)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from autoprog_search.engines.local import run_study
+from autoprog_search.engines.engine import Needs
 from autoprog_search.engines.profile import shared_profile, sub_networks
+from autoprog_search.engines.run import run_study
 from autoprog_search.errors import StudyError
 from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic, write_yaml
 from autoprog_search.study.creation import create_study
@@ -169,7 +170,7 @@ def test_a_study_that_was_edited_is_not_run(tmp_path):
     path = tmp_path / "tiny/study.yaml"
     path.write_text(path.read_text().replace("lr: 0.003", "lr: 0.002"))
     with pytest.raises(StudyError, match=r"recipe\.lr was 0\.003, is 0\.002"):
-        run_study(open_study(tmp_path, "tiny"), workers=1, device="cpu")
+        run_study(open_study(tmp_path, "tiny"), Needs(device="cpu"))
 
 
 def test_two_single_runs_do_not_share_a_folder(tmp_path):
