@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import pandas as pd
 
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.store import ENDED_WELL
+
+SPENT = ["trials", "spent_flops", "spent_seconds"]
 
 
 def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
@@ -22,22 +25,28 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """
     ended = frame[frame["state"].isin(ENDED_WELL)]
     full = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")["val_top1"]
-    rows = []
-    for (method, seed), paid in of_full_length(ended).groupby(["method", "seed"], sort=False):
-        done = paid[paid["state"] == "COMPLETE"]
-        if done.empty:
-            continue
-        target = full.get(seed, np.nan) - tolerance
-        enough = done[done["val_top1"] >= target]
-        if len(enough):
-            best = enough.sort_values(["total_flops", "val_top1", "trial"], ascending=[True, False, True]).iloc[0]
-        else:
-            best = done.sort_values(["val_top1", "total_flops", "trial"], ascending=[False, True, True]).iloc[0]
-        paid = paid.loc[method_named(str(method)).paid_for(best.name, list(paid.index))]
-        spent_seconds = (paid["train_seconds"] + paid["search_seconds"]).sum()
-        spent = {"spent_flops": paid["own_flops"].sum(), "spent_seconds": spent_seconds}
-        rows.append({**best, "trials": len(paid), **spent})
-    return pd.DataFrame(rows, columns=[*frame.columns, "trials", "spent_flops", "spent_seconds"])
+    paid = of_full_length(ended)
+    first = _ranked(paid[paid["state"] == "COMPLETE"], full, tolerance).groupby(["method", "seed"]).head(1)
+    heads = {
+        (method, seed): index for index, method, seed in zip(first.index, first["method"], first["seed"], strict=True)
+    }
+    seconds = paid["train_seconds"] + paid["search_seconds"]
+    rows: dict[Any, dict[str, Any]] = {}
+    for key, trials in paid.groupby(["method", "seed"], sort=False)["trial"]:
+        if (head := heads.get(key)) is not None:
+            counted = method_named(str(key[0])).paid_for(head, list(trials.index))
+            spent = (paid["own_flops"].loc[counted].sum(), seconds.loc[counted].sum())
+            rows[head] = dict(zip(SPENT, (len(counted), *spent), strict=True))
+    spending = pd.DataFrame.from_dict(rows, orient="index", columns=SPENT)
+    return frame.loc[[*rows]].infer_objects().join(spending).reset_index(drop=True)
+
+
+def _ranked(done: pd.DataFrame, full: pd.Series[float], tolerance: float) -> pd.DataFrame:
+    """First those within the tolerance, the cheapest ahead; then the others, the most accurate ahead."""
+    enough = done["val_top1"] >= done["seed"].map(full) - tolerance
+    cost, loss = done["total_flops"], -done["val_top1"].astype(float)
+    keys = done.assign(short=~enough, first=cost.where(enough, loss), second=loss.where(enough, cost))
+    return keys.sort_values(["short", "first", "second", "trial"])
 
 
 def of_full_length(ended: pd.DataFrame) -> pd.DataFrame:
