@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoprog_search.cli import completion
 from autoprog_search.cli.doctor import doctor
+from autoprog_search.cli.loggers import logger_option
 from autoprog_search.cli.main import Session, check_together, others
 from autoprog_search.cli.results import compare, plot, regret, report
 from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
@@ -44,7 +46,11 @@ for command in (doctor, compare, regret, plot, report):
 
 @study.command("create", epilog=methods_help())
 @click.argument("name")
-@click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file. On a table: its own.")
+@click.option(
+    "--space",
+    shell_complete=completion.spaces,
+    help="Growth space: a preset (see `space list`) or a YAML file. On a table: its own.",
+)
 @click.option(
     "--data",
     default="digits",
@@ -53,7 +59,11 @@ for command in (doctor, compare, regret, plot, report):
     "`table:NAME`: look results up (see `table list`).",
 )
 @click.option("--data-root", default="", help="Folder of a named data set.")
-@click.option("--methods", help=f"Comma-separated. Default: {','.join(DEFAULT_METHODS)}; on a table no full-short.")
+@click.option(
+    "--methods",
+    shell_complete=completion.methods,
+    help=f"Comma-separated. Default: {','.join(DEFAULT_METHODS)}; on a table no full-short.",
+)
 @click.option("--trials", type=click.IntRange(1), default=8, show_default=True, help="Of methods that learn by trials.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Every method runs once a seed.")
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
@@ -131,11 +141,12 @@ def _check_models(config: StudyConfig) -> None:
 
 
 @study.command("run")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Local processes.")
 @click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
+@logger_option
 @click.pass_obj
-def run(session: Session, name: str, workers: int, device: str) -> None:
+def run(session: Session, name: str, workers: int, device: str, loggers: tuple[str, ...]) -> None:
     """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work.
 
     A study that came as a study.yaml, without its database, is run anew. Several processes that torchrun has started
@@ -154,12 +165,14 @@ def run(session: Session, name: str, workers: int, device: str) -> None:
         return
     opened = open_study(session.root, name)
     complete_study(opened)
-    if not run_to_end(opened, workers, device, world):
+    if not run_to_end(opened, workers, device, world, loggers):
         failed = [str(job) for job, trial in opened.trials().items() if trial.state.name == "FAIL"]
         raise RunFailedError(f"{len(failed)} trial(s) failed: {', '.join(failed)}; `study show {name}` has the rest")
 
 
-def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | None = None) -> bool:
+def run_to_end(
+    opened: StoredStudy, workers: int, device: str, world: World | None = None, loggers: tuple[str, ...] = ()
+) -> bool:
     """Run a stored study under a display."""
     from autoprog_search.cli.progress import showing
     from autoprog_search.engines.local import run_study
@@ -171,7 +184,9 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
     finished = sum(trial.state.is_finished() for trial in trials.values())
     try:
         with showing(len(trials), finished) as display:
-            complete = run_study(opened, workers=workers, device=device, on_event=display.event, world=world)
+            complete = run_study(
+                opened, workers=workers, device=device, on_event=display.event, world=world, loggers=loggers
+            )
     except BaseException:
         with suppress(Exception):  # what has finished is there to look at, however the rest ended
             export(open_study(opened.folder.parent, opened.folder.name))  # anew: waits for no server that is away
@@ -181,7 +196,7 @@ def run_to_end(opened: StoredStudy, workers: int, device: str, world: World | No
 
 
 @study.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @format_option()
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
@@ -212,7 +227,8 @@ def _cell(value: object) -> object:
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
     from autoprog_search.faults import known_error
-    from autoprog_search.study.store import ENDED_WELL, list_studies, open_study
+    from autoprog_search.study.listing import list_studies
+    from autoprog_search.study.store import ENDED_WELL, open_study
 
     rows = []
     for name in list_studies(session.root):
@@ -239,7 +255,7 @@ def list_all(session: Session, fmt: Format) -> None:
 
 
 @study.command("export")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.pass_obj
 def export(session: Session, name: str) -> None:
     """Write results, curves, estimates and clocks as CSV and parquet into the study's folder."""
@@ -251,7 +267,7 @@ def export(session: Session, name: str) -> None:
 
 
 @study.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def delete(session: Session, name: str, yes: bool) -> None:

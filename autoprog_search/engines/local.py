@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial
 
 from autoprog_search.engines.events import Event, Tell
 from autoprog_search.engines.worker import run_worker
-from autoprog_search.errors import StudyError
+from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.interrupt import STOPS, signals_ask, signals_wait
+from autoprog_search.loggers.registry import check_loggers
 from autoprog_search.study.claims import Kept
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import in_use
@@ -33,11 +34,13 @@ def run_study(
     device: str,
     on_event: Tell = lambda event: None,
     world: World | None = None,
+    loggers: tuple[str, ...] = (),
 ) -> bool:
     """Run whatever is unfinished; safe to call again, and at the same time from elsewhere.
 
     Args:
         world: the processes that train each trial together, in place of workers; this is rank 0.
+        loggers: names of those that are told of each run; they change no result.
 
     Returns:
         Whether every trial of the study has ended without failure.
@@ -45,17 +48,22 @@ def run_study(
     Raises:
         StudyError: study.yaml or the data are not those that it was created with; or a worker died and left trials:
             what has finished is stored and the rest can be resumed.
-        ConfigError: all has run but trials under settings that were taken out.
+        ConfigError: all has run but trials under settings that were taken out; or there is no such logger, or nothing
+            for it to log.
+        MissingExtraError: a logger's package is not installed.
         KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
+    check_loggers(loggers)
+    if loggers and study.config.data.table is not None:
+        raise ConfigError("logger: results of a table are looked up, not trained; leave --logger out")
     check_unchanged(study)
     if world is not None:
         from autoprog_search.engines.together import run_together  # loads torch, as workers do
 
-        run_together(study, world, on_event)
+        run_together(study, world, on_event, loggers)
     elif unfinished(to_run(study)):
         with in_use(study.folder):
-            _run_workers(study, workers, device, on_event)
+            _run_workers(study, workers, device, on_event, loggers)
     trials = study.trials()
     _clear_up(study, trials)
     check_runs(study, trials)
@@ -72,14 +80,14 @@ def _clear_up(study: StoredStudy, trials: Mapping[Job, FrozenTrial]) -> None:
         Kept(artifacts=study.artifacts).clear(finished)
 
 
-def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell) -> None:
+def _run_workers(study: StoredStudy, workers: int, device: str, on_event: Tell, loggers: tuple[str, ...]) -> None:
     context = multiprocessing.get_context("spawn")
     # A queue starts a process of Python's own, which is ready for these two signals only.
     with signals_wait(STOPS - {signal.SIGINT, signal.SIGTERM}):
         events: multiprocessing.Queue[Event] = context.Queue()
     which = (study.folder.parent, study.folder.name)
     processes = [
-        context.Process(target=run_worker, args=(*which, device, index, events), name=f"worker-{index}")
+        context.Process(target=run_worker, args=(*which, device, index, events, loggers), name=f"worker-{index}")
         for index in range(workers)
     ]
     error: str | None = None

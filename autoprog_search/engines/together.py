@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from autoprog_search.training.world import World
 
 
-def run_together(study: StoredStudy, world: World, tell: Tell) -> None:
+def run_together(study: StoredStudy, world: World, tell: Tell, loggers: tuple[str, ...] = ()) -> None:
     """Run whatever is unfinished, as rank 0.
 
     Raises:
@@ -46,7 +46,7 @@ def run_together(study: StoredStudy, world: World, tell: Tell) -> None:
         world.tell(None)
         return
     with in_use(study.folder), signals_ask() as asked_to_stop:
-        run_trials(study, "auto", world.local_rank, tell, asked_to_stop, world)
+        run_trials(study, "auto", world.local_rank, tell, asked_to_stop, world, loggers)
     if unfinished(to_run(study)):
         raise KeyboardInterrupt
 

@@ -38,7 +38,7 @@ REST = "rest"
 """What rank 0 tells others while there is nothing to train."""
 
 
-def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> None:
+def run_worker(root: Path, name: str, device: str, index: int, events: Any, loggers: tuple[str, ...] = ()) -> None:
     """A worker process: run trials until none is left."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is a child process"
@@ -62,7 +62,7 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             with in_use(study.folder):
                 if study.config.data.table is None:
                     _import_what_trains()
-                run_trials(study, device, index, events.put, should_stop)
+                run_trials(study, device, index, events.put, should_stop, loggers=loggers)
         except Interrupted:  # while it waited for its storage
             return
         except Exception as error:
@@ -93,11 +93,13 @@ def run_trials(
     tell: Tell,
     should_stop: Callable[[], bool],
     world: World | None = None,
+    loggers: tuple[str, ...] = (),
 ) -> None:
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`).
 
     Args:
         world: the processes that train each trial together, default this one; this is rank 0.
+        loggers: names of those that are told of each run (`loggers/registry.py`).
     """
     if study.config.data.table is not None:
         answer_trials(study, tell, should_stop)
@@ -113,7 +115,13 @@ def run_trials(
 
     try:
         place = open_workplace(
-            study, device_name, index, should_stop=should_stop, on_measuring=on_measuring, world=world
+            study,
+            device_name,
+            index,
+            should_stop=should_stop,
+            on_measuring=on_measuring,
+            world=world,
+            loggers=loggers,
         )
         if index == 0:
             tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))

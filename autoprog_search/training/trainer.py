@@ -43,7 +43,7 @@ class Trainer:
     ) -> None:
         self.run, self.method = run, method
         self.search = Search(run, method, profile)
-        self._steps, self._should_stop = Steps(run, hooks), hooks.should_stop
+        self._steps, self._hooks = Steps(run, hooks), hooks
 
     def train(self) -> RunResult:
         """Train to the end.
@@ -90,7 +90,7 @@ class Trainer:
         if state.part >= probe_tick(run.rates) and not any(r.probe for r in state.stages):
             assert state.previous is not None, "it never measures in the first tick"
             trained = branches(state.previous, run.elastic.full)
-            record.probe = {name: probe(run, to, self._should_stop) for name, to in trained.items()}
+            record.probe = {name: probe(run, to, self._hooks.should_stop) for name, to in trained.items()}
             stayed = record.probe["stayed"]  # as an axis of one size does
             record.mixing = {axis: fit_mixing(record.probe.get(axis, stayed), stayed) for axis in AXES}
         choice = self._choose(allowed, record)
@@ -140,6 +140,7 @@ class Trainer:
             record.level, state.recent = fmean(state.recent), []
         state.stages.append(record)
         state.phase = "train"
+        self._hooks.on_stage(run)
         run.save()
 
     # ── asking the method ───────────────────────────────────────────────────────────────────────────────────────

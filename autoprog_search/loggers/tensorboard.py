@@ -1,0 +1,79 @@
+"""TensorBoard: event files in the run's folder; `tensorboard --logdir studies/NAME` shows a study's runs together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoprog_search.errors import ConfigError
+from autoprog_search.loggers.logger import BY_COST, End, LoggedRun, Point
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+FOLDER = "tensorboard"
+BY_MFLOPS = "by_mflops/"
+"""Begins the tags of curves whose horizontal axis is MFLOPs of training and search: TensorBoard's are whole numbers."""
+
+
+class TensorBoard:
+    """Scalars a step and an epoch, events and settings as text, settings against results in the HParams tab.
+
+    Args:
+        folder: default: `tensorboard` in the run's own.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+        self._settings: dict[str, str | int | float | bool] = {}
+
+    def start(self, run: LoggedRun, known_as: str | None) -> None:
+        """Write where that run wrote before; what it had told beyond its checkpoint is hidden.
+
+        Raises:
+            ConfigError: there is no folder.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = self._folder or (run.folder / FOLDER if run.folder is not None else None)
+        if folder is None:
+            raise ConfigError("loggers: TensorBoard writes into the run's folder; give `out`, or TensorBoard(FOLDER)")
+        self._writer = SummaryWriter(str(folder), purge_step=run.step + 1 if run.step else None)
+        self._settings = {name: "none" if value is None else value for name, value in run.settings.items()}
+        rows = [f"| {_cell(name)} | {_cell(str(value))} |" for name, value in self._settings.items()]
+        self._open.add_text("settings", "\n".join(["| field | value |", "| --- | --- |", *rows]), run.step)
+
+    def log(self, points: Sequence[Point]) -> None:
+        """Scalars against steps, and those worth it against MFLOPs."""
+        for point in points:
+            for tag, value in point.values.items():
+                self._open.add_scalar(tag, value, point.step)
+                if tag in BY_COST:
+                    self._open.add_scalar(BY_MFLOPS + tag, value, point.flops // 10**6)
+        self._open.flush()
+
+    def event(self, step: int, text: str) -> None:
+        """A text under `growth`."""
+        self._open.add_text("growth", text, step)
+        self._open.flush()
+
+    def finish(self, end: End) -> None:
+        """Settings beside results; where the weights lie."""
+        if end.results:
+            results = {f"result/{name}": value for name, value in end.results.items()}
+            self._open.add_hparams(self._settings, results, run_name=".")
+        if end.weights is not None:
+            self._open.add_text("weights", _cell(str(end.weights.resolve())))
+        self._open.close()
+
+    @property
+    def _open(self) -> SummaryWriter:
+        assert self._writer is not None, "it was started"
+        return self._writer
+
+
+def _cell(text: str) -> str:
+    """As it is, in TensorBoard's Markdown."""
+    return "".join(f"&#{ord(c)};" if c in "<>&|`*_[]\\#!" or not c.isprintable() else c for c in text)
