@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,15 +58,15 @@ class Logbook:
         self._taken: list[tuple[int, int, float]] = []  # of steps whose losses are still on the device
         known = self._known()
         names: dict[str, str] = {}
-        told = LoggedRun(name, group, folder, settings_of(run.spec) if loggers else {}, run.state.step)
+        told = LoggedRun(name, group, folder, settings_of(run.spec) if loggers else {}, run.state.step, _flops(run))
         for kind in [*self._loggers]:
             begin = partial(_start, run=told, known_as=known.get(kind))
             if isinstance(name := self._try(kind, begin, ConfigError), str):
                 names[kind] = name
-        self._keep(names)
+        self._keep({**known, **names})
 
     def hooks(self, hooks: Hooks) -> Hooks:
-        """Those, which also tell the loggers."""
+        """Those, but that the four around steps, epochs and stages are the loggers'."""
         if not self._loggers:
             return hooks
         return replace(hooks, after_step=self._after_step, on_losses=self._on_losses, on_epoch=self._on_epoch,
@@ -77,7 +77,8 @@ class Logbook:
         self._tell(lambda logger: logger.finish(end))
         self._loggers = {}
         if self._folder is not None and end.outcome != "interrupted":
-            (self._folder / NAMES).unlink(missing_ok=True)
+            with suppress(OSError):  # a name that is left is another run's at worst, and then not taken
+                (self._folder / NAMES).unlink()
 
     # ── what the run tells ──────────────────────────────────────────────────────────────────────────────────────
 

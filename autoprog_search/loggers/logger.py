@@ -40,6 +40,7 @@ class LoggedRun:
         folder: the run's own, for what is kept in files; None: it leaves none.
         settings: all that decides its result, flat (`recipe.lr`); passwords in URLs are left out.
         step: optimiser steps that it has taken; above 0 where it goes on.
+        flops: of training and search that it has spent.
     """
 
     name: str
@@ -47,6 +48,7 @@ class LoggedRun:
     folder: Path | None
     settings: Mapping[str, Setting]
     step: int
+    flops: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autoprog_search.loggers.logger import BY_COST, FLOPS, End, LoggedRun, Outcome, Point
+from autoprog_search.loggers.logger import BY_COST, LOSS, End, LoggedRun, Outcome, Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,7 @@ class MLflow:
             os.environ.setdefault(name, value)
         self._client: MlflowClient | None = None
         self._run = ""
-        self._told = -1.0  # FLOPs at the last point that an earlier session told
+        self._told = 0  # the last step that an earlier session told
 
     def start(self, run: LoggedRun, known_as: str | None) -> str:
         """Make a run in the experiment MLFLOW_EXPERIMENT_NAME, by default the study's; or go on with it."""
@@ -41,7 +41,7 @@ class MLflow:
         if known_as is not None:
             self._run = known_as
             self._open.update_run(known_as, status="RUNNING")
-            self._told = self._open.get_run(known_as).data.metrics.get(FLOPS, -1.0)
+            self._told = max((m.step for m in self._open.get_metric_history(known_as, LOSS)), default=0)
             return known_as
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or run.group or "autoprog-search"
         found = self._open.get_experiment_by_name(name)
@@ -51,11 +51,11 @@ class MLflow:
         return self._run
 
     def log(self, points: Sequence[Point]) -> None:
-        """Metrics by step, and those worth it by MFLOPs; none twice."""
+        """Metrics by step, and those worth it by MFLOPs; not again what was told before the run was killed."""
         from mlflow.entities import Metric
 
         now, metrics = int(1000 * time.time()), []
-        for point in (p for p in points if p.flops >= self._told):
+        for point in (p for p in points if p.step >= self._told):
             for name, value in point.values.items():
                 metrics.append(Metric(name, value, now, point.step))
                 if name in BY_COST:

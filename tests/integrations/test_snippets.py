@@ -58,7 +58,7 @@ def ran(monkeypatch):
 @pytest.fixture
 def shorter(monkeypatch):
     """`train` on a few digits, for a few epochs."""
-    recipe = load_recipe("digits").model_copy(update={"epochs": 3, "batch_size": 20})
+    recipe = load_recipe("digits").model_copy(update={"epochs": 4, "batch_size": 20})
     short = partial(train, data=DataConfig(name="digits", train_share=0.2), recipe=recipe, device="cpu")
     monkeypatch.setattr("autoprog_search.runs.train.train", short)
     return short
@@ -81,7 +81,7 @@ def test_optuna(shorter):
 def test_a_logger_of_ones_own(shorter, capsys):
     exec(snippet("logger"), {"train": shorter})
     first, *_, last = capsys.readouterr().out.splitlines()
-    assert first == "linear seed 0: 3 epochs"
+    assert first == "linear seed 0: 4 epochs"
     assert last == "finished"
 
 
