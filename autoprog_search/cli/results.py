@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoprog_search.analysis.margin import MARGIN
+from autoprog_search.cli import completion
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import Format, echo_sentences, echo_table, format_option, plain_rows
 from autoprog_search.report.figures import FIGURES
@@ -25,7 +26,7 @@ margin_option = click.option(
 
 
 @click.command("compare")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.studies)
 @margin_option
 @format_option()
 @click.pass_obj
@@ -63,7 +64,7 @@ def echo_comparison(studies: Sequence[StoredStudy], margin: float = MARGIN, fmt:
 
 
 @click.command("regret")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @format_option()
 @click.pass_obj
 def regret(session: Session, name: str, fmt: Format) -> None:
@@ -83,7 +84,7 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 
 
 @click.command("plot")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.studies)
 @click.option("--kind", type=click.Choice(list(FIGURES)), default="pareto", show_default=True)
 @click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
 @click.option(
@@ -125,7 +126,7 @@ def plot(
 
 
 @click.command("report")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @margin_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: report.html beside it.")
 @click.pass_obj
