@@ -1,8 +1,8 @@
 """Hooks of the documentation site (mkdocs.yml): links out of docs/, lists as GitHub reads them, the navigation.
 
-The pages are written for GitHub, where they link to files of the repository. The site has no address of the repository to
-send readers to, so what a page links to comes along as it was when the site was built, under `repository/`: pages as
-pages, sources as listings, folders as lists of their files, tables and figures as they are.
+The pages are written for GitHub, where they link to files of the repository. The site knows no address of that to send
+readers to, so what a page links to comes along as it was when the site was built, under `repository/`: pages as pages,
+sources as listings, folders as lists of their files, tables and figures as they are.
 """
 
 from __future__ import annotations
