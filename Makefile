@@ -9,7 +9,7 @@ QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test test-all fuzz faults lint bench gpu-check evidence-quick docs-figures clean
+.PHONY: demo test test-all fuzz faults lint bench gpu-check evidence-quick docs docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
@@ -60,9 +60,14 @@ evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence/growing.
 	$(BIN)/autoprog-search study compare digits_quick
 	$(BIN)/python -m benchmarks.repeated digits digits_quick
 
+docs: $(VENV)/.installed  ## the documentation site, under build/site/; any broken link ends it
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 docs-figures: $(VENV)/.installed  ## redraw the figures and tables of README and docs from studies/*/results.csv
 	$(BIN)/python -m pip install --quiet --editable '.[figures]'
 	$(BIN)/python -m docs.redraw
+	$(BIN)/python -m docs.pictures
 
 clean:  ## remove the virtual environment and caches, no study
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

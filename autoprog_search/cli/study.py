@@ -14,6 +14,7 @@ from autoprog_search.cli.loggers import logger_option
 from autoprog_search.cli.main import Session, check_together, others
 from autoprog_search.cli.results import compare, plot, regret, report
 from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
+from autoprog_search.cli.watch import watch
 from autoprog_search.engines.engine import ENGINES, Needs
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
@@ -46,7 +47,7 @@ def study(ctx: click.Context) -> None:
     check_together(ctx, "run")
 
 
-for command in (doctor, compare, regret, plot, report):
+for command in (doctor, watch, compare, regret, plot, report):
     study.add_command(command)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
+from autoprog_search.engines.events import Event, Tell, end_of, noted, tell_progress
 from autoprog_search.engines.table import answer_trials
 from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
@@ -184,6 +184,7 @@ def _run(
     from autoprog_search.training.steps import Hooks
 
     stops = partial(stops_with, ours, should_stop)
+    tell = noted(study, tell)
     host, place = method_named(job.method).host, replace(place, kept=Kept(ours, study.artifacts))
     try:
         with lost_if_taken(ours):

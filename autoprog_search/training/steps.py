@@ -214,6 +214,9 @@ def progress_of(run: Run) -> Progress:
     return Progress(
         step=state.step,
         steps=run.ends[-1],
+        epoch=state.step / run.epoch_steps,
+        epochs=run.ends[-1] / run.epoch_steps,
+        flops=run.train_flops() + state.search_flops,
         stage=state.stage,
         stages=None if run.spec.space.clock == "free" else len(run.ends),
         phase=state.phase,
