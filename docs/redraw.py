@@ -28,6 +28,7 @@ from pathlib import Path
 from autoprog_search.analysis import regret
 from autoprog_search.analysis.ablations import ablations
 from autoprog_search.analysis.compare import compare
+from autoprog_search.analysis.findings import last_growths
 from autoprog_search.analysis.regret import regret_summary, scored
 from autoprog_search.analysis.targets import DRAWS, MARGIN, cost_to_target
 from autoprog_search.analysis.validity import validity
@@ -45,7 +46,7 @@ from autoprog_search.tables.format import ESTIMATES, RUNS
 from autoprog_search.tables.loading import table_like
 from docs import settings
 from docs.screenshots import SHOTS, screenshot
-from docs.texts import ablation_rows, described, markdown, target_rows
+from docs.texts import ablation_rows, described, growth_rows, markdown, target_rows
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"
@@ -147,6 +148,16 @@ def _validity(study: StudyFrames) -> tuple[str, str]:
     )
 
 
+def _last_growths(study: StudyFrames) -> tuple[str, str]:
+    epochs, trials = study.config.recipe.epochs, study.trials
+    done = trials[(trials["state"] == "COMPLETE") & (trials["scheduled_epochs"] == epochs)]
+    return markdown(growth_rows(last_growths(done))), (
+        f"Validation accuracy, means over all runs that were scheduled for {epochs} epochs. Before: of the smaller "
+        "network just before the last growth, while the learning rate was still high. End: of the full network, once it had "
+        "decayed."
+    )
+
+
 TABLES: dict[str, Callable[[StudyFrames], tuple[str, str]]] = {
     "compare": _compare,
     "verdict": _verdict,
@@ -154,6 +165,7 @@ TABLES: dict[str, Callable[[StudyFrames], tuple[str, str]]] = {
     "ablations": _ablations,
     "validity": _validity,
     "regret": _regret,
+    "last-growths": _last_growths,
 }
 
 COLUMNS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from autoprog_search.analysis.findings import LastGrowth
 from autoprog_search.report.texts import interval_text, target_text, times_text, with_error
 from autoprog_search.report.units import MISSING, flops_text
 from autoprog_search.runs.row import Column
@@ -58,6 +59,20 @@ def ablation_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "speed-up, FLOPs": times_text(row["speedup_flops"]),
         }
         for row in table.to_dict("records")
+    ]
+
+
+def growth_rows(found: Iterable[LastGrowth]) -> list[dict[str, str]]:
+    """One row a method: what its last growth brought."""
+    return [
+        {
+            "method": growth.method,
+            "runs": str(growth.runs),
+            "before the last growth, %": f"{growth.before:.2f}",
+            "at the end, %": f"{growth.end:.2f}",
+            "gain, points": f"{growth.gain:+.2f}",
+        }
+        for growth in found
     ]
 
 

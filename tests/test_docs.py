@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from autoprog_search.growth.space_cost import cost_of
+from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.identity import study_hash
+from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import published_frames
 from autoprog_search.study.store import open_study
 from docs import pictures, redraw, settings
@@ -39,8 +42,6 @@ def test_the_figures_of_the_pages_are_drawn_and_no_other():
 def test_published_demo_is_todays_configuration():
     """When a default changes, the demo has to be run and published again."""
     from importlib.resources import files
-
-    from autoprog_search.study.resolve import config_from_file
 
     stored = published_frames(DEMO).config
     today = config_from_file(Path(str(files("autoprog_search.study") / "demo.yaml")), "demo")
@@ -166,3 +167,13 @@ def test_what_small_sub_networks_save_on_a_gpu_is_what_was_stored():
         cells = f"{1e3 * seconds:.1f} ({ratio:.2f}) | {1e3 * theirs:.1f} ({other:.2f})"
         rows.append(f"| {size} | {full_flops / flops:.2f} | {cells} |")
     assert quoted("docs/gpu.md", "sizes").splitlines()[2:] == rows
+
+
+def test_a_smaller_model_is_a_control_of_a_study(tmp_path):
+    """Its space is a variant's, and all of it trains in every step: nothing grows."""
+    yaml = "\n".join(quoted("docs/evidence/size.md", "control").splitlines()[1:-1])
+    (tmp_path / "study.yaml").write_text(yaml)
+    config = config_from_file(tmp_path / "study.yaml", "control")
+    small = config.space_of("full+small")
+    assert cost_of(small).forward_flops(small.full) < 0.2 * cost_of(config.space).forward_flops(config.space.full)
+    assert small.sub_networks == (small.full,) == (SubNetwork(3, 9),)

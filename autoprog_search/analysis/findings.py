@@ -7,6 +7,7 @@ good as growing; where the last growth brings nothing, so is never growing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
 import pandas as pd
 
@@ -46,15 +47,22 @@ GROWING_PAYS = 1.0  # points of validation accuracy that a run gains after its l
 
 @dataclass(frozen=True)
 class LastGrowth:
-    """What a method's runs gained from just before their last growth to their end.
+    """What a method's runs came to just before their last growth, and at their end.
 
     Attributes:
-        gain: validation accuracy at the end minus that of the smaller network then, mean, points. What the decay of the
-            learning rate brings is in it.
+        before: validation accuracy of the smaller network then, mean over the runs, %.
+        end: of the full network at the end. What the decay of the learning rate brings is in it.
     """
 
     method: str
-    gain: float
+    runs: int
+    before: float
+    end: float
+
+    @property
+    def gain(self) -> float:
+        """Points from there to there."""
+        return self.end - self.before
 
 
 @dataclass(frozen=True)
@@ -120,13 +128,14 @@ def halvings(done: pd.DataFrame) -> tuple[Halving, ...]:
 
 
 def last_growths(done: pd.DataFrame) -> tuple[LastGrowth, ...]:
-    """What the last growth brought the finished runs of each method that grows, over all its lengths."""
+    """What the last growth brought each method that grows, over all of these finished runs."""
     found = []
     for method, runs in done.groupby("method", sort=False):
         grown = [[growth for growth in growths or () if growth] for growths in runs["growth_top1"]]
-        gains = [end - growths[-1][0] for end, growths in zip(runs["val_top1"], grown, strict=True) if growths]
-        if gains:
-            found.append(LastGrowth(str(method), sum(gains) / len(gains)))
+        pairs = [(growths[-1][0], end) for end, growths in zip(runs["val_top1"], grown, strict=True) if growths]
+        if pairs:
+            before, ends = zip(*pairs, strict=True)
+            found.append(LastGrowth(str(method), len(pairs), fmean(before), fmean(ends)))
     return tuple(found)
 
 
