@@ -153,8 +153,8 @@ def _last_growths(study: StudyFrames) -> tuple[str, str]:
     done = trials[(trials["state"] == "COMPLETE") & (trials["scheduled_epochs"] == epochs)]
     return markdown(growth_rows(last_growths(done))), (
         f"Validation accuracy, means over all runs that were scheduled for {epochs} epochs. Before: of the smaller "
-        "network just before the last growth, while the learning rate was still high. End: of the full network, once it had "
-        "decayed."
+        "network just before the last growth, while the learning rate was still high. End: of the full network, once "
+        "it had decayed."
     )
 
 
