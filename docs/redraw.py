@@ -6,11 +6,13 @@ A page asks for one between two comments, and what stands between them is rewrit
     <!-- end -->
     <!-- figure: studies/digits pareto seconds -->  a name in report/figures.py, a cost (flops where none is given)
     <!-- end -->
+    <!-- screenshot: studies/digits report -->      of the study's report, a name in docs/screenshots.py
+    <!-- end -->
 
     <!-- columns: results -->                       the columns of a kind of rows, a name in COLUMNS
     <!-- /columns -->
 
-Figures need kaleido and a Chrome (`pip install '.[png]'`), tables nothing; a test compares the pages' text.
+Figures and screenshots need a Chrome (`pip install '.[figures]'`), tables nothing; a test compares the pages' text.
 """
 
 from __future__ import annotations
@@ -33,33 +35,33 @@ from autoprog_search.analysis.verdict import verdicts
 from autoprog_search.cost import CostKind
 from autoprog_search.errors import AutoProgError, ConfigError
 from autoprog_search.files import write_atomic
-from autoprog_search.report.figures import FIGURES, write_figure
+from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.texts import comparison_rows, regret_rows, validity_rows
 from autoprog_search.report.verdict import verdict_text
+from autoprog_search.report.writing import write_figure
 from autoprog_search.runs import row
-from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.results import StudyFrames, published_frames
 from autoprog_search.tables.format import ESTIMATES, RUNS
-from autoprog_search.tables.loading import load_table, table_names
-from autoprog_search.tables.table import GrowthTable
+from autoprog_search.tables.loading import table_like
 from docs import settings
+from docs.screenshots import SHOTS, screenshot
 from docs.texts import ablation_rows, described, markdown, target_rows
 
 ROOT = Path(__file__).parent.parent
 FIGURE_FOLDER = "docs/figures"
-BLOCK = re.compile(r"(<!-- (figure|table): ([^\n]*?) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
+BLOCK = re.compile(r"(<!-- (figure|table|screenshot): ([^\n]*?) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
 COLUMN_BLOCK = re.compile(r"(<!-- columns: ([^\n]*?) -->\n)(.*?)(<!-- /columns -->)", flags=re.DOTALL)
 COSTS: dict[str, CostKind] = {"flops": "flops", "seconds": "seconds"}
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A figure or table that a page asks for.
+    """A figure, table or screenshot that a page asks for.
 
     Attributes:
         page: the page's file, for messages and for links from it.
         root: the repository; `folder` is the study's, as the page names it from there.
-        name: in TABLES or FIGURES.
+        name: in TABLES, FIGURES or SHOTS.
     """
 
     page: Path
@@ -76,8 +78,9 @@ class Quote:
 
     @property
     def image(self) -> Path:
-        """Where the figure lies."""
-        return self.root / FIGURE_FOLDER / f"{self.study.config.name}_{self.name}_{self.cost}.png"
+        """Where the figure or the screenshot lies."""
+        cost = f"_{self.cost}" if self.kind == "figure" else ""
+        return self.root / FIGURE_FOLDER / f"{self.study.config.name}_{self.name}{cost}.png"
 
     def link(self, path: Path) -> str:
         """How the page links to a file."""
@@ -135,25 +138,12 @@ def _regret(study: StudyFrames) -> tuple[str, str]:
 
 
 def _validity(study: StudyFrames) -> tuple[str, str]:
-    table = table_like(study.config)
+    config = study.config
+    table = table_like(config.space, config.recipe, config.data)
     return markdown(validity_rows(validity(table, study.estimates))), (
         f"Against what the candidates came to when trained, from the table `{table.name}`: mean over its seeds but the "
         "search's own. ±: standard error over seeds. `survey+...` are other ways to estimate, from this study; all "
         f"other rows are the table's alone (`autoprog-search table validity {table.name}`)."
-    )
-
-
-def table_like(config: StudyConfig) -> GrowthTable:
-    """The package's table of such runs.
-
-    Raises:
-        ConfigError: there is none of this space, recipe and data.
-    """
-    for table in map(load_table, table_names()):
-        if (table.info.space, table.info.recipe, table.info.data) == (config.space, config.recipe, config.data):
-            return table
-    raise ConfigError(
-        f"no table ({', '.join(table_names())}) has space {config.space.name!r}, this recipe and these data"
     )
 
 
@@ -191,7 +181,7 @@ def quotes(page: Path, root: Path = ROOT) -> list[Quote]:
         ConfigError: a comment that opens or ends nothing, or asks for what there is not.
     """
     text = page.read_text()
-    begun, ended = len(re.findall(r"<!-- (?:figure|table):", text)), text.count("<!-- end -->")
+    begun, ended = len(re.findall(r"<!-- (?:figure|table|screenshot):", text)), text.count("<!-- end -->")
     if not begun == ended == len(BLOCK.findall(text)):
         raise ConfigError(f"{page}: {begun} comments begin a figure or table and {ended} end one; each needs both")
     return [_quote(page, root, block) for block in BLOCK.finditer(text)]
@@ -215,6 +205,8 @@ def quoted(quote: Quote) -> str:
     """What stands between the two comments."""
     if quote.kind == "table":
         content, reading = TABLES[quote.name](quote.study)
+    elif quote.kind == "screenshot":
+        content, reading = f"![{SHOTS[quote.name].title}]({quote.link(quote.image)})", f"{SHOTS[quote.name].title}."
     else:
         info = FIGURES[quote.name]
         content, reading = f"![{info.title}, study {quote.study.config.name}]({quote.link(quote.image)})", info.caption
@@ -231,11 +223,14 @@ def _quote(page: Path, root: Path, block: re.Match[str]) -> Quote:
     match block[2], block[3].split():
         case ("table", [folder, name]) if name in TABLES:
             return Quote(page, root, "table", folder, name, "flops")
+        case ("screenshot", [folder, name]) if name in SHOTS:
+            return Quote(page, root, "screenshot", folder, name, "flops")
         case ("figure", [folder, name]) if name in FIGURES:
             return Quote(page, root, "figure", folder, name, "flops")
         case ("figure", [folder, name, cost]) if name in FIGURES and cost in COSTS:
             return Quote(page, root, "figure", folder, name, COSTS[cost])
-    known, more = (TABLES, "") if block[2] == "table" else (FIGURES, " [flops|seconds]")
+    known = {"table": TABLES, "figure": FIGURES, "screenshot": SHOTS}[block[2]]
+    more = " [flops|seconds]" if block[2] == "figure" else ""
     raise ConfigError(f"{page}: {block[2]}: {block[3]!r} is not FOLDER NAME{more} with one of {', '.join(known)}")
 
 
@@ -251,6 +246,9 @@ def main() -> None:
             for quote in quotes(page):
                 if quote.kind == "figure":
                     write_figure(FIGURES[quote.name].draw(quote.study, quote.cost), quote.image)
+                elif quote.kind == "screenshot":
+                    write_atomic(quote.image, screenshot(quote.study, SHOTS[quote.name]))
+                if quote.kind != "table":
                     print(quote.image.relative_to(ROOT))
             text = rewritten(page)
             if text != page.read_text():

@@ -164,6 +164,37 @@ def test_ray_tune(schedule, tmp_path):
     assert 1e-3 <= asked["lr"] <= 4e-3
 
 
+@pytest.mark.extras
+@pytest.mark.filterwarnings("ignore")  # Hugging Face's own
+def test_transformers_growth(few_digits, tmp_path, monkeypatch, capsys):
+    """As it is; then again from a checkpoint inside the middle stage, and what it leaves loads as any model does."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    monkeypatch.chdir(tmp_path)
+    main = runpy.run_path(str(EXAMPLES / "transformers_growth.py"))["main"]
+    model = main()
+    lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in lines if "blocks" in line]
+    assert [line.split(":")[0] for line in lines] == [
+        f"{n} blocks, epoch {k}" for k, n in enumerate((3, 4, 4, 6), start=1)
+    ]
+    losses = [value(line, "loss") for line in lines]
+    assert losses[-1] < losses[0]
+    images = torch.randn(2, 1, 24, 24)
+    loaded = transformers.AutoModelForImageClassification.from_pretrained("digits_vit").eval()
+    assert len(loaded.timm_model.blocks) == 6
+    torch.testing.assert_close(loaded(images).logits, model.eval()(images).logits)
+
+    grown = []
+    grow = ElasticModel.grow
+    monkeypatch.setattr(ElasticModel, "grow", lambda self, to, **options: (grown.append(to), grow(self, to, **options)))
+    (second,) = [path for path in (tmp_path / "checkpoints").iterdir() if path.name.endswith(f"-{2 * 10}")]
+    main(str(second))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "blocks" in line]
+    assert [line.split(":")[0] for line in lines] == ["4 blocks, epoch 3", "6 blocks, epoch 4"]
+    assert grown == [SubNetwork(6, 36)]  # it stood at the middle stage, and did not grow into it once more
+
+
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies
 def test_lightning_growth(few_digits, tmp_path, monkeypatch, capsys):
     if find_spec("lightning") is None:

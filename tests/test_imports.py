@@ -37,6 +37,7 @@ LAYERS = [
     ["settings"],
     ["data"],
     ["training"],
+    ["loggers"],
     ["methods"],
     ["runs"],
     ["tables"],
@@ -45,6 +46,7 @@ LAYERS = [
     ["engines"],
     ["report"],
     ["cli"],
+    ["integrations"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
@@ -109,9 +111,10 @@ def test_heavy_libraries_stay_where_they_belong(path):
     for name in imports(path):
         library = name.split(".")[0]
         if library in {"torch", "timm", "torchvision"}:
-            assert layer_of(path) in {"growth", "data", "training"} or where == "oneshot/estimate", (
-                f"{where} imports {name}"
-            )
+            assert layer_of(path) in {"growth", "data", "training", "integrations"} or where in {
+                "oneshot/estimate",
+                "loggers/tensorboard",
+            }, f"{where} imports {name}"
         if name.startswith("optuna.samplers") or library == "nni":
             assert layer_of(path) == "methods", f"{where} imports {name}"
         if library == "ray":
@@ -134,6 +137,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from autoprog_search import GrowthSpace, GrowthSchedule", {"torch", "timm", "optuna", "pandas", "plotly"}),
         ("from autoprog_search import AutoProgSampler", {"torch", "timm", "plotly"}),
         ("import autoprog_search.cli.study, autoprog_search.cli.demo", {"torch", "timm", "optuna", "pandas", "plotly"}),
+        ("import autoprog_search.loggers.registry", {"torch", "tensorboard", "wandb", "mlflow"}),
         ("import autoprog_search.report.page, autoprog_search.analysis.compare", {"torch", "timm"}),
     ],
 )

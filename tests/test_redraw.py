@@ -7,7 +7,6 @@ import pytest
 from autoprog_search.errors import ConfigError, StudyError
 from docs import redraw
 from tests.swept import publish, swept_trials
-from tests.tiny import tiny_config
 
 PAGE = """# Results
 <!-- table: studies/swept targets -->
@@ -91,11 +90,6 @@ def test_comments_that_cannot_be_followed_are_named(text, error, root):
     (root / "docs/results.md").write_text(text)
     with pytest.raises(ConfigError, match=error):
         redraw.rewritten(root / "docs/results.md", root)
-
-
-def test_a_table_is_of_the_same_runs():
-    with pytest.raises(ConfigError, match=r"no table .* has space 'tiny'"):
-        redraw.table_like(tiny_config())
 
 
 def test_columns_are_those_of_the_rows(root):

@@ -26,3 +26,10 @@ def validation_curves(
     of_trial = {key: rows.sort_values("epoch") for key, rows in curves.groupby(["method", "seed", "trial"])}
     wanted = zip(heads["method"], heads["seed"], heads["trial"], strict=True)
     return {trial: of_trial[trial] for trial in wanted if trial in of_trial}
+
+
+def growth_points(curve: pd.DataFrame) -> pd.DataFrame:
+    """The last epochs of a trial's curve before its network grows, with what it grows to: `to_depth`, `to_patches`."""
+    after = curve[["depth", "patches"]].shift(-1)
+    grows = (after > curve[["depth", "patches"]]).any(axis="columns")
+    return curve.assign(to_depth=after["depth"], to_patches=after["patches"])[grows]

@@ -7,6 +7,8 @@ import pandas as pd
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.store import ENDED_WELL
 
+SPENT = ["trials", "spent_flops", "spent_seconds"]
+
 
 def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The one trial of each (method, seed) that stands for it (docs/results.md), with what finding it cost.
@@ -39,7 +41,7 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
 
 def _best(done: pd.DataFrame, targets: pd.Series) -> pd.DataFrame:
     """One trial of each (method, seed): of those that meet the seed's target the cheapest, else the most accurate."""
-    accuracy, cost = done["val_top1"], done["total_flops"]
+    accuracy, cost = done["val_top1"].astype(float), done["total_flops"].astype(float)
     short = ~(accuracy >= done["seed"].map(targets))
     first, second = (-accuracy).where(short, cost), cost.where(short, -accuracy)
     ranked = pd.DataFrame({"short": short, "first": first, "second": second, "trial": done["trial"]})

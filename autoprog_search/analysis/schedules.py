@@ -1,9 +1,15 @@
-"""What trained when: the headline trials' depth and resolution over the epochs."""
+"""What trained when: the headline trials' depth and resolution over the epochs, all trials' stage by stage."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+
+from autoprog_search.analysis.pareto import finished
+from autoprog_search.cost import CostKind
 
 
 def staircases(heads: pd.DataFrame) -> dict[tuple[str, int, int], pd.DataFrame]:
@@ -20,3 +26,53 @@ def staircases(heads: pd.DataFrame) -> dict[tuple[str, int, int], pd.DataFrame]:
         epochs = np.concatenate(([0.0], np.cumsum(row["stage_epochs"])))
         found[row["method"], row["seed"], row["trial"]] = pd.DataFrame({"epochs": epochs, **steps})
     return found
+
+
+@dataclass(frozen=True)
+class ParallelSchedules:
+    """Finished trials, each a point on every axis.
+
+    Attributes:
+        method, seed, trial: which trial, (trials,).
+        axes: what each axis holds: sizes of stages in which trials differ, as `depth, stage 1` or `px, stage 1`; then
+            `FLOPs` or `s`, of training and search; validation `top-1, %`.
+        values: (trials, axes).
+        levels: of each axis the values there are; None for a continuous one.
+    """
+
+    method: np.ndarray
+    seed: np.ndarray
+    trial: np.ndarray
+    axes: tuple[str, ...]
+    values: np.ndarray
+    levels: tuple[np.ndarray | None, ...]
+
+
+def parallel_schedules(trials: pd.DataFrame, stages: int, cost: CostKind) -> ParallelSchedules:
+    """The schedules of a study's trials side by side, stage by stage, with what they cost and came to.
+
+    A trial of another number of stages, or under a free clock, is read off in the middle of each of `stages` equal
+    parts of its run.
+    """
+    done = finished(trials, cost, "val_top1")
+    done = done[done["depths"].map(bool) & done["resolutions"].map(bool)]
+    columns = {}
+    for stage in range(stages):
+        for name, axis in (("depth", "depths"), ("px", "resolutions")):
+            pairs = zip(done[axis], done["stage_epochs"], strict=True)
+            columns[f"{name}, stage {stage + 1}"] = np.array([_at(*pair, stage, stages) for pair in pairs], dtype=float)
+    chosen = {name: column for name, column in columns.items() if len(set(column)) > 1}
+    ends = {"FLOPs" if cost == "flops" else "s": done["cost"], "top-1, %": done["val_top1"]}
+    return ParallelSchedules(
+        *(done[name].to_numpy() for name in ("method", "seed", "trial")),
+        axes=(*chosen, *ends),
+        values=np.column_stack([*chosen.values(), *(column.to_numpy(float) for column in ends.values())]),
+        levels=(*(np.unique(column) for column in chosen.values()), None, None),
+    )
+
+
+def _at(levels: Sequence[int], lengths: Sequence[float], stage: int, stages: int) -> int:
+    if len(levels) == stages:
+        return levels[stage]
+    ends = np.cumsum(lengths)
+    return levels[min(int(np.searchsorted(ends, ends[-1] * (stage + 0.5) / stages)), len(levels) - 1)]

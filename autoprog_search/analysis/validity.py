@@ -93,7 +93,7 @@ def validity(table: GrowthTable, surveyed: pd.DataFrame | None = None) -> pd.Dat
             f"{table.info.seeds} and {sorted({key[0] for key in table.searches}) or 'none'}"
         )
     truth = Truth(table)
-    rankings = [*_of_table(table, truth), *(_of_study(surveyed) if surveyed is not None else ())]
+    rankings = [*_of_table(table, truth), *(searches_of(surveyed) if surveyed is not None else ())]
     judged = pd.DataFrame([_judge(truth, ranking) for ranking in rankings])
     rows = []
     for (stage, proxy), group in judged.groupby(["stage", "proxy"], sort=False):
@@ -129,8 +129,11 @@ def _of_table(table: GrowthTable, truth: Truth) -> Iterator[Ranking]:
         yield Ranking(TRAINED, seed, walk, {c: -truth.at_stage((*walk, c), seed, "epoch_val_loss") for c in estimates})
 
 
-def _of_study(surveyed: pd.DataFrame) -> Iterator[Ranking]:
-    """Trials share the searches of the paths that they share: each is taken once."""
+def searches_of(surveyed: pd.DataFrame) -> Iterator[Ranking]:
+    """The searches in a study's estimates, ranked by its methods: as `validity` judges them.
+
+    Trials share the searches of the paths that they share: each is taken once.
+    """
     seen = set()
     for _, trial in surveyed.groupby(["method", "seed", "trial"], sort=False):
         walk: Walk = ()

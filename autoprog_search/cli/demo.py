@@ -27,8 +27,9 @@ def demo(session: Session, workers: int | None, device: str) -> None:
     from autoprog_search.engines.engine import Needs
     from autoprog_search.errors import RunFailedError, StudyError
     from autoprog_search.files import write_atomic
-    from autoprog_search.report.figures import FIGURES, write_figure
+    from autoprog_search.report.figures import FIGURES
     from autoprog_search.report.page import report_page
+    from autoprog_search.report.writing import write_figure
     from autoprog_search.study.creation import create_study
     from autoprog_search.study.identity import study_hash
     from autoprog_search.study.resolve import config_from_file

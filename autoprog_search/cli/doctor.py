@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from autoprog_search.cli import completion
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import Format, echo_table, format_option
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--repair", is_flag=True, help="Mend what can be mended; nobody may run the study meanwhile.")
 @format_option()
 @click.pass_obj

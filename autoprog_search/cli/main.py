@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "config": ("autoprog_search.cli.config:config", "Fields that --set and a study.yaml know: list, show."),
+    "dashboard": ("autoprog_search.cli.dashboard:dashboard", "A study in optuna-dashboard."),
     "demo": ("autoprog_search.cli.demo:demo", "The whole story on embedded data, in minutes on two CPU cores."),
     "space": ("autoprog_search.cli.space:space", "Growth spaces: list, show, validate."),
     "study": ("autoprog_search.cli.study:study", "Studies: create, run, compare methods, plot, report."),

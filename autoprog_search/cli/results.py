@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from autoprog_search.analysis.margin import MARGIN
+from autoprog_search.cli import completion
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.tables import Format, echo_sentences, echo_table, format_option, plain_rows
 from autoprog_search.report.figures import FIGURES
+from autoprog_search.report.writing import STYLES
 
 if TYPE_CHECKING:
     from autoprog_search.cost import CostKind
@@ -24,7 +26,7 @@ margin_option = click.option(
 
 
 @click.command("compare")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.studies)
 @margin_option
 @format_option()
 @click.pass_obj
@@ -62,7 +64,7 @@ def echo_comparison(studies: Sequence[StoredStudy], margin: float = MARGIN, fmt:
 
 
 @click.command("regret")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @format_option()
 @click.pass_obj
 def regret(session: Session, name: str, fmt: Format) -> None:
@@ -82,35 +84,49 @@ def regret(session: Session, name: str, fmt: Format) -> None:
 
 
 @click.command("plot")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.studies)
 @click.option("--kind", type=click.Choice(list(FIGURES)), default="pareto", show_default=True)
 @click.option("--cost", type=click.Choice(COSTS), default="flops", show_default=True, help="Cost to plot against.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html or FILE.png.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html, FILE.svg, FILE.pdf or FILE.png."
+)
+@click.option("--width", help="Of an image: 140mm, 5.5in, 397pt, 1000px (96 an inch).  [default: the style's]")
+@click.option(
+    "--style", type=click.Choice(list(STYLES)), default="screen", show_default=True, help="Of an image: size and font."
+)
 @click.pass_obj
-def plot(session: Session, names: tuple[str, ...], kind: str, cost: CostKind, output: Path | None) -> None:
-    """Draw a study's Pareto front, cost to target, schedules, curves, estimates, growth times, regret or attainment.
+def plot(
+    session: Session,
+    names: tuple[str, ...],
+    kind: str,
+    cost: CostKind,
+    output: Path | None,
+    width: str | None,
+    style: str,
+) -> None:
+    """Draw a figure of a study: a page of its own, or an image (extra `figures`), for a paper too.
 
-    `--kind profile` takes several studies: how often each method is within a factor of the cheapest that is as accurate
-    as `full`.
+    `--style paper`: text of 8 pt in a column of 140 mm. `--kind profile` takes several studies: how often each method
+    is within a factor of the cheapest that is as accurate as `full`.
     """
-    from autoprog_search.report.figures import write_figure
+    from autoprog_search.report.writing import length, write_figure
     from autoprog_search.study.results import stored_frames
     from autoprog_search.study.store import open_study
 
     info = FIGURES[kind]
-    if len(names) > 1 and info.draw_several is None:
-        several = ", ".join(other for other, its in FIGURES.items() if its.draw_several)
+    if len(names) > 1 and info.several is None:
+        several = ", ".join(other for other, its in FIGURES.items() if its.several)
         raise click.UsageError(f"--kind {kind}: draws one study, got {len(names)}; several are for: {several}")
     opened = [open_study(session.root, name) for name in names]
     studies = [stored_frames(study) for study in opened]
-    figure = info.draw_several(studies, cost) if info.draw_several else info.draw(studies[0], cost)
+    figure = info.draw_several(studies, cost) if info.several else info.draw(studies[0], cost)
     output = output or opened[0].folder / f"{kind}.html"
-    write_figure(figure, output)
+    write_figure(figure, output, length(width) if width else None, style)
     click.echo(output)
 
 
 @click.command("report")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @margin_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: report.html beside it.")
 @click.pass_obj

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoprog_search.cli import completion
 from autoprog_search.cli.doctor import doctor
+from autoprog_search.cli.loggers import logger_option
 from autoprog_search.cli.main import Session, check_together, others
 from autoprog_search.cli.results import compare, plot, regret, report
 from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
+from autoprog_search.cli.watch import watch
 from autoprog_search.engines.engine import ENGINES, Needs
 from autoprog_search.errors import AutoProgError, RunFailedError
 from autoprog_search.methods.registry import METHODS
@@ -44,13 +47,17 @@ def study(ctx: click.Context) -> None:
     check_together(ctx, "run")
 
 
-for command in (doctor, compare, regret, plot, report):
+for command in (doctor, watch, compare, regret, plot, report):
     study.add_command(command)
 
 
 @study.command("create", epilog=methods_help())
 @click.argument("name")
-@click.option("--space", help="Growth space: a preset (see `space list`) or a YAML file. On a table: its own.")
+@click.option(
+    "--space",
+    shell_complete=completion.spaces,
+    help="Growth space: a preset (see `space list`) or a YAML file. On a table: its own.",
+)
 @click.option(
     "--data",
     default="digits",
@@ -59,7 +66,11 @@ for command in (doctor, compare, regret, plot, report):
     "`table:NAME`: look results up (see `table list`).",
 )
 @click.option("--data-root", default="", help="Folder of a named data set.")
-@click.option("--methods", help=f"Comma-separated. Default: {','.join(DEFAULT_METHODS)}; on a table no full-short.")
+@click.option(
+    "--methods",
+    shell_complete=completion.methods,
+    help=f"Comma-separated. Default: {','.join(DEFAULT_METHODS)}; on a table no full-short.",
+)
 @click.option("--trials", type=click.IntRange(1), default=8, show_default=True, help="Of methods that learn by trials.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Every method runs once a seed.")
 @click.option("--recipe", help="Recipe: a name or a YAML file. Default: the space's.")
@@ -137,13 +148,14 @@ def _check_models(config: StudyConfig) -> None:
 
 
 @study.command("run")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--workers", type=click.IntRange(1, 1024), help="Trials at a time. Default: 1; on Ray as many as fit.")
 @click.option("--device", default="auto", show_default=True, help="A torch device; auto takes GPUs if there are any.")
 @click.option("--engine", type=click.Choice(list(ENGINES)), default="local", show_default=True, help=engines_help())
 @click.option("--address", help="Of a Ray cluster, HOST:PORT or auto. Default: Ray is started here, and ended.")
 @click.option("--gpus-per-trial", type=click.FloatRange(0, 1024), help="On Ray. Default: 1 where there are any.")
 @click.option("--cpus-per-trial", type=click.IntRange(1, 1024), help="On Ray. Default: threads and loader processes.")
+@logger_option
 @click.pass_obj
 def run(
     session: Session,
@@ -154,6 +166,7 @@ def run(
     address: str | None,
     gpus_per_trial: float | None,
     cpus_per_trial: int | None,
+    loggers: tuple[str, ...],
 ) -> None:
     """Run whatever is unfinished. Stop it as you like: the same command goes on; several share the work.
 
@@ -164,8 +177,8 @@ def run(
     from autoprog_search.study.store import open_study
 
     world = others(device)
-    needs = Needs(workers, device, address, gpus_per_trial, cpus_per_trial)
-    if world is not None and needs != Needs(device=device):
+    needs = Needs(workers, device, address, gpus_per_trial, cpus_per_trial, loggers)
+    if world is not None and needs != Needs(device=device, loggers=loggers):
         raise click.UsageError("under torchrun all processes train one trial: leave --workers and Ray's options out")
     if world is not None and engine != "local":
         raise click.UsageError(f"--engine {engine}: it starts processes of its own; leave torchrun out")
@@ -203,7 +216,7 @@ def run_to_end(opened: StoredStudy, needs: Needs, engine: str = "local", world: 
 
 
 @study.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @format_option()
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
@@ -234,7 +247,8 @@ def _cell(value: object) -> object:
 def list_all(session: Session, fmt: Format) -> None:
     """List the studies in the root folder."""
     from autoprog_search.faults import known_error
-    from autoprog_search.study.store import ENDED_WELL, list_studies, open_study
+    from autoprog_search.study.listing import list_studies
+    from autoprog_search.study.store import ENDED_WELL, open_study
 
     rows = []
     for name in list_studies(session.root):
@@ -261,7 +275,7 @@ def list_all(session: Session, fmt: Format) -> None:
 
 
 @study.command("export")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.pass_obj
 def export(session: Session, name: str) -> None:
     """Write results, curves, estimates and clocks as CSV and parquet into the study's folder."""
@@ -273,7 +287,7 @@ def export(session: Session, name: str) -> None:
 
 
 @study.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def delete(session: Session, name: str, yes: bool) -> None:

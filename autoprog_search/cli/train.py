@@ -9,8 +9,11 @@ from typing import Any
 
 import click
 
+from autoprog_search.cli import completion
+from autoprog_search.cli.loggers import logger_option
 from autoprog_search.cli.main import others
 from autoprog_search.files import WEIGHTS
+from autoprog_search.loggers.registry import check_loggers
 from autoprog_search.runs.growths import growth_text
 
 OF_RUNS = ("space", "data", "recipe", "growth", "threads")
@@ -18,8 +21,19 @@ OF_STUDIES = ("name", "methods", "first_seed", "nni", "tolerance", "storage")
 
 
 @click.command()
-@click.option("--space", required=True, help="Growth space: a preset (see `space list`) or a YAML file.")
-@click.option("--schedule", default="autoprog", show_default=True, help="autoprog, linear, full, or a YAML file.")
+@click.option(
+    "--space",
+    required=True,
+    shell_complete=completion.spaces,
+    help="Growth space: a preset (see `space list`) or a YAML file.",
+)
+@click.option(
+    "--schedule",
+    default="autoprog",
+    show_default=True,
+    shell_complete=completion.schedules,
+    help="autoprog, linear, full, or a YAML file.",
+)
 @click.option(
     "--data",
     default="digits",
@@ -50,6 +64,7 @@ OF_STUDIES = ("name", "methods", "first_seed", "nni", "tolerance", "storage")
     metavar="FIELD=VALUE",
     help="For example recipe.epochs=30; `config list` shows all fields. Repeatable.",
 )
+@logger_option
 @click.option(
     "-o",
     "--output",
@@ -68,6 +83,7 @@ def train(
     device: str,
     threads: int | None,
     overrides: tuple[str, ...],
+    loggers: tuple[str, ...],
     output: Path,
 ) -> None:
     """Train one model under a growth schedule; interrupted, the same command goes on.
@@ -82,6 +98,7 @@ def train(
     from autoprog_search.schedule import GrowthSchedule
     from autoprog_search.study.resolve import make_config
 
+    check_loggers(loggers)
     world = others(device)
     own = _overrides(schedule, target_speedup, threads, overrides)
     images = {"name": data, "root": data_root}
@@ -105,6 +122,7 @@ def train(
                 device=device,
                 threads=config.threads,
                 out=output,
+                loggers=loggers,
                 on_progress=display.run if display is not None else lambda progress: None,
                 should_stop=asked_to_stop,
             )

@@ -24,6 +24,7 @@ class Needs:
         address: of a cluster that is there.
         gpus_per_trial: a share of one, or a whole number: several train each trial together.
         cpus_per_trial: of each process of a trial.
+        loggers: names of those that are told of each run; they change no result.
     """
 
     workers: int | None = None
@@ -31,6 +32,7 @@ class Needs:
     address: str | None = None
     gpus_per_trial: float | None = None
     cpus_per_trial: int | None = None
+    loggers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,14 @@ class Engine:
 
 ENGINES = {
     "local": Engine(
-        "processes on this machine", "autoprog_search.engines.local:run_workers", frozenset({"workers", "device"})
+        "processes on this machine",
+        "autoprog_search.engines.local:run_workers",
+        frozenset({"workers", "device", "loggers"}),
     ),
     "ray": Engine(
         "a Ray cluster, or Ray on this machine",
         "autoprog_search.engines.ray:run_workers",
-        frozenset({"workers", "address", "gpus_per_trial", "cpus_per_trial"}),
+        frozenset({"workers", "address", "gpus_per_trial", "cpus_per_trial", "loggers"}),
     ),
 }
 

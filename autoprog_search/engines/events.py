@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from autoprog_search.study.standing import Notebook
 from autoprog_search.study.store import Job, StoredStudy
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ Tell = Callable[[Event], None]
 def tell_progress(tell: Tell, job: Job, progress: Progress) -> None:
     """Tell where a trial stands."""
     tell(Event("progress", job, progress))
+
+
+def noted(study: StoredStudy, tell: Tell) -> Tell:
+    """Tell, and keep with a trial where it stands, for those who watch the study from elsewhere."""
+    notebook = Notebook(study)
+
+    def telling(event: Event) -> None:
+        if event.kind == "progress" and event.job is not None:
+            notebook.note(event.job, event.progress)
+        tell(event)
+
+    return telling
 
 
 def end_of(study: StoredStudy, job: Job) -> Event:

@@ -24,18 +24,20 @@ def run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
         KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
     with in_use(study.folder):
-        return _run_workers(study, needs.workers or 1, needs.device, tell)
+        return _run_workers(study, needs, tell)
 
 
-def _run_workers(study: StoredStudy, workers: int, device: str, tell: Tell) -> Ended:
+def _run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
     context = multiprocessing.get_context("spawn")
     # A queue starts a process of Python's own, which is ready for these two signals only.
     with signals_wait(STOPS - {signal.SIGINT, signal.SIGTERM}):
         events: multiprocessing.Queue[Event] = context.Queue()
     which = (study.folder.parent, study.folder.name)
     processes = [
-        context.Process(target=run_worker, args=(*which, device, index, events), name=f"worker-{index}")
-        for index in range(workers)
+        context.Process(
+            target=run_worker, args=(*which, needs.device, index, events, needs.loggers), name=f"worker-{index}"
+        )
+        for index in range(needs.workers or 1)
     ]
     error: str | None = None
     told_to_stop = False

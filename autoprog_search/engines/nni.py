@@ -52,6 +52,7 @@ class StudyRuns:
         device: a torch device's name, or `auto`.
         should_stop: asked by runs in this process. None: signals stop them, as in NNI's trial processes.
         place: where its runs train; None: opened when one needs it.
+        loggers: names of those that are told of the runs, where it opens a place.
     """
 
     root: Path
@@ -61,6 +62,7 @@ class StudyRuns:
     device: str = "auto"
     should_stop: Callable[[], bool] | None = field(default=None, repr=False)
     place: Workplace | None = field(default=None, repr=False)
+    loggers: tuple[str, ...] = ()
     running: bool = field(default=False, init=False, repr=False)
     """Whether a run is under way in this process; it looks at `should_stop` itself."""
     ended_by: Exception | None = field(default=None, init=False, repr=False)
@@ -69,11 +71,11 @@ class StudyRuns:
     def _dump(self) -> dict[str, Any]:
         """What NNI sends to a trial's process."""
         plain = {"study": self.study, "method": self.method, "seed": self.seed, "device": self.device}
-        return {"root": str(self.root.resolve()), **plain}
+        return {"root": str(self.root.resolve()), **plain, "loggers": list(self.loggers)}
 
     @classmethod
-    def _load(cls, root: str, **fields: Any) -> StudyRuns:
-        return cls(Path(root), **fields)
+    def _load(cls, root: str, loggers: Sequence[str] = (), **fields: Any) -> StudyRuns:
+        return cls(Path(root), loggers=tuple(loggers), **fields)
 
     # ── methods.runs.Runs ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,7 +160,7 @@ class StudyRuns:
             if not stored.trial(job).state.is_finished():
                 if self.place is None:
                     check_unchanged(stored)
-                    self.place = open_workplace(stored, self.device, should_stop=should_stop)
+                    self.place = open_workplace(stored, self.device, should_stop=should_stop, loggers=self.loggers)
                 if self.ended_by is not None:
                     raise self.ended_by
                 self.running = True
@@ -216,7 +218,7 @@ def run_experiment(
         Interrupted: `should_stop` said so.
     """
     root, name = study.folder.parent, study.folder.name
-    runs = StudyRuns(root, name, job.method, job.seed, str(place.device), should_stop, place)
+    runs = StudyRuns(root, name, job.method, job.seed, str(place.device), should_stop, place, place.loggers)
     jobs = [replace(job, trial=number) for number in range(study.config.methods[job.method].trials)]
     again = f"its logs are in {_logs(study)}; run the study again, it resumes"
     try:

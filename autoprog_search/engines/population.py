@@ -30,7 +30,11 @@ from autoprog_search.training.steps import Hooks
 from autoprog_search.training.trainer import Trainer
 
 if TYPE_CHECKING:
+    from optuna.trial import Trial
+
     from autoprog_search.engines.workplace import Workplace
+    from autoprog_search.loggers.logbook import Logbook
+    from autoprog_search.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def trained(study: StoredStudy, member: Job, stage: int) -> Trained | None:
 
 def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workplace, hooks: Hooks) -> None:
     """A member's turn, from its checkpoint, else from its parent's of the stage before."""
-    space, trial, checkpoint = study.config.space, open_trial(study, member), _checkpoint(study, member, stage)
+    trial, checkpoint = open_trial(study, member), _checkpoint(study, member, stage)
     parent = replace(member, trial=turn.parent)
     stood = _checkpoint(study, parent, stage - 1)
     place.kept.fetch(checkpoint)
@@ -135,10 +139,19 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
         place.kept.check()
         write_atomic(checkpoint, stood.read_bytes())
     # As the first member's: a run keeps its name whoever goes on with it.
-    schedule = through(space, turn.levels)
+    schedule = through(study.config.space, turn.levels)
     spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
     run = place.run(spec, checkpoint, method, stage)
-    Trainer(run, method, profile=place.profile, hooks=hooks).train_parts(stage)
+    with place.logged(run, member, study) as book:
+        Trainer(run, method, profile=place.profile, hooks=book.hooks(hooks)).train_parts(stage)
+        _after(study, member, stage, turn, trial, run, place, book)
+
+
+def _after(
+    study: StoredStudy, member: Job, stage: int, turn: Turn, trial: Trial, run: Run, place: Workplace, book: Logbook
+) -> None:
+    """Store what a member did in its turn, and after the last one what it ended with."""
+    space, parent = study.config.space, replace(member, trial=turn.parent)
     total = own = run.train_flops()
     if stage > 1:
         mine, copied = trained(study, member, stage - 1), trained(study, parent, stage - 1)
@@ -150,7 +163,7 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
         trial.set_user_attr(_name(stage), asdict(done))
         return
     record_parameters(study, study.trial(member), space.to_parameters(turn.levels))
-    finish(study, member, trial, run, place, own_flops=own)
+    finish(study, member, trial, run, place, book, own_flops=own)
 
 
 def _name(stage: int) -> str:

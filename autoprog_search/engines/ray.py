@@ -54,7 +54,7 @@ def run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
     """
     with in_use(study.folder) as mark, joined_cluster(needs.address) as ray, signals_ask() as asked_to_stop:
         try:
-            crew = Crew(ray, study, mark, share_of(study, needs, nodes_of(ray)), tell)
+            crew = Crew(ray, study, mark, share_of(study, needs, nodes_of(ray)), needs.loggers, tell)
             crew.run(needs.workers, asked_to_stop)
         except ray.exceptions.RayError as error:
             raise StudyError(
@@ -86,13 +86,16 @@ class Crew:
     Args:
         mark: a file of the study's folder, by which nodes tell whether they see it.
         share: what each worker takes.
+        loggers: names of those that are told of each run.
 
     Attributes:
         error: what one of them said last.
         lost: how one was lost.
     """
 
-    def __init__(self, ray: Any, study: StoredStudy, mark: Path, share: Share, tell: Tell) -> None:
+    def __init__(
+        self, ray: Any, study: StoredStudy, mark: Path, share: Share, loggers: tuple[str, ...], tell: Tell
+    ) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         from autoprog_search.engines.ray_board import Board
@@ -104,7 +107,7 @@ class Crew:
         self._task = ray.remote(max_retries=0, max_calls=1)(run_task)
         on_server = study.leases is not None
         root = study.folder.absolute().parent
-        self._where = Where(root, study.name, study.config, mark.absolute(), on_server, Path.cwd())
+        self._where = Where(root, study.name, study.config, mark.absolute(), on_server, Path.cwd(), loggers)
         self._workers: list[Worker] = []
         self._started = self._losses = 0
         self.error: str | None = None

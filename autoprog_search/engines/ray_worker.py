@@ -37,6 +37,7 @@ class Where:
         mark: a file in its folder; a node that does not see it has a folder of its own there, or none yet.
         on_server: whether such a node can share the study nevertheless.
         folder: that the command was given in, which relative paths of data begin at.
+        loggers: names of those that are told of each run.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class Where:
     mark: Path
     on_server: bool
     folder: Path
+    loggers: tuple[str, ...] = ()
 
 
 def run_task(where: Where, board: Any, worker: int, rank: int, size: int, device: str) -> None:
@@ -63,7 +65,7 @@ def run_task(where: Where, board: Any, worker: int, rank: int, size: int, device
     with _asked(board) as should_stop:
         try:
             if size == 1:
-                work(partial(_open_here, where, should_stop), device, worker, tell, should_stop)
+                work(partial(_open_here, where, should_stop), device, worker, tell, should_stop, where.loggers)
             else:
                 _together(where, board, worker, rank, size, tell, should_stop)
         except Interrupted:
@@ -136,7 +138,7 @@ def _together(
 
     with suppress(KeyboardInterrupt), warnings_told(tell), joined() as world:
         if world.first:
-            run_together(_open_here(where, should_stop), world, tell, should_stop)
+            run_together(_open_here(where, should_stop), world, tell, should_stop, where.loggers)
         else:
             follow(world)
 

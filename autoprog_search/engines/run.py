@@ -9,7 +9,8 @@ from optuna.trial import FrozenTrial
 
 from autoprog_search.engines.engine import ENGINES, Ended, Needs, check_needs
 from autoprog_search.engines.events import Event, Tell
-from autoprog_search.errors import StudyError
+from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.loggers.registry import check_loggers
 from autoprog_search.study.claims import Kept
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.scheduling import check_runs, to_run, unfinished
@@ -42,16 +43,19 @@ def run_study(
         StudyError: study.yaml or the data are not those that it was created with; or a worker died and left trials:
             what has finished is stored and the rest can be resumed.
         ConfigError: all has run but trials under settings that were taken out; the engine cannot give what it is asked
-            for.
-        MissingExtraError: what the engine needs is not installed.
+            for; or there is no such logger, or nothing for it to log.
+        MissingExtraError: what the engine, or a logger, needs is not installed.
         KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
+    check_loggers(needs.loggers)
+    if needs.loggers and study.config.data.table is not None:
+        raise ConfigError("logger: results of a table are looked up, not trained; leave --logger out")
     check_unchanged(study)
     check_needs(engine, needs)
     if world is not None:
         from autoprog_search.engines.together import run_together  # loads torch, as workers do
 
-        run_together(study, world, on_event)
+        run_together(study, world, on_event, loggers=needs.loggers)
     elif unfinished(to_run(study)):
         _check_end(study, ENGINES[engine].loaded()(study, needs, on_event), on_event)
     trials = study.trials()

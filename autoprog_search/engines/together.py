@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from autoprog_search.training.world import World
 
 
-def run_together(study: StoredStudy, world: World, tell: Tell, should_stop: Callable[[], bool] = lambda: False) -> None:
+def run_together(
+    study: StoredStudy,
+    world: World,
+    tell: Tell,
+    should_stop: Callable[[], bool] = lambda: False,
+    loggers: tuple[str, ...] = (),
+) -> None:
     """Run whatever is unfinished, as rank 0.
 
     Args:
@@ -49,7 +55,7 @@ def run_together(study: StoredStudy, world: World, tell: Tell, should_stop: Call
         world.tell(None)
         return
     with in_use(study.folder), signals_ask() as asked_to_stop:
-        run_trials(study, "auto", world.local_rank, tell, lambda: asked_to_stop() or should_stop(), world)
+        run_trials(study, "auto", world.local_rank, tell, lambda: asked_to_stop() or should_stop(), world, loggers)
     if unfinished(to_run(study)):
         raise KeyboardInterrupt
 

@@ -16,6 +16,8 @@ from autoprog_search.engines.workplace import Workplace
 from autoprog_search.errors import RunFailedError
 from autoprog_search.files import CHECKPOINT, WEIGHTS
 from autoprog_search.interrupt import StoppedEarly
+from autoprog_search.loggers.logbook import Logbook, results_of
+from autoprog_search.loggers.logger import End
 from autoprog_search.methods.asha import Curve
 from autoprog_search.methods.fixed import Program
 from autoprog_search.methods.plan import Course
@@ -51,8 +53,9 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
         spec, method = plan(study, job, trial, place.data, method)
         run = place.run(spec, checkpoint, method)
         hooks = replace(hooks, stops=partial(_stops, study, job, full_flops=_full_flops(study, run)))
-        Trainer(run, method, profile=place.profile, hooks=hooks).train_parts(len(run.ends))
-        finish(study, job, trial, run, place)
+        with place.logged(run, job, study) as book:
+            Trainer(run, method, profile=place.profile, hooks=book.hooks(hooks)).train_parts(len(run.ends))
+            finish(study, job, trial, run, place, book)
     except StoppedEarly:
         row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps, place.world.size)
         row["val_top1"] = row["curve"][-1]["val_top1"]
@@ -111,9 +114,15 @@ def _stops(study: StoredStudy, job: Job, curve: list[dict[str, Any]], *, full_fl
 
 
 def finish(
-    study: StoredStudy, job: Job, trial: Trial, run: Run, place: Workplace, own_flops: float | None = None
+    study: StoredStudy,
+    job: Job,
+    trial: Trial,
+    run: Run,
+    place: Workplace,
+    book: Logbook,
+    own_flops: float | None = None,
 ) -> None:
-    """Store a trial that was trained to its end: its weights and its row.
+    """Store a trial that was trained to its end, its weights and its row, and end its log.
 
     Args:
         own_flops: where they are not those of the whole run.
@@ -127,6 +136,7 @@ def finish(
     if own_flops is not None:
         row["own_flops"] = own_flops
     _end(study, job, trial, run, place, row, TrialState.COMPLETE)
+    book.finish(End("finished", results_of(row), weights))
 
 
 def _full_flops(study: StoredStudy, run: Run) -> int:

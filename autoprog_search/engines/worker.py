@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from autoprog_search.engines.events import Event, Tell, end_of, tell_progress
+from autoprog_search.engines.events import Event, Tell, end_of, noted, tell_progress
 from autoprog_search.engines.table import answer_trials
 from autoprog_search.errors import LostClaim
 from autoprog_search.faults import Warnings, known_error
@@ -39,7 +39,7 @@ REST = "rest"
 """What rank 0 tells others while there is nothing to train."""
 
 
-def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> None:
+def run_worker(root: Path, name: str, device: str, index: int, events: Any, loggers: tuple[str, ...] = ()) -> None:
     """A worker process: run trials until none is left."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is a child process"
@@ -55,7 +55,7 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
             return asked_to_stop() or not parent.is_alive()
 
         try:
-            work(partial(open_study, root, name, should_stop), device, index, events.put, should_stop)
+            work(partial(open_study, root, name, should_stop), device, index, events.put, should_stop, loggers)
         except Exception as error:
             known = known_error(error)
             if known is None:
@@ -64,7 +64,12 @@ def run_worker(root: Path, name: str, device: str, index: int, events: Any) -> N
 
 
 def work(
-    open_here: Callable[[], StoredStudy], device: str, index: int, tell: Tell, should_stop: Callable[[], bool]
+    open_here: Callable[[], StoredStudy],
+    device: str,
+    index: int,
+    tell: Tell,
+    should_stop: Callable[[], bool],
+    loggers: tuple[str, ...] = (),
 ) -> None:
     """Open a study and run trials until none is left (or `should_stop`), in a process that does nothing else.
 
@@ -79,7 +84,7 @@ def work(
             with in_use(study.folder):
                 if study.config.data.table is None:
                     import_what_trains()
-                run_trials(study, device, index, tell, should_stop)
+                run_trials(study, device, index, tell, should_stop, loggers=loggers)
         except Interrupted:  # while it waited for its storage
             return
 
@@ -116,11 +121,13 @@ def run_trials(
     tell: Tell,
     should_stop: Callable[[], bool],
     world: World | None = None,
+    loggers: tuple[str, ...] = (),
 ) -> None:
     """Run trials, one after the other, until all of the study's are finished (or `should_stop`).
 
     Args:
         world: the processes that train each trial together, default this one; this is rank 0.
+        loggers: names of those that are told of each run (`loggers/registry.py`).
     """
     if study.config.data.table is not None:
         answer_trials(study, tell, should_stop)
@@ -136,7 +143,13 @@ def run_trials(
 
     try:
         place = open_workplace(
-            study, device_name, index, should_stop=should_stop, on_measuring=on_measuring, world=world
+            study,
+            device_name,
+            index,
+            should_stop=should_stop,
+            on_measuring=on_measuring,
+            world=world,
+            loggers=loggers,
         )
         if index == 0:
             tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))
@@ -171,6 +184,7 @@ def _run(
     from autoprog_search.training.steps import Hooks
 
     stops = partial(stops_with, ours, should_stop)
+    tell = noted(study, tell)
     host, place = method_named(job.method).host, replace(place, kept=Kept(ours, study.artifacts))
     try:
         with lost_if_taken(ours):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
 from autoprog_search.engines.profile import shared_profile
+from autoprog_search.loggers.logbook import NAMES, Logbook, logged
+from autoprog_search.loggers.registry import logger_named
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import versions
 from autoprog_search.study.claims import UNSHARED, Kept
 from autoprog_search.study.opening import open_data
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.device import pick_device, use_threads
 from autoprog_search.training.profile import StepProfile
 from autoprog_search.training.run import Run
@@ -38,13 +41,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What runs need besides their study; `kept`: where their files are."""
+    """What runs need besides their study; `kept`: where their files are; `loggers`: who is told of them, by name."""
 
     data: Data
     device: torch.device
     profile: StepProfile
     world: World = ALONE
     kept: Kept = UNSHARED
+    loggers: tuple[str, ...] = ()
 
     def run(self, spec: RunSpec, checkpoint: Path, method: Method, last: int | None = None) -> Run:
         """That run, here. Where several processes train together, the others begin to train it as well.
@@ -66,6 +70,18 @@ class Workplace:
             after_save=partial(self.kept.put_if_possible, checkpoint),
         )
 
+    @contextmanager
+    def logged(self, run: Run, job: Job, study: StoredStudy) -> Iterator[Logbook]:
+        """Inside, the loggers are told what a trial's run does, as the same run wherever it goes on."""
+        folder = study.trial_folder(job)
+        if self.loggers:
+            self.kept.fetch(folder / NAMES)
+        loggers = [logger_named(name) for name in self.loggers]
+        with logged(loggers, run, name=str(job), group=study.config.name, folder=folder) as book:
+            if (folder / NAMES).exists():
+                self.kept.put_if_possible(folder / NAMES)
+            yield book
+
 
 def open_workplace(
     study: StoredStudy,
@@ -75,12 +91,14 @@ def open_workplace(
     should_stop: Callable[[], bool],
     on_measuring: Callable[[str], None] = lambda device: None,
     world: World = ALONE,
+    loggers: tuple[str, ...] = (),
 ) -> Workplace:
     """Open what the study's runs need.
 
     Args:
         index: of the worker, which takes a device of its own where there are several.
         world: the processes that train together, of which this is rank 0 (`engines/together.py` has the others).
+        loggers: of its runs.
         on_measuring: told the device's name, should its step times have to be measured.
 
     Raises:
@@ -95,7 +113,7 @@ def open_workplace(
     check_alike(world, data)
     profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring, world=world)
     world.tell(profile)
-    return Workplace(data, device, profile, world)
+    return Workplace(data, device, profile, world, loggers=loggers)
 
 
 def check_alike(world: World, data: Data) -> None:

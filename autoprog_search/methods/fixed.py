@@ -36,9 +36,11 @@ class Program:
         return len(set(self.sub_networks)) == 1 and len(set(self.augment)) <= 1
 
     def needs_estimates(self, stage: int) -> bool:
+        """No: it is known before the run."""
         return False
 
     def choose(self, context: StageContext) -> Choice:
+        """The stage's sub-network of its list."""
         return Choice(self.sub_networks[context.stage - 1])
 
     def check_epochs(self, space: GrowthSpace, epochs: float) -> None:

@@ -161,6 +161,7 @@ class GrowthEvaluator(Evaluator):
             raise KeyboardInterrupt from None
 
     def extra_repr(self) -> str:
+        """What `repr` shows: the runs."""
         return repr(self.runs)
 
     def _dump(self) -> dict[str, Any]:
@@ -257,4 +258,5 @@ class AutoProgStrategy(Strategy):
         self.finished = {fields["trial"]: FinishedRun(**fields) for fields in state_dict["finished"]}
 
     def extra_repr(self) -> str:
+        """What `repr` shows: the seed, and how many trials it makes."""
         return f"seed={self.seed}, trials={len(self.rules)}"

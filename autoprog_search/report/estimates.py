@@ -46,7 +46,7 @@ def draw_estimates(stages: Mapping[int, pd.DataFrame], cost_unit: Literal["FLOPs
                     **at,
                 )
                 seen.add(name)
-        figure.update_xaxes(title=f"cost of a training step, {unit.name}", type="log", nticks=6, **at)
+        figure.update_xaxes(title=f"a step, {unit.name}", type="log", nticks=5, **at)
         figure.update_yaxes(title="estimated loss, nats" if at["col"] == 1 else None, **at)
     styled(figure, height=130 + 320 * rows, hovermode="closest")
     # Above the panels' titles.

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from autoprog_search.report.colours import colour_of
-from autoprog_search.report.layout import styled
+from autoprog_search.report.layout import joined, styled
 
 SHIFT = 0.015  # of an axis's span, between the lines of two methods
 
@@ -23,25 +23,25 @@ def draw_schedules(stairs: Mapping[tuple[str, int, int], pd.DataFrame]) -> go.Fi
     for row, (axis, title) in enumerate(panels, start=1):
         levels = np.unique(np.concatenate([s[axis] for s in stairs.values()])) if stairs else np.array([0])
         step = SHIFT * max(float(levels[-1] - levels[0]), 1.0)
-        seen: set[str] = set()
-        for (method, seed, trial), s in stairs.items():
-            shift = step * (methods.index(method) - (len(methods) - 1) / 2)
+        for place, method in enumerate(methods):
+            own = {key: stair for key, stair in stairs.items() if key[0] == method}
+            sizes = joined(stair[axis] for stair in own.values())
             figure.add_scatter(
-                x=s["epochs"].to_numpy(),
-                y=s[axis].to_numpy() + shift,
+                x=joined(stair["epochs"] for stair in own.values()),
+                y=sizes + step * (place - (len(methods) - 1) / 2),
                 mode="lines",
                 line={"color": colour_of(method), "width": 2, "shape": "hv"},
                 opacity=0.85,
                 name=method,
                 legendgroup=method,
-                showlegend=row == 1 and method not in seen,
-                customdata=s[axis].to_numpy(),
-                hovertemplate=f"<b>{method}</b> seed {seed} trial {trial}<br>from epoch %{{x:.4g}}: "
-                f"{axis} %{{customdata}}<extra></extra>",
+                showlegend=row == 1,
+                customdata=sizes,
+                text=[f"seed {seed} trial {trial}" for (_, seed, trial), s in own.items() for _ in range(len(s) + 1)],
+                hovertemplate=f"<b>{method}</b> %{{text}}<br>from epoch %{{x:.4g}}: {axis} %{{customdata}}"
+                "<extra></extra>",
                 row=row,
                 col=1,
             )
-            seen.add(method)
         figure.update_yaxes(title=title, tickvals=levels, row=row, col=1)
     figure.update_xaxes(title="epoch", row=2, col=1)
     return styled(figure, height=560, hovermode="closest")

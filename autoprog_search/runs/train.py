@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,10 @@ from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
 from autoprog_search.data.load import load_data
 from autoprog_search.errors import ConfigError, ScheduleError, shown, there_are
-from autoprog_search.files import CHECKPOINT
+from autoprog_search.files import CHECKPOINT, WEIGHTS
+from autoprog_search.loggers.logbook import logged, results_of
+from autoprog_search.loggers.logger import End, Logger
+from autoprog_search.loggers.registry import logger_named
 from autoprog_search.methods.fixed import Program
 from autoprog_search.methods.oneshot import OneShotMethod
 from autoprog_search.methods.registry import METHODS
@@ -54,6 +57,7 @@ def train(
     device: str = "auto",
     threads: int = 1,
     out: Path | None = None,
+    loggers: Sequence[Logger | str] = (),
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
@@ -69,6 +73,8 @@ def train(
         threads: torch's, on the CPU, during the run; with as many the same run has the same bits in a study.
         out: folder for checkpoints, from which an interrupted run goes on, then for weights.safetensors (the full timm
             model's), schedule.yaml and result.json. None: nothing is written. Of several processes rank 0 writes.
+        loggers: told what the run does: names of the table (`loggers/registry.py`), or loggers of one's own
+            (`loggers.logger.Logger`). They change no result; one that fails is left out, with a warning.
 
     Returns:
         What a run fills in of a result row (`runs.row.ResultRow`), with `curve`, `stages` and `create_model`: the
@@ -84,13 +90,14 @@ def train(
         world = current_world()
         torch_device = pick_device(device, world.local_rank)
         chosen = schedule if trial is None else _steering(trial, schedule, world)
+        told = [logger_named(each) if isinstance(each, str) else each for each in loggers if world.first]
         spec = RunSpec(space, recipe, growth, (), seed, data=data, method=_name(chosen))
         _check(chosen, spec)
         world.check_batch(recipe)
         opened = load_data(data, space, recipe, torch_device, should_stop)
         spec, method = _decided(chosen, spec, opened)
         world.check_alike(settings=spec.identity(), versions=versions(), data=opened.fingerprint(sizes=False).to_dict())
-        return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop), world)
+        return _run(spec, method, opened, torch_device, out, Hooks(on_progress, should_stop), world, told)
 
 
 # ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,7 +183,14 @@ def _method(chosen: Trial | str, spec: RunSpec) -> Method:
 
 
 def _run(
-    spec: RunSpec, method: Method, data: Data, device: torch.device, out: Path | None, hooks: Hooks, world: World
+    spec: RunSpec,
+    method: Method,
+    data: Data,
+    device: torch.device,
+    out: Path | None,
+    hooks: Hooks,
+    world: World,
+    loggers: Sequence[Logger],
 ) -> dict[str, Any]:
     profile = None
     if method.needs_estimates(1) and spec.growth.search.score_cost == "seconds":
@@ -184,12 +198,14 @@ def _run(
     out = out if world.first else None
     with alone_in(out) if out is not None else nullcontext():
         run = Run(spec, data, device=device, checkpoint=out / CHECKPOINT if out is not None else None, world=world)
-        result = Trainer(run, method, profile=profile, hooks=hooks).train()
-        row = result_row(spec, result, profile, run.epoch_steps, world.size)
-        found = {**row, "create_model": _create_model(spec.space, data)}
-        if out is not None:
-            ran = GrowthSchedule.of(row["stage_epochs"], [record.chosen for record in result.state.stages])
-            leave(out, result.weights, ran, found)
+        with logged(loggers, run, name=f"{spec.method} seed {spec.seed}", folder=out) as book:
+            result = Trainer(run, method, profile=profile, hooks=book.hooks(hooks)).train()
+            row = result_row(spec, result, profile, run.epoch_steps, world.size)
+            found = {**row, "create_model": _create_model(spec.space, data)}
+            if out is not None:
+                ran = GrowthSchedule.of(row["stage_epochs"], [record.chosen for record in result.state.stages])
+                leave(out, result.weights, ran, found)
+            book.finish(End("finished", results_of(row), out / WEIGHTS if out is not None else None))
     return found
 
 

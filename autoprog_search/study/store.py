@@ -229,12 +229,6 @@ def open_study(root: Path, name: str, should_stop: Callable[[], bool] | None = N
     return StoredStudy(folder, config, should_stop=should_stop)
 
 
-def list_studies(root: Path) -> list[str]:
-    """Names of the studies in a folder."""
-    found = (path.parent.name for path in root.glob("*/study.yaml"))
-    return sorted(name for name in found if not name.startswith("."))
-
-
 def record_parameters(study: StoredStudy, trial: FrozenTrial, parameters: dict[str, int]) -> None:
     """Store what somebody else than an Optuna sampler chose as a trial's parameters."""
     distributions = study.config.space.distributions()

@@ -13,9 +13,10 @@ from autoprog_search.errors import ConfigError, there_are
 from autoprog_search.fields import read_fields
 from autoprog_search.oneshot.candidates import ForceGrowth
 from autoprog_search.schedule import SubNetwork
-from autoprog_search.settings.data import TABLE
+from autoprog_search.settings.data import TABLE, DataConfig
+from autoprog_search.settings.recipe import Recipe
 from autoprog_search.settings.retired import renamed_study
-from autoprog_search.space import Levels
+from autoprog_search.space import GrowthSpace, Levels
 from autoprog_search.tables.format import ESTIMATES, METADATA, RUNS, TableInfo, estimates_path, read_rows
 from autoprog_search.tables.table import GrowthTable, StoredSearch, Walk
 
@@ -38,6 +39,18 @@ def load_table(name_or_file: str) -> GrowthTable:
         return _read(path, path.stat().st_mtime_ns)
     except (OSError, ValueError) as error:  # a path with a zero in it, metadata that are no JSON
         raise ConfigError(f"data: {path} cannot be read: {error}") from None
+
+
+def table_like(space: GrowthSpace, recipe: Recipe, data: DataConfig) -> GrowthTable:
+    """The package's table of such runs.
+
+    Raises:
+        ConfigError: there is none of this space, recipe and data.
+    """
+    for table in map(load_table, table_names()):
+        if (table.info.space, table.info.recipe, table.info.data) == (space, recipe, data):
+            return table
+    raise ConfigError(f"no table ({', '.join(table_names())}) has space {space.name!r}, this recipe and these data")
 
 
 def table_files(name_or_file: str) -> dict[str, Path]:

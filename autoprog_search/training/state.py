@@ -204,11 +204,16 @@ class Progress:
     """What a run tells while it runs; loss and accuracy are the last epoch's, None before its end.
 
     Attributes:
+        epoch, epochs: passes over the training data so far, and at the run's end.
+        flops: of training and search so far.
         stages: how many there will be; None under a free clock, where nobody knows yet.
     """
 
     step: int
     steps: int
+    epoch: float
+    epochs: float
+    flops: int
     stage: int
     stages: int | None
     phase: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,10 @@ class Hooks:
         stops: asked after every epoch but the last, given the curve so far, whether the run is to end there.
         before_step, after_step: called around every optimiser step, when the networks run as what trains; after it the
             state counts it, and the EMAs have followed.
+        on_losses: told the losses of the steps since the last time, as they come to the host; of several processes
+            their means. It and the two below are called before a checkpoint counts what they tell.
+        on_epoch: called when an epoch has ended, and the curve has its row.
+        on_stage: called when what a stage trains has been chosen.
     """
 
     on_progress: Callable[[Progress], None] = lambda progress: None
@@ -37,6 +41,9 @@ class Hooks:
     stops: Callable[[list[dict[str, Any]]], bool] = lambda curve: False
     before_step: Callable[[Run], None] = lambda run: None
     after_step: Callable[[Run], None] = lambda run: None
+    on_losses: Callable[[Run, Sequence[float]], None] = lambda run, losses: None
+    on_epoch: Callable[[Run], None] = lambda run: None
+    on_stage: Callable[[Run], None] = lambda run: None
 
 
 NO_HOOKS = Hooks()
@@ -170,6 +177,7 @@ class Steps:
             }
         )
         state.loss_sum, state.loss_count = 0.0, 0
+        self._hooks.on_epoch(run)
 
     def _save(self) -> None:
         self._look_at_losses()
@@ -192,9 +200,11 @@ class Steps:
                 f"{run.elastic.sub_network}); a lower recipe.lr than {run.spec.recipe.lr:g} may help"
             )
         # One after the other, so that where a checkpoint falls does not change the sum's last bit.
-        for loss in losses.tolist():
+        told = losses.tolist()
+        for loss in told:
             state.follow(loss, run.level_steps)
         self._losses = []
+        self._hooks.on_losses(run, told)
 
 
 def progress_of(run: Run) -> Progress:
@@ -204,6 +214,9 @@ def progress_of(run: Run) -> Progress:
     return Progress(
         step=state.step,
         steps=run.ends[-1],
+        epoch=state.step / run.epoch_steps,
+        epochs=run.ends[-1] / run.epoch_steps,
+        flops=run.train_flops() + state.search_flops,
         stage=state.stage,
         stages=None if run.spec.space.clock == "free" else len(run.ends),
         phase=state.phase,

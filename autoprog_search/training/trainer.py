@@ -44,7 +44,8 @@ class Trainer:
     ) -> None:
         self.run, self.method = run, method
         self.search = Search(run, method, profile)
-        self._steps, run.should_stop = Steps(run, hooks), hooks.should_stop
+        self._steps, self._hooks = Steps(run, hooks), hooks
+        run.should_stop = hooks.should_stop
 
     def train(self) -> RunResult:
         """Train to the end.
@@ -145,6 +146,7 @@ class Trainer:
             record.level, state.recent = fmean(state.recent), []
         state.stages.append(record)
         state.phase = "train"
+        self._hooks.on_stage(run)
         run.save()
 
     # ── asking the method ───────────────────────────────────────────────────────────────────────────────────────

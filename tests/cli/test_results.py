@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from autoprog_search.cli.main import cli as command_line
+from autoprog_search.errors import ConfigError
 from tests.synthetic import SyntheticStudy, synthetic_study
 
 
@@ -74,3 +75,17 @@ def test_the_profile_is_of_several_studies(said, tmp_path):
     refused = said("plot", "three", "one", "--kind", "pareto", "-o", str(output))
     assert refused.exit_code == 2
     assert "--kind pareto: draws one study, got 2; several are for: profile" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("-o", "x.eps"), "output: 'x.eps' ends in '.eps'; figures are written as .html, .svg, .pdf, .png"),
+        (("-o", "x.pdf", "--width", "wide"), "width: 'wide' is no length from 100 to 10,000 px, such as 1000px"),
+        (("--style", "paper"), "pareto.html' is as wide as its window; a width and a style are for images"),
+    ],
+)
+def test_an_image_that_cannot_be_is_one_line(said, words, line):
+    refused = said("plot", "one", *words)
+    assert isinstance(refused.exception, ConfigError)
+    assert line in str(refused.exception)

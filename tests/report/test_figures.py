@@ -5,17 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import plotly.graph_objects as go
 import pytest
 
-from autoprog_search.errors import AutoProgError, ConfigError, StudyError
-from autoprog_search.report import figures
-from autoprog_search.report.figures import FIGURES, write_figure
+from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.report.figures import FIGURES
 from autoprog_search.study.results import published_frames, stored_frames
 from tests.swept import publish, swept_trials
 from tests.synthetic import SyntheticStudy, synthetic_study
 
-OF_ANY_STUDY = [key for key in FIGURES if key != "clock"]
+OF_ANY_STUDY = [key for key in FIGURES if key not in ("clock", "ranks", "importance")]  # these take more
 
 
 @pytest.mark.parametrize("key", OF_ANY_STUDY)
@@ -37,20 +35,36 @@ def test_a_study_without_searches_has_no_estimates():
 
 def test_a_figure_says_something_or_the_page_leaves_it_out(study):
     plain = stored_frames(synthetic_study(methods=("full", "linear")))
-    assert {key for key, info in FIGURES.items() if info.tells(plain)} == {"pareto", "schedule", "curves", "estimates"}
-    searched = {key for key, info in FIGURES.items() if info.tells(stored_frames(study))}
-    assert searched == {"pareto", "schedule", "curves", "estimates", "regret", "attainment"}
+    always = {"pareto", "schedule", "curves", "estimates", "ranks", "parallel", "importance", "loading"}
+    assert {key for key, info in FIGURES.items() if not info.silent(plain)} == always
+    searched = {key for key, info in FIGURES.items() if not info.silent(stored_frames(study))}
+    assert searched == always | {"regret", "attainment"}
     one_seed = stored_frames(synthetic_study(seeds=1))
-    assert not FIGURES["attainment"].tells(one_seed)
-    assert FIGURES["regret"].tells(one_seed)
+    assert "several seeds" in FIGURES["attainment"].silent(one_seed)
+    assert not FIGURES["regret"].silent(one_seed)
+    plain.trials["loader_seconds"] = [[0.0] * 4] * len(plain.trials)
+    assert FIGURES["loading"].silent(plain) == "no run waited for images"
 
 
 def test_a_sweep_has_a_cost_to_target(tmp_path):
-    assert FIGURES["cost-to-target"].tells(published_frames(publish(tmp_path / "swept", swept_trials(seeds=2))))
+    assert not FIGURES["cost-to-target"].silent(published_frames(publish(tmp_path / "swept", swept_trials(seeds=2))))
+
+
+@pytest.mark.parametrize("key", [key for key in OF_ANY_STUDY if key not in ("estimates", "regret")])
+def test_a_methods_name_is_text(key, study):
+    """plotly takes tags in a text, and %{...} in what hovering shows."""
+    tables = stored_frames(study)
+    evil = "linear+<b onclick=x>%{y}\x1b[2J"
+    for table in (tables.trials, tables.curves, tables.estimates):
+        table["method"] = table["method"].astype(object).replace("linear", evil)
+    drawn = FIGURES[key].draw(tables, "flops").to_json()
+    assert "linear+&lt;b onclick=x&gt;&#37;{y}\\\\x1b[2J" in drawn
+    assert "<b onclick" not in drawn
+    assert "%{y}\\" not in drawn
 
 
 def test_only_the_profile_takes_several_studies(study):
-    assert [key for key, info in FIGURES.items() if info.draw_several] == ["profile"]
+    assert [key for key, info in FIGURES.items() if info.several] == ["profile"]
     several = FIGURES["profile"].draw_several(
         [stored_frames(study), stored_frames(synthetic_study(seeds=2))], "seconds"
     )
@@ -72,73 +86,6 @@ def test_a_published_study_needs_no_storage(tmp_path):
 def test_a_cost_that_is_not_stored(key, study):
     with pytest.raises(ConfigError, match="got 'seconds'"):
         FIGURES[key].draw(stored_frames(study), "seconds")
-
-
-def test_html_is_self_contained(tmp_path):
-    path = tmp_path / "deep" / "figure.html"
-    write_figure(go.Figure(go.Scatter(x=[1], y=[2])), path)
-    html = path.read_text()
-    assert len(html) > 1_000_000
-    assert "<script src" not in html
-    assert 'script type="text/javascript" src' not in html
-
-
-@pytest.mark.parametrize("name", ["figure.pdf", "figure"])
-def test_other_suffixes_are_named(name, tmp_path):
-    with pytest.raises(ConfigError, match=repr((tmp_path / name).suffix)):
-        write_figure(go.Figure(), tmp_path / name)
-    assert not list(tmp_path.iterdir())
-
-
-class FakeKaleido:
-    """Kaleido that gives bytes, or fails as it does without a browser."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-
-    def calc_fig_sync(self, figure, opts, kopts):
-        if self.error is not None:
-            raise self.error
-        assert kopts["mathjax"] is False  # else the browser would ask the network for it
-        return b"png of " + str(opts["width"]).encode()
-
-
-class ChromeNotFoundError(RuntimeError):
-    """Kaleido's, by name."""
-
-
-def test_png_without_a_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "import_module", lambda name: FakeKaleido())
-    write_figure(go.Figure(), tmp_path / "figure.PNG")
-    assert (tmp_path / "figure.PNG").read_bytes() == b"png of 1000"
-
-
-@pytest.mark.parametrize("error", [ChromeNotFoundError("long\nmessage"), RuntimeError("Browser\nclosed"), OSError()])
-def test_png_without_chrome_is_one_line(error, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "import_module", lambda name: FakeKaleido(error))
-    with pytest.raises(StudyError) as caught:
-        write_figure(go.Figure(), tmp_path / "figure.png")
-    assert_says_how_to_get_png(caught.value)
-    assert not list(tmp_path.iterdir())
-
-
-def test_png_without_kaleido_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(StudyError) as caught:
-        write_figure(go.Figure(), tmp_path / "figure.png")
-    assert_says_how_to_get_png(caught.value)
-
-
-def assert_says_how_to_get_png(error: AutoProgError) -> None:
-    """One line: what is missing, how to get it, what works without."""
-    for part in (
-        "no Chrome for kaleido",
-        "pip install autoprog-search[png]",
-        "plotly_get_chrome",
-        ".html works without",
-    ):
-        assert part in str(error)
-    assert "\n" not in str(error)
 
 
 def test_the_table_is_cheap_to_import():

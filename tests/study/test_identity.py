@@ -20,9 +20,10 @@ from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.creation import complete_study, create_study
 from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.identity import check_unchanged, first_hash, hash_of, settings_of, stored_hashes
+from autoprog_search.study.listing import list_studies
 from autoprog_search.study.opening import open_data
 from autoprog_search.study.results import stored_frames, trials_frame
-from autoprog_search.study.store import StoredStudy, list_studies, open_study
+from autoprog_search.study.store import StoredStudy, open_study
 from tests.tiny import CPU, tiny_config
 
 TWO = "methods={full: {seeds: 1}, random: {trials: 2, seeds: 1}, full+late: {seeds: 1, growth: {tie_se: 0.5}}}"

@@ -20,9 +20,10 @@ from autoprog_search.errors import StudyError
 from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic, write_yaml
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.deletion import delete_study
+from autoprog_search.study.listing import list_studies
 from autoprog_search.study.locking import in_use, out_of_use
 from autoprog_search.study.resolve import config_from_file
-from autoprog_search.study.store import Job, list_studies, open_study
+from autoprog_search.study.store import Job, open_study
 from tests.forked import start
 from tests.tiny import CPU, SHORT, TINY, cli_here, tiny_config, tiny_data, without_measuring
 

@@ -14,7 +14,8 @@ from autoprog_search.methods.registry import METHODS
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.study.creation import complete_study, create_study
 from autoprog_search.study.deletion import delete_study
-from autoprog_search.study.store import Job, list_studies, open_study
+from autoprog_search.study.listing import list_studies
+from autoprog_search.study.store import Job, open_study
 from autoprog_search.testing.methods import play
 from tests.tiny import tiny_config, tiny_data
 

@@ -1,0 +1,1 @@
+"""Growth inside the training loops of others: Lightning, Hugging Face."""

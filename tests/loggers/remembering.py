@@ -1,0 +1,45 @@
+"""A logger that remembers what it was told, for tests of whoever tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autoprog_search.loggers.logger import End, LoggedRun, Point
+
+
+@dataclass
+class Remembering:
+    """Attributes are what it was told; `fails`: the name of the call that raises, as a server that is away would."""
+
+    fails: str = ""
+    run: LoggedRun | None = None
+    known_as: str | None = None
+    points: list[Point] = field(default_factory=list)
+    events: list[tuple[int, str]] = field(default_factory=list)
+    end: End | None = None
+
+    def start(self, run: LoggedRun, known_as: str | None) -> str:
+        self._may_fail("start")
+        self.run, self.known_as = run, known_as
+        return known_as or "number 7"
+
+    def log(self, points: Sequence[Point]) -> None:
+        self._may_fail("log")
+        self.points += points
+
+    def event(self, step: int, text: str) -> None:
+        self._may_fail("event")
+        self.events.append((step, text))
+
+    def finish(self, end: End) -> None:
+        self._may_fail("finish")
+        self.end = end
+
+    def of(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of a value's points."""
+        return [(point.step, point.values[name]) for point in self.points if name in point.values]
+
+    def _may_fail(self, call: str) -> None:
+        if self.fails == call:
+            raise ConnectionError("http://me:secret@server/ is away")
