@@ -42,7 +42,8 @@ METHODS = (
 )
 LEASE_SECONDS = 2.0
 MEAN_SECONDS = 1.0
-"""Between two faults."""
+MEAN_SECONDS_ON_RAY = 10.0
+"""Between two faults; Ray's workers import everything anew."""
 
 PATIENCE_SECONDS = 600.0
 """A study that takes longer than this after its last fault hangs."""
@@ -113,10 +114,11 @@ def kill(site: Site, rng: random.Random) -> bool:
     """SIGKILL to a worker, or to the command with all of its workers."""
     whole = [process.pid for process in site.processes.values() if process.poll() is None]
     victims = site.workers()
-    if victims and (rng.random() < 0.5 or site.nodes is not None):
-        os.kill(rng.choice(victims), signal.SIGKILL)
-    elif whole:
-        os.killpg(rng.choice(whole), signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has just ended, or not yet begun
+        if victims and (rng.random() < 0.5 or site.nodes is not None):
+            os.kill(rng.choice(victims), signal.SIGKILL)
+        elif whole:
+            os.killpg(rng.choice(whole), signal.SIGKILL)
     return bool(victims or whole)
 
 
@@ -125,9 +127,10 @@ def stop(site: Site, rng: random.Random) -> bool:
     victims = [process.pid for process in site.processes.values() if process.poll() is None]
     if victims:
         victim = rng.choice(victims)
-        os.killpg(victim, signal.SIGSTOP)
-        time.sleep(1.6 * LEASE_SECONDS)
-        os.killpg(victim, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.killpg(victim, signal.SIGSTOP)
+            time.sleep(1.6 * LEASE_SECONDS)
+            os.killpg(victim, signal.SIGCONT)
     return bool(victims)
 
 
@@ -157,11 +160,12 @@ def lose_node(site: Site, rng: random.Random) -> bool:
 
 def damage_checkpoint(site: Site, rng: random.Random) -> bool:
     """A power cut: everything ends, and files lack their ends."""
+    if not any(any(root.glob("tiny/trials/*/checkpoint.pt")) for root in site.roots):
+        return False
     site.kill()
-    found = [path for root in site.roots for path in root.glob("tiny/trials/*/checkpoint.pt")]
-    for path in found:
+    for path in [path for root in site.roots for path in root.glob("tiny/trials/*/checkpoint.pt")]:
         damage(path, rng)
-    return bool(found)
+    return True
 
 
 def fill_disk(site: Site, rng: random.Random) -> bool:
@@ -301,8 +305,9 @@ def run_struck(site: Site, storage: str, injected: Counter[str], count: int, rng
         kinds.remove("no space")
     struck: list[str] = []
     deadline = time.monotonic() + PATIENCE_SECONDS
+    mean = MEAN_SECONDS_ON_RAY if site.nodes else MEAN_SECONDS
     while not site.run():
-        time.sleep(min(3.0, rng.expovariate(1 / MEAN_SECONDS)) if sum(injected.values()) < count else 0.2)
+        time.sleep(min(3 * mean, rng.expovariate(1 / mean)) if sum(injected.values()) < count else 0.2)
         if sum(injected.values()) < count and any(process.poll() is None for process in site.processes.values()):
             name = min(kinds, key=lambda kind: (injected[kind], rng.random()))
             if FAULTS[name][0](site, rng):

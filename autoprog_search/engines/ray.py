@@ -8,26 +8,18 @@ lost, alone or with its node, is started anew where there is room.
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoprog_search.engines.engine import Ended, Needs
 from autoprog_search.engines.events import Event, Tell
-from autoprog_search.errors import (
-    ConfigError,
-    LostClaim,
-    LostProcess,
-    MissingExtraError,
-    SaidElsewhere,
-    StudyError,
-    why,
-)
+from autoprog_search.engines.ray_cluster import Share, joined_cluster, nodes_of, share_of
+from autoprog_search.errors import LostClaim, LostProcess, SaidElsewhere, StudyError, why
 from autoprog_search.faults import known_error
 from autoprog_search.interrupt import signals_ask
 from autoprog_search.study.locking import in_use
@@ -43,9 +35,6 @@ LAST_SECONDS = 10.0
 
 LOSSES = 8
 """Workers that may be lost one after the other without a trial that ends between: then it is the trial's fault."""
-
-OBJECT_STORE = 100 * 2**20
-"""Bytes of shared memory, of a cluster that is started here: next to nothing goes through it."""
 
 LOST = {
     "NodeDiedError": "its node is gone",
@@ -63,9 +52,9 @@ def run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
         ConfigError: no node has what a trial needs.
         KeyboardInterrupt: a signal asked to stop; workers have written their checkpoints.
     """
-    with in_use(study.folder) as mark, _cluster(needs.address) as ray, signals_ask() as asked_to_stop:
+    with in_use(study.folder) as mark, joined_cluster(needs.address) as ray, signals_ask() as asked_to_stop:
         try:
-            crew = Crew(ray, study, mark, share_of(study, needs, _nodes(ray)), needs.loggers, tell)
+            crew = Crew(ray, study, mark, share_of(study, needs, nodes_of(ray)), needs.loggers, tell)
             crew.run(needs.workers, asked_to_stop)
         except ray.exceptions.RayError as error:
             raise StudyError(
@@ -74,109 +63,6 @@ def run_workers(study: StoredStudy, needs: Needs, tell: Tell) -> Ended:
         if asked_to_stop():
             raise KeyboardInterrupt
         return Ended(crew.error, crew.lost)
-
-
-# ── the cluster ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def _cluster(address: str | None) -> Iterator[Any]:
-    """Inside, this process is a driver on that cluster; None: on one that is started here, and ended."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what it will do one day
-    os.environ.setdefault("RAY_worker_niceness", "0")  # 15: whatever else runs goes before what trains
-    own: dict[str, Any] = {}
-    if address is None:
-        # Ray's way to keep to the loopback address, meant for other systems; it is read at import.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    elif address.startswith("ray://"):
-        raise ConfigError(f"address: {address!r} is Ray Client's; run this on a machine of the cluster, with auto")
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError(
-            "engine: Ray is not installed; install it: pip install 'autoprog-search[ray]'"
-        ) from None
-    _connect(ray, address, own)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _connect(ray: Any, address: str | None, own: Mapping[str, Any]) -> None:
-    # Its parts wait for each other for 15 s, which on a busy machine may be too short: twice more.
-    for left in (0,) if address else (2, 1, 0):
-        try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
-            return
-        except Exception as error:  # noqa: BLE001 - it raises whatever comes
-            ray.shutdown()
-            if left == 0:
-                what = f"address: no Ray cluster answers at {address!r}" if address else "engine: Ray cannot be started"
-                raise StudyError(f"{what}: {why(error)}") from None
-
-
-@dataclass(frozen=True)
-class Node:
-    """What a node of the cluster has."""
-
-    cpus: float
-    gpus: float
-
-
-def _nodes(ray: Any) -> list[Node]:
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in resources]
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a worker takes.
-
-    Attributes:
-        processes: that train each trial together.
-        cpus, gpus: of each process.
-    """
-
-    processes: int
-    cpus: float
-    gpus: float
-
-    def fits(self, nodes: Sequence[Node]) -> int:
-        """How many workers there is room for; all processes of one are on the same node."""
-        room = 0
-        for node in nodes:
-            by_cpus = node.cpus // (self.processes * self.cpus)
-            by_gpus = node.gpus // (self.processes * self.gpus) if self.gpus else by_cpus
-            room += int(min(by_cpus, by_gpus))
-        return room
-
-
-def share_of(study: StoredStudy, needs: Needs, nodes: Sequence[Node]) -> Share:
-    """What a worker of the study takes of these nodes.
-
-    Raises:
-        ConfigError: none has it, and more are not waited for, as they are where a number of workers is asked for.
-    """
-    most = Node(max((node.cpus for node in nodes), default=0), max((node.gpus for node in nodes), default=0))
-    gpus = needs.gpus_per_trial
-    if gpus is None:
-        gpus = 1.0 if most.gpus and study.config.data.table is None else 0.0
-    processes = max(1, int(gpus))
-    wanted = study.config.threads + study.config.data.workers
-    cpus = needs.cpus_per_trial or max(1, min(wanted, int(most.cpus) // processes))
-    share = Share(processes, cpus, gpus / processes)
-    if not share.fits(nodes) and needs.workers is None:
-        raise ConfigError(
-            f"gpus_per_trial, cpus_per_trial: {gpus:g} GPUs and {processes * cpus} CPUs are wanted on one node; those "
-            f"of this cluster have up to {most.gpus:g} and {most.cpus:g}. Ask for less, or with --workers wait for more"
-        )
-    return share
-
-
-# ── its workers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass
@@ -252,7 +138,9 @@ class Crew:
 
     def _start_missing(self, most: int | None) -> None:
         left = len(unfinished(to_run(self._study)))
-        room = most or self._share.fits(_nodes(self._ray))
+        if not left:
+            self._end_waiting()
+        room = most or self._share.fits(nodes_of(self._ray))
         for _ in range(min(room, left) - len(self._workers)):
             self._workers.append(self._start())
 
@@ -278,8 +166,12 @@ class Crew:
         return Worker(number, tasks, place)
 
     def _stop(self) -> None:
-        """Ask all to write their checkpoints and end; those that Ray has not placed yet never begin."""
+        """Ask all to write their checkpoints and end."""
         self._ray.get(self._board.ask_to_stop.remote())
+        self._end_waiting()
+
+    def _end_waiting(self) -> None:
+        """Let those that Ray has not placed yet never begin."""
         begun = self._ray.get(self._board.begun.remote())
         for worker in self._workers:
             if worker.number not in begun:
@@ -338,6 +230,8 @@ class Crew:
             Exception: it is our own bug.
         """
         for error in failures:
+            if isinstance(error, self._ray.exceptions.TaskCancelledError):  # by this process
+                return
             if isinstance(error, (LostProcess, LostClaim, SaidElsewhere, self._ray.exceptions.RayError)):
                 continue
             known = known_error(error)

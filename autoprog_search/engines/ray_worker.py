@@ -46,7 +46,7 @@ class Where:
     mark: Path
     on_server: bool
     folder: Path
-    loggers: tuple[str, ...]
+    loggers: tuple[str, ...] = ()
 
 
 def run_task(where: Where, board: Any, worker: int, rank: int, size: int, device: str) -> None:

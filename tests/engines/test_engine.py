@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from autoprog_search.engines.engine import ENGINES, Needs, check_needs
-from autoprog_search.engines.ray import Node, Share, share_of
+from autoprog_search.engines.ray_cluster import Node, Share, share_of
 from autoprog_search.errors import ConfigError, MissingExtraError
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.store import StoredStudy
