@@ -55,7 +55,7 @@ evidence-quick: $(VENV)/.installed  ## the digits part of docs/evidence/growing.
 	$(BIN)/autoprog-search study compare digits_quick
 	$(BIN)/python -m benchmarks.repeated digits digits_quick
 
-docs-figures: $(VENV)/.installed  ## redraw the figures and tables of README and docs from studies/*/results.csv
+docs-figures: $(VENV)/.installed  ## redraw figures, screenshots and tables of README and docs from studies/*/results.csv
 	$(BIN)/python -m pip install --quiet --editable '.[figures]'
 	$(BIN)/python -m docs.redraw
 
