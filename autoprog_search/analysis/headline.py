@@ -27,9 +27,7 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     full = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")["val_top1"]
     paid = of_full_length(ended)
     first = _ranked(paid[paid["state"] == "COMPLETE"], full, tolerance).groupby(["method", "seed"]).head(1)
-    heads = {
-        (method, seed): index for index, method, seed in zip(first.index, first["method"], first["seed"], strict=True)
-    }
+    heads: dict[Any, Any] = dict(zip(zip(first["method"], first["seed"], strict=True), first.index, strict=True))
     seconds = paid["train_seconds"] + paid["search_seconds"]
     rows: dict[Any, dict[str, Any]] = {}
     for key, trials in paid.groupby(["method", "seed"], sort=False)["trial"]:

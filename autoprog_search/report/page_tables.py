@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -89,7 +90,7 @@ def swatch(method: str) -> str:
     return f'<span class="swatch" style="background:{colour_of(method)}"></span>'
 
 
-def _keys(trials: pd.DataFrame) -> pd.Series[tuple[str, int, int]]:
+def _keys(trials: pd.DataFrame) -> pd.Series[Any]:
     return pd.Series(list(zip(trials["method"], trials["seed"], trials["trial"], strict=True)), trials.index, object)
 
 
