@@ -14,6 +14,14 @@ from autoprog_search.report.document import text
 from autoprog_search.report.texts import HEADERS, comparison_rows
 from autoprog_search.report.units import MISSING, unit_for
 
+STATES = {
+    "COMPLETE": "finished",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -63,15 +71,6 @@ def trials_table(trials: pd.DataFrame, heads: pd.DataFrame) -> str:
     }
     lists = zip(trials["method"].map(str), *columns.values(), strict=True)
     return table_html("All trials", ["method", *columns], [[Cell(said) for said in row] for row in lists])
-
-
-STATES = {
-    "COMPLETE": "finished",
-    "PRUNED": "stopped early",
-    "FAIL": "failed",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-}
 
 
 def _row(row: Sequence[Cell]) -> str:
