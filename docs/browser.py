@@ -76,6 +76,7 @@ async def opened(path: Path, width: int = 1280, height: int = 800) -> AsyncItera
             page.tab.subscribe(event, said, repeating=True)
         for domain in ("Runtime", "Log", "Page"):
             await page.send(f"{domain}.enable")
+        await page.send("Emulation.setScrollbarsHidden", hidden=True)
         await page.show(width, height)
         await page.send("Page.navigate", url=path.resolve().as_uri())
         for _ in range(PATIENCE * 4):

@@ -15,7 +15,7 @@ from autoprog_search.report.page import report_page
 from autoprog_search.study.results import StudyFrames
 from docs.browser import opened
 
-COLOURS = 96  # of a PNG: text stays sharp, and a file below 200 KB
+NO_DITHER = Image.Dither.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ def screenshot(study: StudyFrames, shot: Shot) -> bytes:
                 f"no screenshot: {error}; `pip install '.[figures]'` and a Chromium make it work"
             ) from None
     small = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-        small, "png", optimize=True
-    )
+    # An octree keeps the colours of few pixels, which a median cut leaves out; a third of the size.
+    colours = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=NO_DITHER)
+    colours.save(small, "png", optimize=True)
     return small.getvalue()
 
 

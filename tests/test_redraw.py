@@ -107,3 +107,14 @@ def test_a_folder_that_is_not_there_is_named(root):
     (root / "docs/results.md").write_text("<!-- table: studies/none compare -->\n<!-- end -->")
     with pytest.raises(StudyError, match=r"studies/none/study\.yaml cannot be read"):
         redraw.rewritten(root / "docs/results.md", root)
+
+
+def test_a_screenshot_is_of_the_studys_report(root):
+    page = root / "docs/results.md"
+    page.write_text("<!-- screenshot: studies/swept report-narrow -->\n<!-- end -->\n")
+    assert "![The report on a telephone](figures/swept_report-narrow.png)" in redraw.rewritten(page, root)
+    page.write_text("<!-- screenshot: studies/swept kittens -->\n<!-- end -->\n")
+    with pytest.raises(
+        ConfigError, match=r"'studies/swept kittens' is not FOLDER NAME with one of report, report-narr"
+    ):
+        redraw.rewritten(page, root)

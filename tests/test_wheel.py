@@ -64,6 +64,8 @@ def test_wheel_works_without_the_tree(tmp_path):
     assert (site / "autoprog_search/py.typed").exists()
     assert (site / "autoprog_search/study/demo.yaml").exists()
     assert (site / "autoprog_search/methods/nni_node.js").exists()
+    assert (site / "autoprog_search/report/page.css").exists()
+    assert (site / "autoprog_search/report/page.js").exists()
     tables = sorted(p.name for p in TABLES.glob("*.parquet"))
     assert sorted(p.name for p in (site / "autoprog_search/tables").glob("*.parquet")) == tables
     assert sum(p.stat().st_size for p in TABLES.glob("*.parquet")) < 5e6

@@ -7,8 +7,6 @@ import pandas as pd
 from autoprog_search.methods.registry import method_named
 from autoprog_search.study.store import ENDED_WELL
 
-SPENT = ["trials", "spent_flops", "spent_seconds"]
-
 
 def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """The one trial of each (method, seed) that stands for it (docs/results.md), with what finding it cost.

@@ -66,7 +66,8 @@ def importance(study: StudyFrames) -> Importance:
     shares = [_shares(levels, values.tolist(), space.distributions()) for values in (accuracy, drawn["total_flops"])]
     order = sorted(shares[0], key=lambda name: -shares[0][name])
     parameters = tuple(parameter for parameter in map(parse_parameter, order) if parameter)
-    return Importance(parameters, *(np.array([share[name] for name in order]) for share in shares), len(drawn))
+    of_accuracy, of_cost = (np.array([share[name] for name in order]) for share in shares)
+    return Importance(parameters, of_accuracy, of_cost, len(drawn))
 
 
 def drawn_trials(study: StudyFrames) -> pd.DataFrame:

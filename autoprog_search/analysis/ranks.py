@@ -54,7 +54,8 @@ def estimated_ranks(study: StudyFrames) -> pd.DataFrame:
             ranks = zip(estimated, stats.rankdata([-accuracy for accuracy in true]), strict=True)
             rows += [key | {"end": end, "estimated": int(place), "true": rank, "tau": tau} for place, rank in ranks]
     found = pd.DataFrame(rows).groupby(["method", "stage", "end", "estimated"], sort=False)
-    return found.agg(true=("true", "mean"), searches=("true", "size"), tau=("tau", "mean")).reset_index()
+    means = found.agg(true=("true", "mean"), searches=("true", "size"), tau=("tau", "mean")).reset_index()
+    return means.sort_values(["stage", "estimated"], kind="stable", ignore_index=True)
 
 
 def table_of(config: StudyConfig) -> GrowthTable:

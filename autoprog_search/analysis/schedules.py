@@ -64,7 +64,9 @@ def parallel_schedules(trials: pd.DataFrame, stages: int, cost: CostKind) -> Par
     chosen = {name: column for name, column in columns.items() if len(set(column)) > 1}
     ends = {"FLOPs" if cost == "flops" else "s": done["cost"], "top-1, %": done["val_top1"]}
     return ParallelSchedules(
-        *(done[name].to_numpy() for name in ("method", "seed", "trial")),
+        method=done["method"].to_numpy(object),
+        seed=done["seed"].to_numpy(int),
+        trial=done["trial"].to_numpy(int),
         axes=(*chosen, *ends),
         values=np.column_stack([*chosen.values(), *(column.to_numpy(float) for column in ends.values())]),
         levels=(*(np.unique(column) for column in chosen.values()), None, None),

@@ -25,6 +25,6 @@ def draw_importance(found: Importance) -> go.Figure:
             marker={"color": ink},
             hovertemplate=f"%{{y}}: %{{x:.0f}} % of the variance of {name}<extra></extra>",
         )
-    figure.update_xaxes(title=f"share of the variance over {found.trials} drawn trials, %", rangemode="tozero")
+    figure.update_xaxes(title=f"% of the variance, {found.trials} trials", rangemode="tozero")
     figure.update_yaxes(automargin=True)
     return styled(figure, height=150 + 44 * len(names), legend_traceorder="reversed")

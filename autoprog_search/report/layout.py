@@ -30,6 +30,6 @@ def styled(figure: go.Figure, height: int = 460, **layout: Any) -> go.Figure:
     return figure
 
 
-def joined(lines: Iterable[np.ndarray]) -> np.ndarray:
+def joined(lines: Iterable[Any]) -> np.ndarray:
     """Several lines as one trace, with a gap after each: a figure of many traces is large and slow."""
     return np.concatenate([np.append(np.asarray(line, dtype=float), np.nan) for line in lines] or [np.empty(0)])

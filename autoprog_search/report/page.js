@@ -16,8 +16,9 @@ function draw(figure, { dark = PREFERS_DARK.matches, width = undefined } = {}) {
   let text = figure.querySelector("script").textContent;
   if (dark) for (const [light, shade] of Object.entries(ON_DARK)) text = text.replaceAll(`"${light}"`, `"${shade}"`);
   const { data, layout, config } = JSON.parse(text), clear = "rgba(0, 0, 0, 0)";
-  const ground = { paper_bgcolor: clear, plot_bgcolor: clear, width, autosize: width === undefined };
-  return Plotly.react(figure.querySelector(".plot"), data, { ...layout, ...ground }, config);
+  const ground = { paper_bgcolor: clear, plot_bgcolor: clear, modebar: { bgcolor: clear } };
+  const size = { width, autosize: width === undefined };
+  return Plotly.react(figure.querySelector(".plot"), data, { ...layout, ...ground, ...size }, config);
 }
 
 async function drawAll() {

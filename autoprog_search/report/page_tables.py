@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,14 @@ from autoprog_search.report.colours import colour_of
 from autoprog_search.report.document import text
 from autoprog_search.report.texts import HEADERS, comparison_rows
 from autoprog_search.report.units import MISSING, unit_for
+
+STATES = {
+    "COMPLETE": "finished",
+    "PRUNED": "stopped early",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +73,6 @@ def trials_table(trials: pd.DataFrame, heads: pd.DataFrame) -> str:
     return table_html("All trials", ["method", *columns], [[Cell(said) for said in row] for row in lists])
 
 
-STATES = {
-    "COMPLETE": "finished",
-    "PRUNED": "stopped early",
-    "FAIL": "failed",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-}
-
-
 def _row(row: Sequence[Cell]) -> str:
     first, *others = row
     return f'<th scope="row">{swatch(first.said)}{text(first.said)}</th>' + "".join(map(_cell, others))
@@ -89,7 +89,7 @@ def swatch(method: str) -> str:
     return f'<span class="swatch" style="background:{colour_of(method)}"></span>'
 
 
-def _keys(trials: pd.DataFrame) -> pd.Series[tuple[str, int, int]]:
+def _keys(trials: pd.DataFrame) -> pd.Series[Any]:
     return pd.Series(list(zip(trials["method"], trials["seed"], trials["trial"], strict=True)), trials.index, object)
 
 

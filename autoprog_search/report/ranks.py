@@ -17,7 +17,7 @@ def draw_ranks(ranks: pd.DataFrame) -> go.Figure:
     figure = make_subplots(
         rows=len(ENDS),
         cols=len(stages),
-        subplot_titles=[f"stage {stage}: end of {end}" for end in ENDS for stage in stages],
+        subplot_titles=[f"stage {stage}<br>end of {end}" for end in ENDS for stage in stages],
         vertical_spacing=0.18,
     )
     seen: set[str] = set()
@@ -46,5 +46,6 @@ def draw_ranks(ranks: pd.DataFrame) -> go.Figure:
             seen.add(method)
         figure.update_xaxes(title="estimated rank" if at["row"] == len(ENDS) else None, dtick=1, **at)
         figure.update_yaxes(title="true rank" if at["col"] == 1 else None, autorange="reversed", **at)
+    figure.update_annotations(font_size=12)
     styled(figure, height=640, hovermode="closest")
     return figure.update_layout(margin={"t": 80}, legend={"y": 1.08})

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from autoprog_search.study.results import StudyFrames
 
+LEAST_SHARE = 0.5  # per cent of a stage's time
+
 
 def one_length(study: StudyFrames) -> str:
     """There is no curve to meet the target."""
@@ -47,10 +49,10 @@ def no_waiting(study: StudyFrames) -> str:
     """No run waited for its images."""
     from autoprog_search.analysis.loading import waiting
 
-    return "" if (waiting(study.trials)["share"] >= LEAST_SHARE).any() else "no run waited for images"
-
-
-LEAST_SHARE = 0.5  # per cent of a stage's time
+    shares = waiting(study.trials)["share"]
+    if shares.empty:
+        return "how long runs waited for images is not stored of this study"
+    return "" if (shares >= LEAST_SHARE).any() else "no run waited for images"
 
 
 def _finished(study: StudyFrames) -> pd.DataFrame:

@@ -12,12 +12,15 @@ from autoprog_search.errors import StudyError
 from autoprog_search.study.results import StudyFrames, stored_frames
 from tests.synthetic import synthetic_study
 
+LEVELS = {4: 3, 5: 4, 6: 5, 8: 6}  # the depths of made-up trials, as the space has them
+
 
 @pytest.fixture
 def drawn() -> StudyFrames:
     """Thirty random schedules: accuracy follows stage 2's resolution and the seed, cost stage 1's depth."""
     study = stored_frames(synthetic_study(seeds=6, methods=("full", "linear", "random")))
     trials = study.trials
+    trials["depths"] = trials["depths"].map(lambda sizes: [LEVELS[size] for size in sizes])
     accuracy = trials["resolutions"].map(lambda sizes: sizes[1]) + 10.0 * trials["seed"]
     cost = trials["depths"].map(lambda sizes: 1e9 * sizes[0])
     return replace(study, trials=trials.assign(val_top1=accuracy, total_flops=cost))
