@@ -85,6 +85,7 @@ def test_a_logger_of_ones_own(shorter, capsys):
     assert last == "finished"
 
 
+@pytest.mark.extras
 @pytest.mark.filterwarnings("ignore")  # Lightning's own
 def test_lightning(model, loader, ran, tmp_path, monkeypatch):
     try:
