@@ -61,8 +61,8 @@ class Logbook:
         told = LoggedRun(name, group, folder, settings_of(run.spec) if loggers else {}, run.state.step, _flops(run))
         for kind in [*self._loggers]:
             begin = partial(_start, run=told, known_as=known.get(kind))
-            if isinstance(name := self._try(kind, begin, ConfigError), str):
-                names[kind] = name
+            if isinstance(called := self._try(kind, begin, ConfigError), str):
+                names[kind] = called
         self._keep({**known, **names})
 
     def hooks(self, hooks: Hooks) -> Hooks:

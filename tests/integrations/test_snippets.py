@@ -58,7 +58,7 @@ def ran(monkeypatch):
 @pytest.fixture
 def shorter(monkeypatch):
     """`train` on a few digits, for a few epochs."""
-    recipe = load_recipe("digits").model_copy(update={"epochs": 4, "batch_size": 20})
+    recipe = load_recipe("digits").model_copy(update={"epochs": 4, "batch_size": 10})
     short = partial(train, data=DataConfig(name="digits", train_share=0.2), recipe=recipe, device="cpu")
     monkeypatch.setattr("autoprog_search.runs.train.train", short)
     return short
@@ -85,6 +85,7 @@ def test_a_logger_of_ones_own(shorter, capsys):
     assert last == "finished"
 
 
+@pytest.mark.extras
 @pytest.mark.filterwarnings("ignore")  # Lightning's own
 def test_lightning(model, loader, ran, tmp_path, monkeypatch):
     try:

@@ -81,11 +81,12 @@ def test_tensorboard_needs_a_folder(tensorboard):
 
 
 def test_tensorboard_shows_hostile_names_as_text(tensorboard, tmp_path):
-    from autoprog_search.loggers.logger import LoggedRun
+    from autoprog_search.loggers.logger import End, LoggedRun
     from autoprog_search.loggers.tensorboard import TensorBoard
 
     board = TensorBoard(tmp_path)
     board.start(LoggedRun("x", "", None, {"data.name": "<script>|`x`"}, 0, 0), None)
+    board.finish(End("interrupted"))
     events = tensorboard.EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
     events.Reload()
     text = events.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
