@@ -25,23 +25,22 @@ ENTRIES = [
     for name in re.findall(r"^::: (\S+)$", page.read_text(), flags=re.MULTILINE)
 ]
 # Of these every public class; what else they hold is the package's own.
-MODULES = ["errors", "choosing", "methods.kind", "methods.kinds", "testing", "integrations"]
+MODULES = ["errors", "choosing", "methods.kind", "methods.kinds", "testing", "integrations", "loggers.logger"]
 
 
 def public() -> Iterator[Any]:
     """What anybody may use: the names at the top, and the classes of the modules above."""
-    from importlib.util import find_spec
-
     for name in dir(autoprog_search):
         value = getattr(autoprog_search, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             yield value
     for name in (f"autoprog_search.{module}" for module in MODULES):
-        if find_spec(name) is None:
-            continue
-        parent = import_module(name)
-        below = [f"{name}.{found.name}" for found in iter_modules(getattr(parent, "__path__", []))]
-        for module in map(import_module, [name, *below]):
+        below = [f"{name}.{found.name}" for found in iter_modules(getattr(import_module(name), "__path__", []))]
+        for module_name in [name, *below]:
+            try:
+                module = import_module(module_name)
+            except MissingExtraError:  # where it is installed it is looked at
+                continue
             for value in vars(module).values():
                 if inspect.isclass(value) and value.__module__ == module.__name__ and value.__name__[0] != "_":
                     yield value

@@ -16,7 +16,7 @@ PAGES = sorted(path.relative_to(site.ROOT / "docs").as_posix() for path in (site
         ("docs/data.md", "[a](../README.md)", "[a](repository/README.md)"),
         ("docs/data.md", "[a](../examples/own_loop.py)", "[a](repository/examples/own_loop.py.md)"),
         ("docs/data.md", "[a](../examples)", "[a](repository/examples/index.md)"),
-        ("docs/evidence/a.md", "[a](../../studies/b/results.csv)", "[a](../repository/studies/b/results.csv)"),
+        ("docs/evidence/size.md", "[a](../../studies/b/results.csv)", "[a](../repository/studies/b/results.csv)"),
         ("README.md", "![a](docs/figures/a.png) [b](docs/data.md)", "![a](../figures/a.png) [b](../data.md)"),
         ("docs/data.md", "[a](https://example.org/x.md) [b](#here)", "[a](https://example.org/x.md) [b](#here)"),
         ("docs/data.md", "```\n[a](../README.md)\n```", "```\n[a](../README.md)\n```"),

@@ -94,7 +94,7 @@ def test_a_clock_is_shown_drawn_and_reported(ran):
     assert "grew to" not in cli_here("--root", root, "study", "show", name, "-f", "csv", cwd=root).stdout
     drawn = cli_here("--root", root, "study", "plot", name, "--kind", "clock", cwd=root)
     assert (drawn.returncode, drawn.stdout.strip()) == (0, str(study.folder / "clock.html"))
-    assert FIGURES["clock"].tells(stored_frames(study))
+    assert not FIGURES["clock"].silent(stored_frames(study))
     assert 'id="figure-clock-flops"' in report_page(stored_frames(study))
 
 
