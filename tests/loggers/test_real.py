@@ -27,12 +27,24 @@ def small() -> dict:
     return {"space": config.space, "data": config.data, "recipe": config.recipe, "device": "cpu", "schedule": "linear"}
 
 
-def in_two_sessions(out: Path, logger: str) -> dict:
-    """A run that was stopped in its second stage, and went on."""
+def in_sessions(out: Path, logger: str, *, loses: bool = False) -> dict:
+    """A run that was stopped at step 7, in its second stage, and went on.
+
+    Args:
+        loses: it went on twice from there, as after a kill at step 12: what it told then it tells again.
+    """
+    stopped_after(7, out, logger)
+    if loses:
+        stands = (out / "checkpoint.pt").read_bytes()
+        stopped_after(5, out, logger)
+        (out / "checkpoint.pt").write_bytes(stands)
+    return train(**small(), out=out, loggers=[logger])
+
+
+def stopped_after(count: int, out: Path, logger: str) -> None:
     steps = iter(range(100))
     with pytest.raises(Interrupted):
-        train(**small(), out=out, loggers=[logger], should_stop=lambda: next(steps) == 7)
-    return train(**small(), out=out, loggers=[logger])
+        train(**small(), out=out, loggers=[logger], should_stop=lambda: next(steps) == count)
 
 
 @pytest.fixture
@@ -55,7 +67,7 @@ def scalars(events, tag: str) -> list[tuple[int, float]]:
 
 
 def test_tensorboard_has_the_run_in_one(tensorboard, tmp_path, warned):
-    row = in_two_sessions(tmp_path, "tensorboard")
+    row = in_sessions(tmp_path, "tensorboard", loses=True)
     events = tensorboard.EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0, "scalars": 0})
     events.Reload()
     for tag in (LOSS, RATE, FLOPS):
@@ -66,7 +78,8 @@ def test_tensorboard_has_the_run_in_one(tensorboard, tmp_path, warned):
     by_cost = [int(point["flops"]) // 10**6 for point in row["curve"]]
     of_cost = tensorboard.EventAccumulator(str(tmp_path / "tensorboard" / "by_mflops")).Reload()
     assert [step for step, _ in scalars(of_cost, "by_mflops/val/top1")] == by_cost
-    grown = [(e.step, e.tensor_proto.string_val[0].decode()) for e in events.Tensors("growth/text_summary")]
+    texts = events.Tensors("growth/text_summary")
+    grown = sorted({(e.step, e.tensor_proto.string_val[0].decode()) for e in texts})  # it hides no text told twice
     assert [step for step, _ in grown] == [0, 5, 10]
     assert grown[2][1].startswith("stage 3 of 3 trains 4 blocks x 16 patches, grown from 3 blocks x 9 patches")
     settings = events.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
@@ -106,7 +119,7 @@ def mlflow(monkeypatch, tmp_path):
 
 
 def test_mlflow_has_the_run_in_one(mlflow, tmp_path, warned):
-    row = in_two_sessions(tmp_path / "run", "mlflow")
+    row = in_sessions(tmp_path / "run", "mlflow", loses=True)
     client = mlflow.MlflowClient()
     (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
     assert (run.info.status, run.info.run_name) == ("FINISHED", "linear seed 0")
@@ -143,7 +156,7 @@ def test_wandb_offline_has_every_session(monkeypatch, tmp_path, warned):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    row = in_two_sessions(tmp_path / "run", "wandb")
+    row = in_sessions(tmp_path / "run", "wandb")
     assert not warned()
     rows, names = [], set()
     for path in sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb")):
