@@ -172,7 +172,7 @@ def figures(frames: StudyFrames) -> Iterator[tuple[str, go.Figure]]:
     """Those of the study's figures that there is something to draw for."""
     for name, info in FIGURES.items():
         try:
-            if info.tells(frames):
+            if not info.silent(frames):
                 yield name, info.draw(frames, "flops")
         except (StudyError, ConfigError):
             continue  # nothing of it is stored, or not yet
