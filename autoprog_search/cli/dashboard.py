@@ -25,7 +25,5 @@ def dashboard(session: Session, name: str, host: str, port: int) -> None:
     opened = open_study(session.root, name)
     if host not in (LOOPBACK, "localhost", "::1"):
         click.echo(f"warning: --host {host}: whoever reaches it sees the study; there is no password", err=True)
-    try:
-        serve(opened, host, port, lambda url: click.echo(f"{url} shows study {opened.name}; Ctrl-C ends it"))
-    except KeyboardInterrupt:
-        click.echo("ended", err=True)
+    serve(opened, host, port, lambda url: click.echo(f"{url} shows study {opened.name}; Ctrl-C ends it"))
+    click.echo("ended", err=True)

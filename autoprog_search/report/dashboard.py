@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autoprog_search.analysis.compare import compare
 from autoprog_search.analysis.verdict import verdicts
 from autoprog_search.errors import ConfigError, MissingExtraError, StudyError
+from autoprog_search.interrupt import POLL_SECONDS, signals_ask
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.report.verdict import READING, verdict_text
 from autoprog_search.study.results import StudyFrames, stored_frames
@@ -179,12 +180,14 @@ def figures(frames: StudyFrames) -> Iterator[tuple[str, go.Figure]]:
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 10  # seconds that a client may take to ask: one at a time is answered
+
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
 
 
 def serve(study: StoredStudy, host: str, port: int, on_start: Callable[[str], None]) -> None:
-    """Serve the study until KeyboardInterrupt.
+    """Serve the study until a signal asks to stop.
 
     Args:
         port: 0: one that is free.
@@ -203,6 +206,9 @@ def serve(study: StoredStudy, host: str, port: int, on_start: Callable[[str], No
         raise ConfigError(
             f"host, port: {host}:{port} cannot be had ({error}); --port 0 takes any that is free"
         ) from None
-    with server:
+    server.timeout = POLL_SECONDS
+    # Asked between requests: inside of one, wsgiref takes Ctrl-C for an error of the page.
+    with server, signals_ask() as asked_to_stop:
         on_start(f"http://{host}:{server.server_port}")
-        server.serve_forever()
+        while not asked_to_stop():
+            server.handle_request()

@@ -23,6 +23,7 @@ from autoprog_search.settings.retired import stored_study
 from autoprog_search.space import PRESETS, GrowthSpace
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.values import dump_yaml, parse_yaml
+from tests.published import FOLDERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -163,7 +164,8 @@ NASTY = (
 @cache
 def corpus() -> tuple[tuple[str, str], ...]:
     """(kind, text) of every valid file; published studies of what was taken out since make no others."""
-    studies = [p for p in ROOT.glob("studies/**/study.yaml") if not stored_study(read_yaml(p, ConfigError))["retired"]]
+    published = [folder / "study.yaml" for folder in FOLDERS]
+    studies = [path for path in published if not stored_study(read_yaml(path, ConfigError))["retired"]]
     files = {
         "space": sorted(PRESETS.glob("*.yaml")),
         "recipe": sorted(RECIPES.glob("*.yaml")),

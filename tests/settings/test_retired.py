@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -14,10 +12,10 @@ from autoprog_search.settings.retired import LAST_COMMIT, MOVED, RETIRED, as_it_
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.settings_docs import settings
+from tests.published import FOLDERS, STUDIES
 from tests.tiny import TINY, tiny_config
 
-ROOT = Path(__file__).parents[2]
-STUDIES = sorted(ROOT.glob("studies/*/study.yaml"))
+OLDER = [folder / "study.yaml" for folder in FOLDERS if folder.parent == STUDIES]
 
 
 def test_every_setting_that_moved_is_there():
@@ -41,7 +39,7 @@ def test_the_names_of_before_and_those_of_now_say_the_same():
     assert GrowthSettings.model_validate(renamed(before)) == now
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", OLDER, ids=lambda path: path.parent.name)
 def test_published_studies_are_read_with_all_that_they_say(path):
     data = yaml.safe_load(path.read_text())
     config = StudyConfig.model_validate(stored_study(data))
@@ -95,4 +93,4 @@ def test_a_name_of_before_is_answered_with_the_one_of_now(override, line):
 
 def test_no_study_is_made_of_what_was_taken_out():
     with pytest.raises(ConfigError, match=rf"linear\+random_path, growth, path: 'random' was .* {LAST_COMMIT}$"):
-        config_from_file(ROOT / "studies/fashion_ablations/study.yaml", "again")
+        config_from_file(STUDIES / "fashion_ablations/study.yaml", "again")

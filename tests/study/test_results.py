@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,10 +15,10 @@ from autoprog_search.runs.row import COLUMNS, LISTS, CurveRow, EstimateRow, colu
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import LoadedStudy, csv_text, export, published_frames, stored_frames
+from tests.published import FOLDERS
 from tests.synthetic import SyntheticStudy, synthetic_study
 from tests.tiny import TINY, cli_here
 
-PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "studies").rglob("results.csv"))
 GREW = [None, [51.5, 40.25], None, [60.0, 61.0]]
 
 
@@ -63,7 +62,7 @@ def test_parquet_holds_lists(study):
     assert all(read[name] == stored[name].tolist() for name in LISTS)
 
 
-@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_published_results_are_written_again_to_the_byte(folder):
     published, stored = published_frames(folder).trials, (folder / "results.csv").read_bytes()
     younger = [] if b",world_size," in stored else ["world_size"]
