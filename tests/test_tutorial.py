@@ -35,6 +35,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_its_commands_run(folder, monkeypatch):
     monkeypatch.chdir(folder)
     commands = re.findall(r"^autoprog-search (.*)$", PAGE, flags=re.MULTILINE)

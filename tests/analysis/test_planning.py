@@ -277,6 +277,7 @@ def test_the_page_quotes_what_is_predicted(name):
     assert quoted(name) == markdown(TABLES[name]())
 
 
+@pytest.mark.slow
 def test_the_page_quotes_what_its_script_prints():
     """For the smallest model: the others are slow on a CPU."""
     script = re.search(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -166,6 +166,7 @@ def test_a_studys_trials_are_runs_of_their_own_and_its_results_the_same(told, tm
     assert [log.end.weights.name for log in told] == ["weights.safetensors"] * 2
 
 
+@pytest.mark.slow
 def test_a_population_is_a_run_a_member_over_all_of_its_turns(told, tmp_path):
     config = tiny_config("methods={full: {seeds: 1}, pbt: {trials: 2, seeds: 1}}", *SHORT, "recipe.epochs=3", name="p")
     study = without_measuring(create_study(tmp_path, config))
