@@ -22,6 +22,8 @@ SMALL = set_to(
     "space.patches=[16,64]",
 )
 
+pytestmark = pytest.mark.slow  # one trains what the others look at
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -35,7 +37,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_its_commands_run(folder, monkeypatch):
     monkeypatch.chdir(folder)
     commands = re.findall(r"^autoprog-search (.*)$", PAGE, flags=re.MULTILINE)
