@@ -1,6 +1,7 @@
 """Quiet, single-threaded and deterministic: the same examples at every run."""
 
 import gc
+from collections import Counter
 from collections.abc import Iterator
 
 import optuna
@@ -9,6 +10,8 @@ import torch
 from hypothesis import settings
 
 from tests import fewer
+
+WAITING = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__", "nonzero")
 
 pytest.register_assert_rewrite("autoprog_search.testing")
 torch.set_num_threads(1)  # the models are tiny; threads would only compete with pytest-xdist's workers
@@ -29,3 +32,31 @@ def pytest_collection_finish() -> None:
 def all_digits() -> Iterator[None]:
     with fewer.all_digits():
         yield
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """How often values were brought to the host, by the name of what brought them."""
+    found: Counter[str] = Counter()
+
+    def counting(name):
+        own = getattr(torch.Tensor, name)
+
+        def counted(tensor, *arguments, **options):
+            found[name] += 1
+            return own(tensor, *arguments, **options)
+
+        return counted
+
+    for name in WAITING:
+        monkeypatch.setattr(torch.Tensor, name, counting(name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """A PostgreSQL server of the module's own."""
+    from tests.postgres import running_server
+
+    with running_server() as server:
+        yield server

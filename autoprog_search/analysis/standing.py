@@ -46,6 +46,11 @@ class Running:
     standing: Standing | None
     silent: bool
 
+    @property
+    def share(self) -> float:
+        """Of its epochs, how many it has trained, by what it said last."""
+        return self.standing.epoch / self.standing.epochs if self.standing is not None else 0.0
+
 
 @dataclass(frozen=True)
 class MethodStanding:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from autoprog_search.cli import completion
 from autoprog_search.cli.main import Session
 
 LOOPBACK = "127.0.0.1"
 
 
 @click.command("dashboard")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen at; another lets others in.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any that is free.")
 @click.pass_obj

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from autoprog_search.cli import completion
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.progress import PLAIN_EVERY, duration
 from autoprog_search.errors import printable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("watch")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.studies)
 @click.option("--once", is_flag=True, help="Show where it stands now, and end.")
 @click.option(
     "--every", type=click.FloatRange(0.2), default=3.0, show_default=True, metavar="SECONDS", help="How often to look."
@@ -92,8 +93,7 @@ def new_lines(standing: StudyStanding, patching: Patching, told: dict[Job, float
         told: share of each trial that was told so far, 2 where its end was; brought up to date.
     """
     for running in standing.running:
-        found = running.standing
-        share = found.epoch / found.epochs if found is not None else 0.0
+        share = running.share
         if running.job not in told or share - told[running.job] >= PLAIN_EVERY:
             told[running.job] = share
             yield f"{share:5.0%}  {running.job}: {described(running, patching)}"
@@ -150,10 +150,8 @@ def picture(standing: StudyStanding, patching: Patching) -> RenderableType:
 
     trials = Table.grid(padding=(0, 1))
     for running in standing.running:
-        found = running.standing
-        share = found.epoch / found.epochs if found is not None else 0.0
         words = Text(described(running, patching), style="yellow" if running.silent else "")
-        trials.add_row(Text(str(running.job)), ProgressBar(total=1.0, completed=share, width=20), words)
+        trials.add_row(Text(str(running.job)), ProgressBar(total=1.0, completed=running.share, width=20), words)
     methods = Table("method", "ended", "failed", "best so far", box=None, padding=(0, 2, 0, 0))
     for method in standing.methods:
         best = "" if method.best is None else f"seed {method.best.job.seed}, {_reached(method.best)}"

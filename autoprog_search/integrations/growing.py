@@ -54,8 +54,12 @@ class Growing:
 
     def stand_at(self, done: float, whole: float) -> None:
         """Run as what trains once so much of the whole training is done; no parameter changes."""
+        self.stand_as(self._at(done, whole))
+
+    def stand_as(self, sub_network: SubNetwork) -> None:
+        """Run as this sub-network, the EMA too; no parameter changes."""
         for network in (self.elastic, *([self.ema.module] if self.ema is not None else [])):
-            network.activate(self._at(done, whole))
+            network.activate(sub_network)
 
     def grow_at(self, done: float, whole: float, optimizer: optim.Optimizer) -> bool:
         """Grow into what trains once so much of the whole training is done; whether anything was to grow.

@@ -86,11 +86,9 @@ class Growth(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Stand where the checkpoint does."""
-        ema = self._begun.ema
-        for network in (self._begun.elastic, *([ema.module] if ema is not None else [])):
-            network.activate(SubNetwork(*state_dict["sub_network"]))
-        if ema is not None:
-            ema.module.load_state_dict(state_dict["ema"])
+        self._begun.stand_as(SubNetwork(*state_dict["sub_network"]))
+        if self._begun.ema is not None:
+            self._begun.ema.module.load_state_dict(state_dict["ema"])
 
     @property
     def _begun(self) -> Growing:

@@ -130,7 +130,7 @@ class Steps:
     def _finish_step(self) -> bool:
         """Do what is due after a step; whether an epoch has ended with it."""
         run, state = self._run, self._run.state
-        epoch_ends = state.step % run.epoch_steps == 0 or state.step == run.ends[-1]
+        epoch_ends = self._at_epoch_end
         if epoch_ends:
             try:
                 self._end_epoch()
@@ -149,11 +149,17 @@ class Steps:
             self._hooks.on_progress(progress_of(run))
         return epoch_ends
 
+    @property
+    def _at_epoch_end(self) -> bool:
+        """Whether an epoch, or the run, ends with the steps taken so far."""
+        step = self._run.state.step
+        return step % self._run.epoch_steps == 0 or step == self._run.ends[-1]
+
     def _owes_epoch_end(self) -> bool:
         """Whether the run was stopped while an epoch's end was being evaluated."""
         run, state = self._run, self._run.state
-        ended = state.step > 0 and (state.step % run.epoch_steps == 0 or state.step == run.ends[-1])
-        return ended and (not state.curve or state.curve[-1]["epoch"] < state.step / run.epoch_steps)
+        told = state.curve[-1]["epoch"] if state.curve else 0.0
+        return self._at_epoch_end and told < state.step / run.epoch_steps
 
     def _end_epoch(self) -> None:
         self._look_at_losses()

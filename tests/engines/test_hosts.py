@@ -21,7 +21,7 @@ from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
 from tests.forked import Forked, start
-from tests.postgres import Server, needs_server, running_server
+from tests.postgres import Server, needs_server
 from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
 
 pytestmark = needs_server
@@ -105,12 +105,6 @@ def undisturbed(tmp_path_factory) -> StoredStudy:
     study = study_at(tmp_path_factory.mktemp("undisturbed"))
     run_here(study)
     return study
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with running_server() as server:
-        yield server
 
 
 def weights(*roots: Path) -> dict[str, bytes]:

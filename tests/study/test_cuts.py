@@ -15,17 +15,11 @@ from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import export, trials_frame
 from autoprog_search.study.storage import open_storage
 from autoprog_search.study.store import open_study
-from tests.postgres import needs_server, running_server
+from tests.postgres import needs_server
 from tests.proxy import Proxy, proxied
 
 pytestmark = needs_server
 ON_TABLE = "data: {name: 'table:fashion'}\nmethods: {random: {trials: 2, seeds: 1}, full: {seeds: 1}}\n"
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with running_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.doctor import examine
 from autoprog_search.study.storage import open_storage
 from autoprog_search.study.store import open_study
-from tests.postgres import needs_server, running_server
+from tests.postgres import needs_server
 from tests.tiny import tiny_config
 
 PASSWORD = "s3cr%t@w/rd"
@@ -28,12 +28,6 @@ FULL = "methods={full: {seeds: 1}}"
 
 
 pytestmark = needs_server
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with running_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
-import torch
 
 from autoprog_search.schedule import SubNetwork
 from tests.tiny import steps_alone, tiny_config, tiny_run
-
-WAITING = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__", "nonzero")
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    """How often values were brought to the host, by the name of what brought them."""
-    found: Counter[str] = Counter()
-
-    def counting(name):
-        own = getattr(torch.Tensor, name)
-
-        def counted(tensor, *arguments, **options):
-            found[name] += 1
-            return own(tensor, *arguments, **options)
-
-        return counted
-
-    for name in WAITING:
-        monkeypatch.setattr(torch.Tensor, name, counting(name))
-    return found
 
 
 @pytest.mark.parametrize(
