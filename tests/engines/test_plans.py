@@ -8,7 +8,7 @@ from autoprog_search.errors import AutoProgError
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from tests.tiny import run_here, tiny_config, without_measuring
+from tests.tiny import SHORT, run_here, tiny_config, without_measuring
 
 METHODS = """{
   full: {seeds: 1, epochs: [6, 3]},
@@ -24,7 +24,7 @@ METHODS = """{
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
     config = check_config(
-        tiny_config(f"methods={METHODS}", "first_seed=7", "data.train_share=0.2", "recipe.batch_size=20")
+        tiny_config(f"methods={METHODS}", "first_seed=7", "space.depths=[2, 4]", *SHORT, "recipe.batch_size=28")
     )
     study = without_measuring(create_study(tmp_path_factory.mktemp("plans"), config))
     run_here(study)

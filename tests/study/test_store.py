@@ -55,7 +55,7 @@ def test_more_trials_than_schedules_are_refused_where_none_is_tried_twice(name):
 @pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if isinstance(kind, Sampled)])
 def test_a_trial_that_was_interrupted_is_answered_the_same_again(name, tmp_path):
     """Whether the sampler answers parameter by parameter, or all of them when the trial is opened."""
-    config = tiny_config(f"methods={{{name}: {{trials: 8, seeds: 1}}}}")
+    config = tiny_config(f"methods={{{name}: {{trials: 6, seeds: 1}}}}")
     data = tiny_data(config)
 
     def schedules(interrupted: bool) -> list[list[SubNetwork]]:
