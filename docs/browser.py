@@ -10,10 +10,11 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-PATIENCE = 120  # seconds that a page has to draw its figures
+PATIENCE = 120  # seconds that a page has to get ready
+DRAWN = "document.documentElement.dataset.figures === 'drawn'"
+"""That a report, or a figure's page, has drawn all its figures."""
 
 
 @dataclass
@@ -61,8 +62,12 @@ class Page:
 
 
 @asynccontextmanager
-async def opened(path: Path, width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
-    """A page from a file, in a window of that size, once its figures are drawn."""
+async def opened(url: str, width: int = 1280, height: int = 800, ready: str = DRAWN) -> AsyncIterator[Page]:
+    """A page in a window of that size, once it is ready.
+
+    Args:
+        ready: a JavaScript expression that is true then.
+    """
     import choreographer
 
     async with choreographer.Browser(headless=True) as browser:
@@ -78,11 +83,11 @@ async def opened(path: Path, width: int = 1280, height: int = 800) -> AsyncItera
             await page.send(f"{domain}.enable")
         await page.send("Emulation.setScrollbarsHidden", hidden=True)
         await page.show(width, height)
-        await page.send("Page.navigate", url=path.resolve().as_uri())
+        await page.send("Page.navigate", url=url)
         for _ in range(PATIENCE * 4):
             await asyncio.sleep(0.25)
-            if await page.value("document.documentElement.dataset.figures") == "drawn":
+            if await page.value(ready):
                 break
         else:
-            raise TimeoutError(f"{path}: figures are not drawn after {PATIENCE} s: {page.complaints}")
+            raise TimeoutError(f"{url} is not ready after {PATIENCE} s: {page.complaints}")
         yield page

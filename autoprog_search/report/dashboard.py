@@ -1,4 +1,4 @@
-"""A study in optuna-dashboard: its trials as they are stored, our verdict as a note, our figures as plots.
+"""A study in optuna-dashboard: its trials as stored, our verdict as a note, figures as plots, weights as artifacts.
 
 What is shown is the storage behind a front that reads: notes and plots stay in memory, all else that the dashboard
 would write is refused. So a study is not changed by being looked at.
@@ -6,135 +6,40 @@ would write is refused. So a study is not changed by being looked at.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Container, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
+import pandas as pd
+from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.analysis.compare import compare
 from autoprog_search.analysis.verdict import verdicts
 from autoprog_search.errors import ConfigError, MissingExtraError, StudyError
+from autoprog_search.files import WEIGHTS
 from autoprog_search.interrupt import POLL_SECONDS, signals_ask
 from autoprog_search.report.figures import FIGURES
+from autoprog_search.report.read_only import ReadOnlyFiles, ReadOnlyStorage
 from autoprog_search.report.verdict import READING, verdict_text
+from autoprog_search.study.artifacts import Artifacts
 from autoprog_search.study.results import StudyFrames, stored_frames
-from autoprog_search.study.store import StoredStudy
+from autoprog_search.study.store import ENDED_WELL, Job, StoredStudy
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-    from optuna.study._frozen import FrozenStudy
 
+BYTES = "application/octet-stream"
 NEEDS = "dashboard: optuna-dashboard is not installed; install it: pip install 'autoprog-search[dashboard]'"
 
 
-class ReadOnlyStorage(BaseStorage):
-    """A storage that is read as it is; attributes of studies that are written to it stay in memory.
-
-    Args:
-        stored: what is read.
-        names: of the Optuna studies that are shown; others of the same storage are not.
-    """
-
-    def __init__(self, stored: BaseStorage, names: Container[str]) -> None:
-        self._stored, self._names = stored, names
-        self._written: dict[int, dict[str, Any]] = {}
-
-    # ── what is read ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        """Those shown, with what was written in memory."""
-        shown = [copy.copy(study) for study in self._stored.get_all_studies() if study.study_name in self._names]
-        for study in shown:
-            study.system_attrs = study.system_attrs | self._written.get(study._study_id, {})
-        return shown
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """The stored ones, and what was written in memory."""
-        return self._stored.get_study_system_attrs(study_id) | self._written.get(study_id, {})
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        """As stored."""
-        return self._stored.get_study_id_from_name(study_name)
-
-    def get_study_name_from_id(self, study_id: int) -> str:
-        """As stored."""
-        return self._stored.get_study_name_from_id(study_id)
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """As stored."""
-        return self._stored.get_study_directions(study_id)
-
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """As stored."""
-        return self._stored.get_study_user_attrs(study_id)
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        """As stored."""
-        return self._stored.get_trial(trial_id)
-
-    def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        """As stored."""
-        return self._stored.get_all_trials(study_id, deepcopy, states)
-
-    # ── what is written ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Kept in memory: notes and plots."""
-        self._written.setdefault(study_id, {})[key] = value
-
-    def _refuse(self) -> NoReturn:
-        raise StudyError("dashboard: a study is shown, not changed; use the command line")
-
-    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """Refused, as all that follows."""
-        self._refuse()
-
-    def delete_study(self, study_id: int) -> None:
-        """Refused."""
-        self._refuse()
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Refused."""
-        self._refuse()
-
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Refused."""
-        self._refuse()
-
-    def set_trial_param(
-        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
-    ) -> None:
-        """Refused."""
-        self._refuse()
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Refused."""
-        self._refuse()
-
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """Refused."""
-        self._refuse()
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Refused."""
-        self._refuse()
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Refused."""
-        self._refuse()
-
-
-def shown(study: StoredStudy) -> ReadOnlyStorage:
-    """The study's storage with a note and figures at each of its Optuna studies, as they are now.
+def shown(study: StoredStudy) -> tuple[ReadOnlyStorage, ReadOnlyFiles]:
+    """The study's storage with a note and figures at each of its Optuna studies, as they are now, and trials' files.
 
     Raises:
         MissingExtraError: optuna-dashboard is not installed.
@@ -144,15 +49,44 @@ def shown(study: StoredStudy) -> ReadOnlyStorage:
         raise MissingExtraError(NEEDS)
     from optuna_dashboard import save_note, save_plotly_graph_object
 
-    names = {study.optuna_name(method, seed) for method, seed in study.pairs()}
-    front, frames = ReadOnlyStorage(study.storage, names), stored_frames(study)
+    names = {study.optuna_name(method, seed): (method, seed) for method, seed in study.pairs()}
+    trials = study.trials()
+    front, files, frames = ReadOnlyStorage(study.storage, names), ReadOnlyFiles(), stored_frames(study, trials)
     text, drawn = note(frames), dict(figures(frames))
+    numbers = {}
     for stored in front.get_all_studies():
+        numbers[names[stored.study_name]] = stored._study_id
         opened = optuna.load_study(study_name=stored.study_name, storage=front)
         save_note(opened, text)
         for name, figure in drawn.items():
             save_plotly_graph_object(opened, figure, graph_object_id=name)
-    return front
+    for job, trial in trials.items():
+        for name, kind, read in trial_files(study, job, trial):
+            identity = files.offer(read)
+            described = {"artifact_id": identity, "filename": name, "mimetype": kind, "encoding": None}
+            # Where the dashboard looks for those of a trial; Optuna's own place is the trial, of which all is stored.
+            key = f"dashboard:artifacts:{trial._trial_id}:{identity}"
+            front.set_study_system_attr(numbers[job.method, job.seed], key, json.dumps(described))
+    return front, files
+
+
+def trial_files(study: StoredStudy, job: Job, trial: FrozenTrial) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Name, MIME type and content of what a trial that has ended left: its weights, its learning curve."""
+    if trial.state.name not in ENDED_WELL:
+        return
+    if curve := trial.user_attrs.get("curve"):
+        yield "curve.csv", "text/csv", lambda: pd.DataFrame(curve).to_csv(index=False).encode()
+    path = study.trial_folder(job) / WEIGHTS
+    if path.exists():
+        yield WEIGHTS, BYTES, path.read_bytes
+    elif study.artifacts is not None and trial.state == TrialState.COMPLETE:
+        yield WEIGHTS, BYTES, partial(_kept_elsewhere, study.artifacts, path)
+
+
+def _kept_elsewhere(artifacts: Artifacts, path: Path) -> bytes:
+    if (data := artifacts.read(path)) is None:
+        raise ArtifactNotFound(path.name)
+    return data
 
 
 def note(frames: StudyFrames) -> str:
@@ -197,11 +131,11 @@ def serve(study: StoredStudy, host: str, port: int, on_start: Callable[[str], No
         ConfigError: the address cannot be had.
         MissingExtraError: optuna-dashboard is not installed.
     """
-    front = shown(study)
+    front, files = shown(study)
     from optuna_dashboard import wsgi
 
     try:
-        server = make_server(host, port, cast(Any, wsgi(front)), WSGIServer, _Quiet)
+        server = make_server(host, port, cast(Any, wsgi(front, files)), WSGIServer, _Quiet)
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"host, port: {host}:{port} cannot be had ({error}); --port 0 takes any that is free"

@@ -163,9 +163,13 @@ class StudyFrames:
     clock: pd.DataFrame
 
 
-def stored_frames(study: StoredStudy) -> StudyFrames:
-    """The frames as they are now; the storage is read once, so that they agree while the study runs."""
-    trials = study.trials()
+def stored_frames(study: StoredStudy, read: Mapping[Job, FrozenTrial] | None = None) -> StudyFrames:
+    """The frames as they are now; the storage is read once, so that they agree while the study runs.
+
+    Args:
+        read: all trials as they were stored a moment ago; None: they are read.
+    """
+    trials = study.trials() if read is None else read
     config = study.config.model_copy(update={"name": study.name})
     frames = (trials_frame, curves_frame, estimates_frame, clock_frame)
     return StudyFrames(config, *(frame(study, trials) for frame in frames))

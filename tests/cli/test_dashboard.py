@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import signal
 import urllib.request
 from importlib.util import find_spec
+from pathlib import Path
 
+import pandas as pd
 import pytest
+from optuna.artifacts.exceptions import ArtifactNotFound
 
-from autoprog_search.errors import MissingExtraError
+from autoprog_search.errors import MissingExtraError, StudyError
 from autoprog_search.report import dashboard
+from autoprog_search.report.read_only import ReadOnlyFiles, ReadOnlyStorage
 from autoprog_search.study.creation import create_study
+from autoprog_search.study.store import open_study
 from tests.forked import Forked, start
 from tests.tiny import cli_here, run_here, tiny_config, without_measuring
 
@@ -52,6 +58,7 @@ def test_it_serves_the_study_and_writes_nothing(root):
         detail = json.loads(got(page))
         assert "full, the reference: test accuracy" in detail["note"]["body"]
         assert "pareto" in {plot["id"] for plot in detail["plotly_graph_objects"]}
+        check_files(url, detail, root)
         got(f"{page}/note", {"body": "seen", "version": detail["note"]["version"] + 1})
         assert json.loads(got(page))["note"]["body"] == "seen"
     finally:
@@ -59,6 +66,18 @@ def test_it_serves_the_study_and_writes_nothing(root):
         serving.communicate(timeout=60)
     assert serving.returncode == 0
     assert hashlib.sha256(database.read_bytes()).hexdigest() == before
+
+
+def check_files(url: str, detail: dict, root: Path) -> None:
+    """A trial's weights and learning curve are there as artifacts, byte for byte and epoch by epoch."""
+    (trial,) = detail["trials"]
+    files = {one["filename"]: one["artifact_id"] for one in trial["artifacts"]}
+    at = f"{url}/artifacts/{trial['study_id']}/{trial['trial_id']}"
+    folder = root / "studies/tiny/trials" / detail["name"].removeprefix("tiny/").replace("/", "-")
+    assert got(f"{at}/{files['weights.safetensors']}") == Path(f"{folder}-t0/weights.safetensors").read_bytes()
+    curve = pd.read_csv(io.BytesIO(got(f"{at}/{files['curve.csv']}")))
+    assert curve["epoch"].tolist() == [1, 2, 3]
+    assert curve["val_top1"].between(0, 100).all()
 
 
 def address(serving: Forked) -> str:
@@ -85,10 +104,7 @@ def test_hostile_text_in_the_note_is_text():
 
 
 def test_the_front_refuses_whatever_changes_a_trial(root):
-    from autoprog_search.errors import StudyError
-    from autoprog_search.study.store import open_study
-
-    front = dashboard.ReadOnlyStorage(open_study(root / "studies", "tiny").storage, {"tiny/full/s0"})
+    front = ReadOnlyStorage(open_study(root / "studies", "tiny").storage, {"tiny/full/s0"})
     (only,) = front.get_all_studies()
     for write in (
         lambda: front.delete_study(only._study_id),
@@ -97,3 +113,16 @@ def test_the_front_refuses_whatever_changes_a_trial(root):
     ):
         with pytest.raises(StudyError, match="shown, not changed"):
             write()
+
+
+def test_files_are_offered_and_nothing_else():
+    files = ReadOnlyFiles()
+    name = files.offer(lambda: b"content")
+    assert files.open_reader(name).read() == b"content"
+    assert files.offer(lambda: b"content") != name  # not to be guessed
+    with pytest.raises(ArtifactNotFound):
+        files.open_reader("../../etc/passwd")
+    for write in (lambda: files.write(name, io.BytesIO(b"other")), lambda: files.remove(name)):
+        with pytest.raises(StudyError, match="shown, not changed"):
+            write()
+    assert files.open_reader(name).read() == b"content"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from click.testing import CliRunner
 
 from autoprog_search.cli.main import cli as command_line
+from autoprog_search.loggers.registry import LOGGERS, LoggerInfo
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
@@ -15,14 +18,16 @@ METHODS = "methods={full: {seeds: 1}, autoprog: {seeds: 1}, random: {seeds: 1, t
 EXACT = ["method", "seed", "trial", "state", "depths", "patches", "train_flops", "search_flops", "epochs"]
 
 
-def test_two_machines_run_a_study(tmp_path):
-    """One row a trial, with what one process chooses; the second machine has no study, and gets none."""
+def test_two_machines_run_a_study(tmp_path, monkeypatch):
+    """One row a trial, with what one process chooses; the second machine has no study, gets none, nor a logger."""
     folders = [tmp_path / name for name in ("first", "second")]
     config = tiny_config(METHODS, *SHORT, *FEW)
     create_study(folders[0] / "studies", config)
     folders[1].mkdir()
+    monkeypatch.setitem(LOGGERS, "tensorboard", LoggerInfo("writes", "tests.loggers.remembering:Writing", "tests"))
+    words, told = ("study", "run", "tiny", "--logger", "tensorboard"), tmp_path / "told"
     launchers = [
-        start([*launcher, *COMMAND, "study", "run", "tiny"], folder)
+        start([*launcher, *COMMAND, *words], folder, TOLD=str(told))
         for launcher, folder in zip(nodes(2), folders, strict=True)
     ]
     ended = [end(process) for process in launchers]
@@ -32,6 +37,9 @@ def test_two_machines_run_a_study(tmp_path):
     assert ours["state"].tolist() == ["COMPLETE"] * 3
     assert ours["world_size"].tolist() == [2] * 3
     assert ours["device"].tolist() == ["2 x cpu, 1 thread(s)"] * 3
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    names = ["full seed 0", "autoprog seed 0", "random seed 0"]
+    assert lines == [["0", name, 30, top1] for name, top1 in zip(names, ours["top1"], strict=True)]
     assert "done   full seed 0" in ended[0].errors
     assert "full seed 0" not in ended[1].errors
 

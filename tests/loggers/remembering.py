@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from autoprog_search.loggers.logger import End, LoggedRun, Point
+from autoprog_search.loggers.logger import LOSS, End, LoggedRun, Point
 
 
 @dataclass
@@ -43,3 +46,14 @@ class Remembering:
     def _may_fail(self, call: str) -> None:
         if self.fails == call:
             raise ConnectionError("http://me:secret@server/ is away")
+
+
+class Writing(Remembering):
+    """At each run's end it adds a line to the file that TOLD names: who was told, of which run, how much."""
+
+    def finish(self, end: End) -> None:
+        super().finish(end)
+        assert self.run is not None
+        line = [os.environ["RANK"], self.run.name, len(self.of(LOSS)), end.results["top1"]]
+        with Path(os.environ["TOLD"]).open("a") as file:
+            file.write(json.dumps(line) + "\n")
