@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -251,6 +252,8 @@ def on_ray(folder: Path) -> Iterator[Callable[[int], Site]]:
 
 
 STORAGES = {"sqlite": on_sqlite, "postgresql": on_postgresql, "ray": on_ray}
+PACKAGES = {"postgresql": "psycopg", "ray": "ray"}
+"""What a storage takes; where it is not installed, the faults are shared among the others."""
 
 
 # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,12 +266,16 @@ def main() -> None:
     parser.add_argument("--storage", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    storages = [name for name in asked.storage if name not in PACKAGES or find_spec(PACKAGES[name])]
+    for name in asked.storage:
+        if name not in storages:
+            print(f"{name}: {PACKAGES[name]} is not installed; left out", flush=True)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
         alone = without_measuring(create_study(Path(name, "alone"), tiny_config(METHODS, *FEW, *SHORT)))
         run_here(alone)
-        for place, storage in enumerate(asked.storage):
-            share = asked.faults // len(asked.storage) + (place < asked.faults % len(asked.storage))
+        for place, storage in enumerate(storages):
+            share = asked.faults // len(storages) + (place < asked.faults % len(storages))
             with STORAGES[storage](Path(name)) as new_site:
                 rows += strike(storage, new_site, alone, share, random.Random(f"{asked.seed} {storage}"))
     print(pd.DataFrame(rows).to_string(index=False))
