@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from autoprog_search.errors import MissingExtraError
+from autoprog_search.loggers.logger import LOSS
 from autoprog_search.methods.kinds import INSTALL_NNI
 from autoprog_search.study.config import NniSettings
 from autoprog_search.study.results import estimates_frame, trials_frame
@@ -43,10 +44,11 @@ def create(folder: Path, trials: dict[str, int], *options: str) -> None:
     without_measuring(open_study(folder / "studies", "tiny"))
 
 
-def run(folder: Path, workers: int = 1) -> Forked:
+def run(folder: Path, workers: int = 1, *more: str) -> Forked:
     home = folder / "home"  # NNI's list of experiments is not to grow by our tests
     home.mkdir(exist_ok=True)
-    return start("study", "run", "tiny", "--device", "cpu", "--workers", str(workers), cwd=folder, HOME=str(home))
+    words = ("study", "run", "tiny", "--device", "cpu", "--workers", str(workers), *more)
+    return start(*words, cwd=folder, HOME=str(home))
 
 
 def finish(folder: Path, workers: int = 1) -> list[str]:
@@ -264,3 +266,20 @@ def test_wrong_settings_are_named(field, value, tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert f"nni.{field}" in done.stderr
     assert tiny_config(f"nni.cost_lambda={2}").nni.cost_lambda == 2
+
+
+@pytest.mark.extras
+@pytest.mark.timeout(600)
+def test_trials_of_an_experiment_are_logged(tmp_path):
+    """By the processes that NNI starts for them."""
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("nni_node")
+    create(tmp_path, {"nni:random": TRIALS})
+    process = run(tmp_path, 1, "--logger", "tensorboard")
+    _, said = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+    study = open_study(tmp_path / "studies", "tiny")
+    for job, trial in study.trials().items():
+        told = events.EventAccumulator(str(study.trial_folder(job) / "tensorboard")).Reload()
+        assert [event.step for event in told.Scalars(LOSS)] == [*range(1, 61)]
+        assert told.Scalars("result/top1")[0].value == pytest.approx(trial.user_attrs["top1"])
