@@ -113,6 +113,8 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text with its control characters spelt out, so that no name moves a terminal's cursor or colours it."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

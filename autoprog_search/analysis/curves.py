@@ -23,9 +23,9 @@ def validation_curves(
         raise ConfigError(f"cost: curves are stored against FLOPs only, got {cost!r}; use flops")
     if curves.empty:
         return {}
-    of_trial = {key: rows.sort_values("epoch") for key, rows in curves.groupby(["method", "seed", "trial"])}
+    of_trial = curves.groupby(["method", "seed", "trial"])
     wanted = zip(heads["method"], heads["seed"], heads["trial"], strict=True)
-    return {trial: of_trial[trial] for trial in wanted if trial in of_trial}
+    return {trial: of_trial.get_group(trial).sort_values("epoch") for trial in wanted if trial in of_trial.groups}
 
 
 def growth_points(curve: pd.DataFrame) -> pd.DataFrame:

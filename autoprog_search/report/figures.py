@@ -51,7 +51,8 @@ def with_plain_names(study: StudyFrames) -> StudyFrames:
     """The study with its methods' names as plotly shows them: it takes tags and %{...} in a text for its own."""
     tables = {name: getattr(study, name) for name in ("trials", "curves", "estimates", "clock")}
     named = {name: table for name, table in tables.items() if "method" in table}
-    plain = {name: table.assign(method=table["method"].map(_plain)) for name, table in named.items()}
+    names = {method: _plain(method) for table in named.values() for method in table["method"].unique()}
+    plain = {name: table.assign(method=table["method"].map(names)) for name, table in named.items()}
     return replace(study, **plain)
 
 
