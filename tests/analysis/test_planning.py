@@ -281,7 +281,13 @@ def markdown(rows: list[tuple[str, ...]]) -> str:
     return "\n".join([lines[0], "| --- |" + " ---: |" * (len(rows[0]) - 1), *lines[1:]])
 
 
-TABLES = {"runs": runs_table, "studies": studies_table, "together": together_table, "utilisation": utilisation_table, "loader": loader_table}
+TABLES = {
+    "runs": runs_table,
+    "studies": studies_table,
+    "together": together_table,
+    "utilisation": utilisation_table,
+    "loader": loader_table,
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
