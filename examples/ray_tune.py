@@ -60,5 +60,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ray.init(include_dashboard=False)
+    # Without a name Ray would also try the last cluster that ran on this machine, and wait for it.
+    ray.init(os.environ.get("RAY_ADDRESS", "local"))
     main()

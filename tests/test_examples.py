@@ -45,6 +45,7 @@ def few_digits(monkeypatch):
     monkeypatch.setattr(datasets, "load_digits", lambda: few)
 
 
+@pytest.mark.slow
 def test_own_loop(few_digits, tmp_path, monkeypatch, capsys):
     assert len((EXAMPLES / "own_loop.py").read_text().splitlines()) <= 40
     monkeypatch.chdir(tmp_path)
@@ -83,6 +84,7 @@ def image_folder(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_timm_train(tmp_path, image_folder, monkeypatch, capsys):
     assert len((EXAMPLES / "timm_train.py").read_text().splitlines()) <= 125
     tiny = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}

@@ -308,6 +308,7 @@ def test_the_page_quotes_what_its_script_prints():
         assert quoted(name).startswith(markdown(table(printed)))
 
 
+@pytest.mark.slow
 def test_the_pages_commands_run(tmp_path):
     """Those that take no GPU; a SQLite file stands for the database server, four images for ImageNet."""
     blocks = "".join(re.findall(r"^```\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE))

@@ -16,6 +16,7 @@ from autoprog_search import ElasticModel, SubNetwork, train
 from autoprog_search.settings.data import DataConfig
 from autoprog_search.settings.recipe import load_recipe
 
+pytestmark = pytest.mark.slow
 PAGE = (Path(__file__).parents[2] / "docs/integrations.md").read_text()
 SMALL, FULL = SubNetwork(3, 9), SubNetwork(6, 36)
 DIGITS_VIT = {"img_size": 24, "patch_size": 4, "in_chans": 1, "embed_dim": 12, "depth": 6, "num_heads": 3}
