@@ -152,10 +152,11 @@ def free_port() -> int:
 @pytest.mark.services
 @pytest.mark.ray
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
-@pytest.mark.parametrize("schedule", ["tpe", "autoprog"])
-def test_ray_tune(schedule, tmp_path):
+@pytest.mark.parametrize(("schedule", "epochs"), [("tpe", "4"), ("autoprog", "12")])  # a search takes 18 steps a stage
+def test_ray_tune(schedule, epochs, tmp_path):
     """Tune's search asks TPE; of the schedule only where AutoProg does not choose it in the trial."""
-    command = [sys.executable, str(EXAMPLES / "ray_tune.py"), "--schedule", schedule, "--trials", "1", "--epochs", "4"]
+    command = [sys.executable, str(EXAMPLES / "ray_tune.py"), "--schedule", schedule, "--trials", "1"]
+    command += ["--epochs", epochs]
     env = environment() | QUIET | {"PYTHONPATH": os.pathsep.join(map(str, [EXAMPLES.parent, *sys.path]))}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

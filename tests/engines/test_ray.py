@@ -20,7 +20,7 @@ from tests.forked import Forked, start
 from tests.ray_cluster import QUIET, Nodes, children, needs_ray, running_cluster
 from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
-pytestmark = [*needs_ray, pytest.mark.timeout(900)]
+pytestmark = [*needs_ray, pytest.mark.timeout(900), pytest.mark.usefixtures("all_digits")]  # as Ray's workers have
 PATIENCE = 600  # a busy machine takes minutes to start Ray and its workers
 METHODS = "methods={tpe: {trials: 2, seeds: 1}, autoprog: {seeds: 1}, full-short: {seeds: 1}}"
 
@@ -52,7 +52,7 @@ def wait_for(root: Path, pattern: str, count: int, process: Forked | subprocess.
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> StoredStudy:
+def undisturbed(all_digits, tmp_path_factory) -> StoredStudy:
     study = study_at(tmp_path_factory.mktemp("undisturbed"))
     run_here(study)
     return study
