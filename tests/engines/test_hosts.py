@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,7 @@ from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
 from tests.forked import Forked, start
 from tests.postgres import Server, needs_server
+from tests.proxy import proxied
 from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
 
 pytestmark = needs_server
@@ -111,24 +113,31 @@ def weights(*roots: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for root in roots for path in root.glob("tiny/trials/*/*.safetensors")}
 
 
-def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(postgres, undisturbed, tmp_path):
-    """The other takes its trial up and finishes the study."""
-    url, (there, here, shared) = postgres.schema("stopped"), map(tmp_path.joinpath, ("there", "here", "shared"))
-    study = study_at(there, url, shared)
-    study_at(here, url, shared)
-    away = run(there)
-    lease = wait_for_a_trial(study)
-    os.killpg(away.pid, signal.SIGSTOP)
-    try:
-        said = ended(run(here))
-    finally:
-        os.killpg(away.pid, signal.SIGCONT)
-    its_own = ended(away)
-    assert its_own.count("has taken it up") == 1
-    assert f"warning: {lease.removesuffix('/.lock')}: " in its_own
-    assert trials_done(said, its_own) == sorted(str(job) for job in study.jobs())
-    check(here, undisturbed)
-    check(there, undisturbed)
+@pytest.mark.parametrize("how", ["stopped", "cut off"])
+def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(how, postgres, undisturbed, tmp_path):
+    """The other takes its trial up and finishes the study, whether the first stood still or its network did."""
+    url, (there, here, shared) = postgres.schema(f"away_{how[0]}"), map(tmp_path.joinpath, ("there", "here", "shared"))
+    with proxied(postgres.port) as network:
+        study = study_at(here, url, shared)
+        study_at(there, url.replace(f":{postgres.port}/", f":{network.port}/"), shared)
+        away = run(there)
+        lease = wait_for_a_trial(study)
+        stand = partial(os.killpg, away.pid)
+        leave, come_back = {
+            "stopped": (partial(stand, signal.SIGSTOP), partial(stand, signal.SIGCONT)),
+            "cut off": (network.leave, network.back),
+        }[how]
+        leave()
+        try:
+            said = ended(run(here))
+        finally:
+            come_back()
+        its_own = ended(away)
+        assert its_own.count("has taken it up") == 1
+        assert f"warning: {lease.removesuffix('/.lock')}: " in its_own
+        assert trials_done(said, its_own) == sorted(str(job) for job in study.jobs())
+        check(here, undisturbed)
+        check(there, undisturbed)
     assert weights(here, there) == weights(undisturbed.folder.parent)
     assert not (there / lease.removesuffix("/.lock") / "weights.safetensors").exists()
     left = {path.parent.name: path.read_bytes() for path in shared.rglob("*.*")}  # a file a trial
