@@ -167,3 +167,29 @@ def frame_of(trials: Sequence[tuple[str, str, float, float]]) -> pd.DataFrame:
         for i, (method, state, cost, top1) in enumerate(trials)
     ]
     return pd.DataFrame(rows, columns=[c.name for c in COLUMNS])
+
+
+def clock_rows(method: str, seed: int, mixed: float | None) -> list[dict[str, object]]:
+    """A run's clock in three stages: the probe at tick 4, patches grow at 18, depth at 29."""
+    found = []
+    for stage, tick in enumerate((0, 4, 18, 29), start=1):
+        for axis, small, full, at in (("depth", 2, 6, 29), ("patches", 9, 25, 18)):
+            found.append(
+                {
+                    "method": method,
+                    "seed": seed,
+                    "trial": 0,
+                    "stage": stage,
+                    "axis": axis,
+                    "tick": float(tick),
+                    "step": 70 * tick,
+                    "size": full if tick >= at else small,
+                    "grew": tick == at,
+                    "probed": 76 * (tick == 4),
+                    "mixing": 200.0 if tick >= 4 else None,
+                    "deadline": at if 4 <= tick <= at else None,
+                    "mixed": mixed if tick == at else None,
+                    "watched": 490 if tick == at else 0,
+                }
+            )
+    return found

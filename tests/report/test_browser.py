@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from autoprog_search.report.figures import FIGURES
@@ -13,7 +15,7 @@ from autoprog_search.report.page import report_page
 from autoprog_search.report.writing import IMAGES, write_figure
 from autoprog_search.study.results import StudyFrames, published_frames, stored_frames
 from docs.browser import Page, opened
-from tests.synthetic import synthetic_study
+from tests.synthetic import clock_rows, synthetic_study
 
 choreographer = pytest.importorskip("choreographer", reason="kaleido is not installed (extra `figures`)")
 chromium = pytest.importorskip("choreographer.browsers.chromium").Chromium
@@ -127,10 +129,14 @@ def test_every_figure_is_an_image_of_every_format(tables, tmp_path):
 
     begins = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}
     larger = published_frames(STUDIES / "fashion_table")
+    timed = replace(
+        tables, clock=pd.DataFrame([row for seed in range(3) for row in clock_rows("autoprog", seed, 90.0)])
+    )
+    others = {"ranks": larger, "importance": larger, "clock": timed}
     kaleido.start_sync_server(n=1, mathjax=False)
     try:
-        for kind in FIGURES.keys() - {"clock"}:  # no run here grew under a clock
-            figure = FIGURES[kind].draw(larger if kind in ("ranks", "importance") else tables, "flops")
+        for kind, info in FIGURES.items():
+            figure = info.draw(others.get(kind, tables), "flops")
             for suffix in IMAGES:
                 path = tmp_path / f"{kind}.{suffix}"
                 write_figure(figure, path, style="paper")

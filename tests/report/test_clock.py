@@ -12,36 +12,13 @@ from autoprog_search.report.colours import colour_of
 from autoprog_search.report.figures import FIGURES
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.study.results import stored_frames
-
-
-def rows(method: str, seed: int, mixed: float | None) -> list[dict[str, object]]:
-    """Three stages: the probe at tick 4, patches grow at 18, depth at 29."""
-    found = []
-    for stage, tick in enumerate((0, 4, 18, 29), start=1):
-        for axis, small, full, at in (("depth", 2, 6, 29), ("patches", 9, 25, 18)):
-            found.append(
-                {
-                    "method": method,
-                    "seed": seed,
-                    "trial": 0,
-                    "stage": stage,
-                    "axis": axis,
-                    "tick": float(tick),
-                    "step": 70 * tick,
-                    "size": full if tick >= at else small,
-                    "grew": tick == at,
-                    "probed": 76 * (tick == 4),
-                    "mixing": 200.0 if tick >= 4 else None,
-                    "deadline": at if 4 <= tick <= at else None,
-                    "mixed": mixed if tick == at else None,
-                    "watched": 490 if tick == at else 0,
-                }
-            )
-    return found
+from tests.synthetic import clock_rows
 
 
 def drawn():
-    frame = pd.DataFrame([*rows("autoprog", 0, 419.0), *rows("autoprog", 1, None), *rows("tpe", 0, 90.0)])
+    frame = pd.DataFrame(
+        [*clock_rows("autoprog", 0, 419.0), *clock_rows("autoprog", 1, None), *clock_rows("tpe", 0, 90.0)]
+    )
     heads = pd.DataFrame({"method": ["autoprog", "autoprog", "tpe"], "seed": [0, 1, 0], "trial": [0, 0, 0]})
     return draw_clocks(clocks(frame, heads), rates(Recipe()))
 
