@@ -17,6 +17,7 @@ from tests.distributed.cases import CASES, data_in_doubles, precision
 from tests.distributed.launch import Ended, run
 from tests.tiny import cli_here, tiny_config
 
+pytestmark = pytest.mark.slow  # each is several processes that are started, killed, and started again
 PROGRAM = ("-m", "tests.distributed.program")
 STEP = 13  # of 20; the second stage, which is not searched, has begun at 10, and a checkpoint there
 CONFIG = tiny_config(*CASES["doubles"])

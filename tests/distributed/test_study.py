@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from autoprog_search.cli.main import cli as command_line
@@ -18,6 +19,7 @@ METHODS = "methods={full: {seeds: 1}, autoprog: {seeds: 1}, random: {seeds: 1, t
 EXACT = ["method", "seed", "trial", "state", "depths", "patches", "train_flops", "search_flops", "epochs"]
 
 
+@pytest.mark.slow
 def test_two_machines_run_a_study(tmp_path, monkeypatch):
     """One row a trial, with what one process chooses; the second machine has no study, gets none, nor a logger."""
     folders = [tmp_path / name for name in ("first", "second")]
