@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 from packaging.metadata import Metadata
 
 from autoprog_search.tables.loading import TABLES
@@ -30,6 +31,7 @@ def check_metadata(path: Path) -> None:
     assert not any(line.startswith("License ::") for line in classifiers)  # an index refuses it beside an expression
 
 
+@pytest.mark.slow
 def test_wheel_works_without_the_tree(tmp_path):
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     copy = tmp_path / "tree"

@@ -11,6 +11,8 @@ import torch
 from tests.distributed.cases import CASES, trained
 from tests.distributed.launch import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory) -> Path:

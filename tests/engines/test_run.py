@@ -154,6 +154,7 @@ def test_headline_is_the_cheapest_within_tolerance_else_the_most_accurate():
     assert heads["spent_flops"].to_dict() == {"full": 100.0, "tpe": 120.0, "random": 120.0}
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     create(tmp_path)
     moments = random.Random(20261125)
@@ -199,6 +200,7 @@ def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
     pd.testing.assert_frame_equal(table(tmp_path), both)
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_and_the_command_goes_on(tmp_path):
     """To all of its processes, as a queue sends it: the command ends after its workers have. Started as a user does."""
     with all_digits():

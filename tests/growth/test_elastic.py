@@ -295,6 +295,7 @@ def _logits(elastic: ElasticModel) -> torch.Tensor:
         return elastic(images())
 
 
+@pytest.mark.slow
 def test_it_goes_to_a_spawned_process_and_back():
     elastic = ElasticModel(tiny("deit"), depths=DEPTHS).eval()
     elastic.activate(SubNetwork(3, 36))

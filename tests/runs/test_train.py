@@ -30,6 +30,7 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_the_callers_threads_are_left_as_they_were(two_threads):
     seen: list[int] = []
 
