@@ -60,7 +60,7 @@ docs: $(VENV)/.installed  ## the documentation site, under build/site/; any brok
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 docs-figures: $(VENV)/.installed  ## redraw figures, screenshots and tables of README and docs from studies/*/results.csv
-	$(BIN)/python -m pip install --quiet --editable '.[figures]'
+	$(BIN)/python -m pip install --quiet --editable '.[figures,dashboard]'
 	$(BIN)/python -m docs.redraw
 	$(BIN)/python -m docs.pictures
 

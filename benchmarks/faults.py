@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +30,7 @@ from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
 from benchmarks.record import record
+from tests import postgres, ray_cluster
 from tests.faulty import NoDisk, damage, fill, no_more_memory, small_disk
 from tests.forked import Forked, start
 from tests.postgres import Server, running_server
@@ -252,8 +252,8 @@ def on_ray(folder: Path) -> Iterator[Callable[[int], Site]]:
 
 
 STORAGES = {"sqlite": on_sqlite, "postgresql": on_postgresql, "ray": on_ray}
-PACKAGES = {"postgresql": "psycopg", "ray": "ray"}
-"""What a storage takes; where it is not installed, the faults are shared among the others."""
+MISSING = {"sqlite": "", "postgresql": postgres.MISSING, "ray": ray_cluster.MISSING}
+"""What a storage takes and is not here: the faults are then shared among the others."""
 
 
 # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,10 +266,10 @@ def main() -> None:
     parser.add_argument("--storage", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    storages = [name for name in asked.storage if name not in PACKAGES or find_spec(PACKAGES[name])]
+    storages = [name for name in asked.storage if not MISSING[name]]
     for name in asked.storage:
-        if name not in storages:
-            print(f"{name}: {PACKAGES[name]} is not installed; left out", flush=True)
+        if MISSING[name]:
+            print(f"{name}: left out: {MISSING[name]}", flush=True)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
         alone = without_measuring(create_study(Path(name, "alone"), tiny_config(METHODS, *FEW, *SHORT)))

@@ -109,17 +109,19 @@ def _dashboard(study: StudyFrames, method: str) -> Iterator[str]:
         raise StudyError(f"no screenshot: study {study.config.name!r} is on no table, so its trials would be trained")
     methods = {name: plan.model_copy(update={"seeds": 1}) for name, plan in study.config.methods.items()}
     with TemporaryDirectory() as folder:
-        name = create_study(Path(folder), study.config.model_copy(update={"methods": methods})).name
+        stored = create_study(Path(folder), study.config.model_copy(update={"methods": methods}))
         command = [sys.executable, "-m", "autoprog_search", "--root", folder]
-        subprocess.run([*command, "study", "run", name], check=True, stdout=subprocess.DEVNULL)
-        words = [*command, "dashboard", name, "--port", "0"]
+        subprocess.run([*command, "study", "run", stored.name], check=True, stdout=subprocess.DEVNULL)
+        words = [*command, "dashboard", stored.name, "--port", "0"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as serving:
             try:
                 assert serving.stdout is not None
-                url = serving.stdout.readline().split()[0]
+                if not (said := serving.stdout.readline()):
+                    raise StudyError("no screenshot: the dashboard has not started")  # it has said why
+                url = said.split()[0]
                 with urlopen(f"{url}/api/studies") as answer:
                     numbers = {one["study_name"]: one["study_id"] for one in json.load(answer)["study_summaries"]}
-                yield f"{url}/dashboard/studies/{numbers[f'{study.config.name}/{method}/s{study.config.first_seed}']}"
+                yield f"{url}/dashboard/studies/{numbers[stored.optuna_name(method, study.config.first_seed)]}"
             finally:
                 serving.send_signal(SIGINT)
 

@@ -215,12 +215,17 @@ def runs_table() -> list[tuple[str, ...]]:
     return rows
 
 
+def study_hours(name: str) -> tuple[float, float, float]:
+    """GPU-hours of a run of full, of a study of 12 trials, and of its trials that wait for each other."""
+    full_hours, linear_hours = (planned(name)[schedule].gpu_hours for schedule in ("full", "linear"))
+    return full_hours, 3 * (full_hours + 3 * linear_hours), max(full_hours, 2 * linear_hours)
+
+
 def studies_table() -> list[tuple[str, ...]]:
     rows = [("12 trials of", "GPU-hours", "wall hours on 8, at least", "wall hours on 64, at least")]
     total, longest = 0.0, 0.0
     for name in SPACES:
-        full_hours, linear_hours = (planned(name)[schedule].gpu_hours for schedule in ("full", "linear"))
-        own, chain = 3 * (full_hours + 3 * linear_hours), max(full_hours, 2 * linear_hours)
+        _, own, chain = study_hours(name)
         rows.append((name, f"{own:.1f}", f"{max(chain, own / 8):.1f}", f"{max(chain, own / 64):.1f}"))
         total, longest = total + own, max(longest, chain)
     rows.append(
@@ -233,8 +238,7 @@ def together_table() -> list[tuple[str, ...]]:
     """Eight GPUs a trial, eight trials at a time: the chain and the sum of `studies_table`, each an eighth as long."""
     rows = [("12 trials of", "wall hours of one full", "of 12 trials on 8 GPUs", "on 64")]
     for name in SPACES:
-        full_hours, linear_hours = (planned(name)[schedule].gpu_hours for schedule in ("full", "linear"))
-        own, chain = 3 * (full_hours + 3 * linear_hours), max(full_hours, 2 * linear_hours)
+        full_hours, own, chain = study_hours(name)
         hours = (full_hours, own, max(chain, own / 8))
         rows.append((name, *(f"{each / 8 / EFFICIENCY:.2f}" for each in hours)))
     return rows

@@ -107,20 +107,18 @@ def test_a_local_cluster_is_ended_by_a_signal_and_goes_on(undisturbed, tmp_path)
     assert process.returncode == 130, said
     assert said.splitlines()[-1].startswith("interrupted")
     assert "Traceback" not in said
-    assert gone(started)
+    check_gone(started)
     steps = [event.progress.step for event in run_here(open_study(tmp_path, "tiny")) if event.kind == "progress"]
     assert steps[0] > 1
     pd.testing.assert_frame_equal(table(open_study(tmp_path, "tiny")), table(undisturbed))
 
 
-def gone(pids: list[int]) -> bool:
-    """Whether they end, within half a minute: Ray's last one watches that its own parent has."""
-    patience = time.monotonic() + 30
+def check_gone(pids: list[int]) -> None:
+    """They end, within half a minute: Ray's last one watches that its own parent has."""
+    deadline = time.monotonic() + 30
     while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
-        if time.monotonic() > patience:
-            raise AssertionError([Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left])
+        assert time.monotonic() < deadline, left
         time.sleep(0.1)
-    return True
 
 
 def listening(pids: list[int]) -> list[str]:
