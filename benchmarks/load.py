@@ -1,52 +1,100 @@
 """How many trials a second one storage serves, and whether a study of thousands of trials still answers at once.
 
-Workers look trials up in a table, which takes no time, so what is measured is the storage: each (method, seed) is a
-worker's, and all write at once. Kinds: the journal that a table's study keeps in its folder, a SQLite file by URL, and
-with `--storage` any other. Then commands that only read are timed on a study of 10,000 trials. These are seconds, not
-ratios: run it on an idle machine.
+Workers look trials up in a table, which takes no time, so what is measured is the storage and what places the workers:
+each (method, seed) is a worker's, and all write at once. Kinds: the journal that a table's study keeps in its folder, a
+SQLite file by URL, a PostgreSQL server that is started here, and the journal again with workers on a Ray cluster of
+four nodes, all of them here. Then commands that only read are timed on a study of 10,000 trials. These are seconds,
+not ratios: run it on an idle machine.
 
-    python -m benchmarks.load [--storage postgresql+psycopg://user@host/db] [--workers 8] [--trials 500]
+    python -m benchmarks.load [--storage journal sqlite postgresql ray] [--workers 8] [--trials 500]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.record import record
+from tests import postgres, ray_cluster
 
 LARGE = 10_000
 READERS = (("show", "-f", "csv"), ("show",), ("compare",), ("list",))
+Words = tuple[str, ...]
 
 
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--storage", action="append", default=[], help="URL of one more storage; repeatable.")
+    parser.add_argument("--storage", nargs="*", choices=STORAGES, default=[*STORAGES])
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--trials", type=int, default=500, help="Of each worker.")
     asked = parser.parse_args()
+    rates = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        storages = {"journal": None, "sqlite": f"sqlite:///{root / 'shared.db'}"}
-        storages |= {url.split(":")[0].split("+")[0]: url for url in asked.storage}
-        rates = {kind: rate(root, kind, url, asked.workers, asked.trials) for kind, url in storages.items()}
+        for kind in asked.storage:
+            if missing := MISSING.get(kind):
+                print(f"{kind}: left out: {missing}", flush=True)
+                continue
+            with STORAGES[kind](root) as (creating, running):
+                rates[kind] = rate(root, kind, asked.workers, asked.trials, creating, running)
         answers = responses(root)
     print(record("load", trials_per_second=rates, seconds_of_10000=answers, workers=asked.workers, trials=asked.trials))
 
 
-def rate(root: Path, kind: str, storage: str | None, workers: int, trials: int) -> float:
+def rate(root: Path, kind: str, workers: int, trials: int, creating: Words, running: Words) -> float:
     """Trials a second of so many workers that share a study; a failed or a lost one is an error."""
-    create(root, kind, trials, workers, *(("--storage", storage) if storage else ()))
+    create(root, kind, trials, workers, *creating)
     began = time.perf_counter()
-    run(root, "study", "run", kind, "--workers", str(workers))
+    run(root, "study", "run", kind, "--workers", str(workers), *running)
     taken = time.perf_counter() - began
     print(f"{kind}: {trials * workers / taken:.1f} trials/s of {workers} workers", flush=True)
     return trials * workers / taken
+
+
+@contextmanager
+def in_folder(root: Path) -> Iterator[tuple[Words, Words]]:
+    """Options of `study create` and of `study run`: none."""
+    yield (), ()
+
+
+@contextmanager
+def on_sqlite(root: Path) -> Iterator[tuple[Words, Words]]:
+    """A file that several studies could share."""
+    yield ("--storage", f"sqlite:///{root / 'shared.db'}"), ()
+
+
+@contextmanager
+def on_postgresql(root: Path) -> Iterator[tuple[Words, Words]]:
+    """A server on loopback, on this machine's disk."""
+    with postgres.running_server() as server:
+        yield ("--storage", server.url()), ()
+
+
+@contextmanager
+def on_ray(root: Path) -> Iterator[tuple[Words, Words]]:
+    """Eight CPUs on four nodes, whatever this machine has."""
+    os.environ.update(ray_cluster.QUIET)
+    with ray_cluster.running_cluster() as nodes:
+        nodes.add()
+        nodes.add()
+        yield (), ("--engine", "ray", "--address", nodes.address)
+
+
+STORAGES: dict[str, Callable[[Path], AbstractContextManager[tuple[Words, Words]]]] = {
+    "journal": in_folder,
+    "sqlite": on_sqlite,
+    "postgresql": on_postgresql,
+    "ray": on_ray,
+}
+MISSING = {"postgresql": postgres.MISSING, "ray": ray_cluster.MISSING}
 
 
 def responses(root: Path) -> dict[str, float]:

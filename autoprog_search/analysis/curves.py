@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from autoprog_search.cost import CostKind
@@ -30,6 +31,6 @@ def validation_curves(
 
 def growth_points(curve: pd.DataFrame) -> pd.DataFrame:
     """The last epochs of a trial's curve before its network grows, with what it grows to: `to_depth`, `to_patches`."""
-    after = curve[["depth", "patches"]].shift(-1)
-    grows = (after > curve[["depth", "patches"]]).any(axis="columns")
-    return curve.assign(to_depth=after["depth"], to_patches=after["patches"])[grows]
+    sizes = curve[["depth", "patches"]].to_numpy()
+    last = np.flatnonzero((np.diff(sizes, axis=0) > 0).any(axis=1))
+    return curve.iloc[last].assign(to_depth=sizes[last + 1, 0], to_patches=sizes[last + 1, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from autoprog_search.methods.registry import method_named
@@ -21,19 +22,19 @@ def headline(frame: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """
     ended = frame[frame["state"].isin(ENDED_WELL)]
     full = ended[(ended["method"] == "full") & (ended["trial"] == 0)].set_index("seed")["val_top1"]
-    paid = of_full_length(ended)
+    paid = of_full_length(ended).reset_index(drop=True)  # its labels are its positions
     by_seed = paid.groupby(["method", "seed"], sort=False)
     best = _best(paid[paid["state"] == "COMPLETE"], full - tolerance)
     best = best.loc[by_seed.ngroup()[best.index].sort_values().index]
-    flops, seconds = paid["own_flops"], paid["train_seconds"] + paid["search_seconds"]
+    flops, seconds = paid["own_flops"].to_numpy(float), (paid["train_seconds"] + paid["search_seconds"]).to_numpy(float)
     taken = {
         chosen: method_named(str(method)).paid_for(chosen, list(by_seed.groups[method, seed]))
         for chosen, method, seed in zip(best.index, best["method"], best["seed"], strict=True)
     }
     return best.reset_index(drop=True).assign(
         trials=[len(trials) for trials in taken.values()],
-        spent_flops=[flops[trials].sum() for trials in taken.values()],
-        spent_seconds=[seconds[trials].sum() for trials in taken.values()],
+        spent_flops=[np.nansum(flops[trials]) for trials in taken.values()],
+        spent_seconds=[np.nansum(seconds[trials]) for trials in taken.values()],
     )
 
 

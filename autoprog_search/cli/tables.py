@@ -20,7 +20,7 @@ Format = Literal["table", "json", "csv"]
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute; after a quote it is text
 FORMATS = ("table", "json", "csv")
 _JSON = f"{__name__}.json"  # in a context: whether --json was given
-READABLE = 200
+READABLE = 100
 """Rows of a table for people: nobody reads more, and to lay out 10,000 takes half a minute."""
 
 

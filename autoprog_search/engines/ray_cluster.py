@@ -102,7 +102,8 @@ def share_of(study: StoredStudy, needs: Needs, nodes: Sequence[Node]) -> Share:
     if gpus is None:
         gpus = 1.0 if most.gpus and study.config.data.table is None else 0.0
     processes = max(1, int(gpus))
-    wanted = study.config.threads + study.config.data.workers
+    loaders = study.config.data.workers if study.config.data.table is None else 0  # in a table nothing is loaded
+    wanted = study.config.threads + loaders
     cpus = needs.cpus_per_trial or max(1, min(wanted, int(most.cpus) // processes))
     share = Share(processes, cpus, gpus / processes)
     if not share.fits(nodes) and needs.workers is None:

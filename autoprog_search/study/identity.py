@@ -21,7 +21,7 @@ from autoprog_search.settings.recipe import HOW_FAST
 from autoprog_search.settings.retired import as_it_was, renamed, space_as_it_was, space_renamed, with_retired
 from autoprog_search.study.config import StudyConfig
 from autoprog_search.study.scheduling import followed
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.store import Job, NotStoredError, StoredStudy
 
 VERSION = 3
 SETTINGS, FOLDER = "settings", "folder"
@@ -190,11 +190,12 @@ def _stored(study: StoredStudy) -> Iterator[tuple[tuple[str, int], dict[str, Any
     """The settings of every (method, seed) that the storage has; empty where none were stored."""
     if not study.has_database:
         return
-    known = {stored.study_name: stored.user_attrs for stored in study.storage.get_all_studies()}
     for method, seed in study.pairs():
-        attributes = known.get(study.optuna_name(method, seed))
-        if attributes is not None:
-            yield (method, seed), attributes.get(SETTINGS, {})
+        try:  # one by one: `get_all_studies` copies all that is in them, which takes as long as reading the file
+            attributes = study.storage.get_study_user_attrs(study.stored_id(method, seed))
+        except (NotStoredError, KeyError):  # not created yet, or removed a moment ago
+            continue
+        yield (method, seed), attributes.get(SETTINGS, {})
 
 
 def _difference(before: Any, after: Any, where: str = "") -> str:

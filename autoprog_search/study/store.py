@@ -159,10 +159,24 @@ class StoredStudy:
         try:
             return optuna.load_study(study_name=self.optuna_name(method, seed), storage=self.storage)
         except KeyError:
-            raise NotStoredError(
-                f"storage: {self.storage_url} does not hold study {self.config.name!r}; make another one of it: "
-                f"study create NAME --config {self.folder / 'study.yaml'}"
-            ) from None
+            raise self._not_stored() from None
+
+    def stored_id(self, method: str, seed: int) -> int:
+        """The id of a (method, seed)'s Optuna study in the storage, where thousands are read: no `Study` is made.
+
+        Raises:
+            NotStoredError: the database is not the one that the study was created with.
+        """
+        try:
+            return self.storage.get_study_id_from_name(self.optuna_name(method, seed))
+        except KeyError:
+            raise self._not_stored() from None
+
+    def _not_stored(self) -> NotStoredError:
+        return NotStoredError(
+            f"storage: {self.storage_url} does not hold study {self.config.name!r}; make another one of it: "
+            f"study create NAME --config {self.folder / 'study.yaml'}"
+        )
 
     def trial(self, job: Job) -> FrozenTrial:
         """A job's trial as it is stored now."""
@@ -176,7 +190,7 @@ class StoredStudy:
         for method, seed in self.pairs():
             count = self.config.methods[method].trials
             try:
-                trials = self.optuna_study(method, seed).get_trials(deepcopy=False)
+                trials = self.storage.get_all_trials(self.stored_id(method, seed), deepcopy=False)
             except (NotStoredError, KeyError):
                 if not on_table:
                     raise

@@ -10,6 +10,7 @@ from autoprog_search.engines.engine import ENGINES, Needs, check_needs
 from autoprog_search.engines.ray_cluster import Node, Share, share_of
 from autoprog_search.errors import ConfigError, MissingExtraError
 from autoprog_search.study.creation import create_study
+from autoprog_search.study.resolve import make_config
 from autoprog_search.study.store import StoredStudy
 from tests.tiny import cli_here, tiny_config
 
@@ -90,3 +91,9 @@ def test_what_a_worker_takes(study):
     with pytest.raises(ConfigError, match=r"4 GPUs and 8 CPUs are wanted on one node; those .* up to 2 and 8"):
         share_of(study, Needs(gpus_per_trial=4), [Node(8, 2)])
     assert share_of(study, Needs(workers=1, gpus_per_trial=4), [Node(8, 2)]).processes == 4
+
+
+def test_what_a_worker_on_a_table_takes(tmp_path):
+    """Nothing is loaded there, and nothing trained."""
+    config = make_config("looked_up", space=None, trials=1, data={"name": "table:fashion"}, methods=["full"], seeds=1)
+    assert share_of(create_study(tmp_path, config), Needs(), [Node(8, 2)]) == Share(1, 1, 0)
