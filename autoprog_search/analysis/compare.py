@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from autoprog_search.analysis.headline import headline
 from autoprog_search.analysis.margin import MARGIN, check_margin
@@ -55,7 +55,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean = float(array.mean()) if len(array) else float("nan")
     if len(array) < 2:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    half = float(special.stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
     return mean, mean - half, mean + half
 
 

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special  # not stats, which takes a second to import
 
 from autoprog_search.analysis.margin import MARGIN, check_margin
 
 LEVEL = 0.025  # one-sided
 POWER = 0.8
 MOST_SEEDS = 10_000  # beyond, the number says only that it is hopeless
+LARGEST = 36.0  # noncentrality: beyond, scipy says NaN, and from four seeds on the power is 1 (of 2 it is 0.98 here)
 SAME = 1e-9  # points: differences of accuracies that are equal come out this close
 
 
@@ -57,7 +58,7 @@ def noninferiority(differences: Sequence[float], margin: float = MARGIN) -> NonI
     return NonInferiority(
         seeds=count,
         spread=spread,
-        p=float(stats.t.sf(room / (spread / np.sqrt(count)), count - 1)),
+        p=float(special.stdtr(count - 1, -room / (spread / np.sqrt(count)))),
         seeds_if_equal=seeds_needed(margin, spread),
         seeds_if_measured=seeds_needed(room, spread),
     )
@@ -70,15 +71,16 @@ def power(seeds: int, room: float, spread: float) -> float:
         room: by how much the true mean difference lies above -margin, points.
         spread: true standard deviation of the differences, points.
     """
-    critical = stats.t.isf(LEVEL, seeds - 1)
-    return float(stats.nct.sf(critical, seeds - 1, room / spread * np.sqrt(seeds)))
+    critical = special.stdtrit(seeds - 1, 1 - LEVEL)
+    noncentrality = min(room / spread * np.sqrt(seeds), LARGEST)
+    return float(1 - special.nctdtr(seeds - 1, noncentrality, critical))
 
 
 def seeds_needed(room: float, spread: float) -> float:
     """The least number of seeds, 2 at least, whose `power` is `POWER`; infinite above `MOST_SEEDS`."""
     if room <= 0:
         return float("inf")
-    spread = max(spread, room / 20)  # at 20 times the spread two seeds are enough, and scipy's nct still exact
+    spread = max(spread, room / 20)  # at 20 times the spread two seeds are enough, below `LARGEST`
     low, high = 1, MOST_SEEDS  # too few; enough
     if power(high, room, spread) < POWER:
         return float("inf")

@@ -29,6 +29,7 @@ from autoprog_search.interrupt import Interrupted
 
 JOURNAL = "journal:///"
 MAKE_AGAIN = "`study delete` removes the study, `study create --config` makes it again"
+LARGE_JOURNAL = 2**20  # bytes
 WAIT_SECONDS = 60  # several workers write: they wait for SQLite's lock instead of failing
 
 IN_MEMORY = re.compile(
@@ -160,20 +161,27 @@ def open_journal(path: Path) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        with _nothing_collected():
+        with _nothing_collected(large=path.exists() and path.stat().st_size > LARGE_JOURNAL):
             return JournalStorage(_Journal(path))
     except (KeyError, TypeError, AssertionError, AttributeError) as error:  # lines that are whole, and no operations
         raise StudyError(f"storage: {path} is damaged ({type(error).__name__}: {error}); {MAKE_AGAIN}") from None
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Inside, Python looks for no garbage: all that reading a journal makes stays."""
+def _nothing_collected(large: bool) -> Iterator[None]:
+    """Inside, Python looks for no garbage: all that reading a journal makes stays.
+
+    Args:
+        large: nor does it ever look through what is there at the end, which it would go through again and again. A
+            storage has no cycles; it is freed when it is let go, as ever.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if large:
+            gc.freeze()
         if enabled:
             gc.enable()
 
