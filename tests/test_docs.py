@@ -97,6 +97,16 @@ def test_the_steps_by_threads_are_the_stored_benchmarks():
     assert quoted("docs/scale.md", "threads").splitlines()[2:] == rows
 
 
+def test_what_storages_take_is_the_stored_benchmarks():
+    figures = json.loads(max((ROOT / "benchmarks/results").glob("load_cpu_*.json")).read_text())["figures"]
+    rates = figures["trials_per_second"]
+    rows = [f"| {kind} | {rate:.1f} | {int(rate * 600):,} |" for kind, rate in rates.items()]
+    assert quoted("docs/scale.md", "storages").splitlines()[2:] == rows
+    assert set(rates) == {"journal", "sqlite", "postgresql", "ray"}
+    rows = [f"| `study {command}` | {seconds:.1f} |" for command, seconds in figures["seconds_of_10000"].items()]
+    assert quoted("docs/scale.md", "answers").splitlines()[2:] == rows
+
+
 def test_the_settings_are_those_of_the_classes():
     """Else: python -m docs.settings, or make docs-figures."""
     assert settings.PAGE.read_text() == settings.text()
