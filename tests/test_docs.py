@@ -11,6 +11,7 @@ import pytest
 
 from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.study import leases, standing
 from autoprog_search.study.identity import study_hash
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import published_frames
@@ -100,11 +101,22 @@ def test_the_steps_by_threads_are_the_stored_benchmarks():
 def test_what_storages_take_is_the_stored_benchmarks():
     figures = json.loads(max((ROOT / "benchmarks/results").glob("load_cpu_*.json")).read_text())["figures"]
     rates = figures["trials_per_second"]
-    rows = [f"| {kind} | {rate:.1f} | {int(rate * 600):,} |" for kind, rate in rates.items()]
+    a_worker = 1 / standing.EVERY_SECONDS + 4 / leases.DEFAULT_SECONDS  # values a second
+    serves = {kind: f"{int(30 * rates[kind] / a_worker):,}" for kind in ("sqlite", "postgresql")}
+    names = {"journal": "journal", "sqlite": "sqlite", "postgresql": "postgresql", "ray": "journal, by Ray"}
+    rows = [f"| {name} | {rates[kind]:.1f} | {serves.get(kind, 'for tables')} |" for kind, name in names.items()]
     assert quoted("docs/scale.md", "storages").splitlines()[2:] == rows
-    assert set(rates) == {"journal", "sqlite", "postgresql", "ray"}
     rows = [f"| `study {command}` | {seconds:.1f} |" for command, seconds in figures["seconds_of_10000"].items()]
     assert quoted("docs/scale.md", "answers").splitlines()[2:] == rows
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_torchrun_starts_a_module(page):
+    """A command's name it takes for a file to run."""
+    whole = page.read_text().replace("\\\n", "")
+    for line in whole.splitlines() if page.name != "LOG.md" else ():
+        if re.match(r"(srun )?torchrun ", line):
+            assert re.search(r" -m (autoprog_search|benchmarks\.\w+)\b", line), line
 
 
 def test_the_settings_are_those_of_the_classes():
