@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def rate(root: Path, kind: str, workers: int, trials: int, creating: Words, running: Words) -> float:
-    """Trials a second of so many workers that share a study; a failed or a lost one is an error."""
+    """Trials a second of so many workers that share a study; a command that fails is an error."""
     create(root, kind, trials, workers, *creating)
     began = time.perf_counter()
     run(root, "study", "run", kind, "--workers", str(workers), *running)

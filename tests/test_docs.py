@@ -101,7 +101,7 @@ def test_the_steps_by_threads_are_the_stored_benchmarks():
 def test_what_storages_take_is_the_stored_benchmarks():
     figures = json.loads(max((ROOT / "benchmarks/results").glob("load_cpu_*.json")).read_text())["figures"]
     rates = figures["trials_per_second"]
-    a_worker = 1 / standing.EVERY_SECONDS + 4 / leases.DEFAULT_SECONDS  # values a second
+    a_worker = 1 / standing.EVERY_SECONDS + leases.RENEWALS / leases.DEFAULT_SECONDS  # values a second
     serves = {kind: f"{int(30 * rates[kind] / a_worker):,}" for kind in ("sqlite", "postgresql")}
     names = {"journal": "journal", "sqlite": "sqlite", "postgresql": "postgresql", "ray": "journal, by Ray"}
     rows = [f"| {name} | {rates[kind]:.1f} | {serves.get(kind, 'for tables')} |" for kind, name in names.items()]
@@ -110,11 +110,10 @@ def test_what_storages_take_is_the_stored_benchmarks():
     assert quoted("docs/scale.md", "answers").splitlines()[2:] == rows
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", redraw.pages(), ids=lambda page: page.name)
 def test_torchrun_starts_a_module(page):
     """A command's name it takes for a file to run."""
-    whole = page.read_text().replace("\\\n", "")
-    for line in whole.splitlines() if page.name != "LOG.md" else ():
+    for line in page.read_text().replace("\\\n", "").splitlines():
         if re.match(r"(srun )?torchrun ", line):
             assert re.search(r" -m (autoprog_search|benchmarks\.\w+)\b", line), line
 

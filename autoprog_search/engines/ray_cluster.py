@@ -98,12 +98,11 @@ def share_of(study: StoredStudy, needs: Needs, nodes: Sequence[Node]) -> Share:
         ConfigError: none has it, and more are not waited for, as they are where a number of workers is asked for.
     """
     most = Node(max((node.cpus for node in nodes), default=0), max((node.gpus for node in nodes), default=0))
-    gpus = needs.gpus_per_trial
+    gpus, trains = needs.gpus_per_trial, study.config.data.table is None
     if gpus is None:
-        gpus = 1.0 if most.gpus and study.config.data.table is None else 0.0
+        gpus = 1.0 if most.gpus and trains else 0.0
     processes = max(1, int(gpus))
-    loaders = study.config.data.workers if study.config.data.table is None else 0  # in a table nothing is loaded
-    wanted = study.config.threads + loaders
+    wanted = study.config.threads + (study.config.data.workers if trains else 0)
     cpus = needs.cpus_per_trial or max(1, min(wanted, int(most.cpus) // processes))
     share = Share(processes, cpus, gpus / processes)
     if not share.fits(nodes) and needs.workers is None:
