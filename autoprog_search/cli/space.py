@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autoprog_search.cli.tables import Format, echo_table, format_option
+from autoprog_search.errors import printable
 from autoprog_search.report.units import flops_text
 
 if TYPE_CHECKING:
@@ -201,21 +202,28 @@ def _echo_compilation(space: GrowthSpace, runs: Sequence[PlannedRun]) -> None:
 
 @space.command("validate")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-def validate(files: tuple[str, ...]) -> None:
+@format_option("text", "json")
+def validate(files: tuple[str, ...], fmt: str) -> None:
     """Check growth spaces in YAML files, and that their models exist and can be elastic.
 
-    The first wrong field ends with exit code 2.
+    The first wrong field ends with exit code 2, and then json prints nothing.
     """
     from autoprog_search.errors import GrowthError
     from autoprog_search.space import GrowthSpace
 
+    rows = []
     for file in files:
         checked = GrowthSpace.load(file)
         try:
             _cost_of(checked)
         except GrowthError as error:
             raise GrowthError(f"{file}: {error}") from None
-        click.echo(f"{file}: {checked.count():,} schedules over {len(checked.sub_networks)} sub-networks")
+        row = {"file": file, "schedules": checked.count(), "sub_networks": len(checked.sub_networks)}
+        rows.append(row)
+        if fmt == "text":
+            click.echo(f"{printable(file)}: {row['schedules']:,} schedules over {row['sub_networks']} sub-networks")
+    if fmt == "json":
+        echo_table(rows, "json")
 
 
 def _resolutions(space: GrowthSpace) -> list[int]:

@@ -105,7 +105,7 @@ def _echo_rich(rows: Sequence[Mapping[str, Any]], title: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=printable(title or "") or None, title_justify="left", header_style="bold")
     for name in rows[0] if rows else ():
         numeric = all(isinstance(row[name], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from autoprog_search.cli import completion
 from autoprog_search.cli.loggers import logger_option
 from autoprog_search.cli.main import others
+from autoprog_search.cli.tables import format_option
 from autoprog_search.files import WEIGHTS
 from autoprog_search.loggers.registry import check_loggers
 from autoprog_search.runs.growths import growth_text
@@ -65,6 +67,7 @@ OF_STUDIES = ("name", "methods", "first_seed", "nni", "tolerance", "storage")
     help="For example recipe.epochs=30; `config list` shows all fields. Repeatable.",
 )
 @logger_option
+@format_option("text", "json")
 @click.option(
     "-o",
     "--output",
@@ -84,6 +87,7 @@ def train(
     threads: int | None,
     overrides: tuple[str, ...],
     loggers: tuple[str, ...],
+    fmt: str,
     output: Path,
 ) -> None:
     """Train one model under a growth schedule; interrupted, the same command goes on.
@@ -91,7 +95,7 @@ def train(
     Several processes that torchrun has started train it together (docs/distributed.md).
 
     Leaves weights.safetensors (the full model's: timm.create_model(NAME, checkpoint_path=...) loads it), schedule.yaml
-    (what ran) and result.json in the output folder.
+    (what ran) and result.json in the output folder; --json prints what result.json holds.
     """
     from autoprog_search.cli.progress import showing
     from autoprog_search.interrupt import Interrupted, signals_ask
@@ -128,7 +132,9 @@ def train(
             )
         except Interrupted:
             raise KeyboardInterrupt from None
-    if first:
+    if first and fmt == "json":
+        click.echo(json.dumps(row, indent=1))
+    elif first:
         _echo(row, output / WEIGHTS)
 
 

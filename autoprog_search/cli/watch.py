@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprog_search.cli import completion
 from autoprog_search.cli.main import Session
 from autoprog_search.cli.progress import PLAIN_EVERY, duration
+from autoprog_search.cli.tables import format_option
 from autoprog_search.errors import printable
 from autoprog_search.report.units import flops_text
 
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
 @click.option(
     "--every", type=click.FloatRange(0.2), default=3.0, show_default=True, metavar="SECONDS", help="How often to look."
 )
+@format_option("text", "json")
 @click.pass_obj
-def watch(session: Session, name: str, once: bool, every: float) -> None:
+def watch(session: Session, name: str, once: bool, every: float, fmt: str) -> None:
     """Show what runs, what has ended, the best so far, and how long it may take; ends when the study does.
 
     Reads the study's storage and writes nothing, so that any machine that shares it can watch (docs/watching.md).
@@ -38,6 +42,8 @@ def watch(session: Session, name: str, once: bool, every: float) -> None:
     from autoprog_search.analysis.standing import study_standing
     from autoprog_search.study.store import open_study
 
+    if fmt == "json" and not once:
+        raise click.UsageError("--json is one look, one document: give --once too")
     opened = open_study(session.root, name)
     patching = opened.config.space.patching
 
@@ -45,7 +51,9 @@ def watch(session: Session, name: str, once: bool, every: float) -> None:
         return study_standing(opened)
 
     try:
-        if once:
+        if fmt == "json":
+            click.echo(json.dumps(document(look()), indent=1))
+        elif once:
             _print(picture(look(), patching))
         elif sys.stdout.isatty():
             _watch_live(look, patching, every)
@@ -136,6 +144,15 @@ def summary(standing: StudyStanding) -> str:
 
 def _reached(found: Finished) -> str:
     return f"val {found.val_top1:.2f} % at {found.share:.2f} of full's FLOPs"
+
+
+# ── for programs ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def document(standing: StudyStanding) -> dict[str, Any]:
+    """The study as it stands, in raw numbers: a job is an object of its own, and `ended` a list."""
+    ended = [{"job": asdict(job), "state": state} for job, state in standing.ended.items()]
+    return asdict(replace(standing, ended={})) | {"ended": ended, "over": standing.over}
 
 
 # ── a picture ─────────────────────────────────────────────────────────────────────────────────────────────────────

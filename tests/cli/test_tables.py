@@ -14,6 +14,10 @@ from click.testing import CliRunner
 from autoprog_search.cli.main import cli as command_line
 from autoprog_search.cli.tables import READABLE, echo_sentences, echo_table, format_option
 
+WRITE = {
+    *("dashboard", "demo", "table make"),
+    *("study create", "study run", "study plot", "study report", "study export", "study delete"),
+}
 ROWS = [{"trial": trial, "state": "COMPLETE"} for trial in range(READABLE + 7)]
 HOSTILE = [
     {"name": "\x1b[31mred\x1b[0m\x07", "top1": -0.5},
@@ -23,11 +27,12 @@ HOSTILE = [
 
 
 def test_a_terminal_is_moved_by_no_name(capsys):
-    echo_table(HOSTILE, "table")
+    echo_table(HOSTILE, "table", title="a\x1b[2J")
     echo_sentences(["autoprog\x1b[2J: \x9b31mshown"])
     printed = capsys.readouterr().out
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in printed.replace("\n", ""))
     assert "\\x1b[31mred\\x1b[0m\\x07" in printed
+    assert printed.startswith("a\\x1b[2J")
     assert "autoprog\\x1b[2J: \\x9b31mshown\n" in printed
     assert "<script>" in printed
 
@@ -105,16 +110,20 @@ def test_json_by_its_own_name(words, fmt):
     assert (done.exit_code, done.output) == (0, f"{fmt}\n")
 
 
-def test_every_command_with_a_format_has_json_too():
-    def commands(group: click.Group, ctx: click.Context) -> Iterator[click.Command]:
+def test_every_command_that_prints_data_has_json():
+    """The others say what they have written, or serve."""
+
+    def commands(group: click.Group, ctx: click.Context, path: str = "") -> Iterator[tuple[str, set[str]]]:
         for name in group.list_commands(ctx):
             command = group.get_command(ctx, name)
-            yield from commands(command, ctx) if isinstance(command, click.Group) else [command]
+            if isinstance(command, click.Group):
+                yield from commands(command, ctx, f"{name} ")
+            else:
+                yield path + name, {word for param in command.params for word in param.opts}
 
-    ctx = click.Context(command_line)
-    options = [{word for param in command.params for word in param.opts} for command in commands(command_line, ctx)]
-    assert sum("--json" in words for words in options) >= 11
-    assert all(("--json" in words) == ("--format" in words) for words in options)
+    found = dict(commands(command_line, click.Context(command_line)))
+    assert {name for name, words in found.items() if "--json" not in words} == WRITE
+    assert all(("--json" in words) == ("--format" in words) for words in found.values())
 
 
 def test_json_of_a_command_that_prints_data():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from autoprog_search.space import PRESETS, GrowthSpace
@@ -48,6 +50,22 @@ def test_a_model_that_cannot_grow_like_that_is_one_line(tmp_path, command, model
     (line,) = done.stderr.splitlines()
     assert words in line
     assert command == "show" or line.startswith("error: own.yaml: ")
+
+
+def test_programs_are_told_as_json(tmp_path):
+    (tmp_path / "own.yaml").write_text(SPACE.format(model="vit_tiny_patch16_224", arguments=TINY, depth=2))
+    done = cli_here("space", "validate", "own.yaml", "own.yaml", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout) == [{"file": "own.yaml", "schedules": 16, "sub_networks": 4}] * 2
+    (tmp_path / "bad.yaml").write_text("")
+    done = cli_here("space", "validate", "own.yaml", "bad.yaml", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_files_name_is_text(tmp_path):
+    (tmp_path / "\x1b[2J").mkdir()
+    (tmp_path / "\x1b[2J/a.yaml").write_text(SPACE.format(model="vit_tiny_patch16_224", arguments=TINY, depth=2))
+    done = cli_here("space", "validate", "\x1b[2J/a.yaml", cwd=tmp_path)
+    assert done.stdout.startswith("\\x1b[2J/a.yaml: ")
 
 
 def test_the_files_before_the_wrong_one_are_told(tmp_path):
