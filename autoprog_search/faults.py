@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from errno import ENOSPC
 
-from autoprog_search.errors import AutoProgError, EnvironmentFault, LostProcess, StudyError, why
+from autoprog_search.errors import AutoProgError, EnvironmentFault, LostProcess, StudyError, printable, why
 
 WAYS_OUT = (
     (r"full|no space", "free some space, then run the same command again: nothing that finished is lost"),
@@ -32,7 +32,7 @@ class Warnings(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(record.getMessage())
+        self._tell(printable(record.getMessage()))
 
 
 def known_error(error: BaseException) -> AutoProgError | None:

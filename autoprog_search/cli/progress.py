@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from autoprog_search.errors import printable
+
 if TYPE_CHECKING:
     from autoprog_search.engines.events import Event
     from autoprog_search.training.state import Progress
@@ -81,10 +83,11 @@ class Display:
             self._line(f"{share:5.0%}  {job}: {describe(progress)}")
 
     def _line(self, text: str, live: bool = True) -> None:
+        text = printable(text)  # a trial's error, which the storage has, may be anything
         if self._live is None:
             print(text, file=sys.stderr, flush=True)
         elif live:
-            self._live.console.print(text, highlight=False)
+            self._live.console.print(text, highlight=False, markup=False, emoji=False)
 
     def _refresh(self) -> None:
         if self._live is None:

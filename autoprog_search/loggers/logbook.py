@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoprog_search.errors import ConfigError, RunFailedError, StudyError, masked, why
+from autoprog_search.errors import ConfigError, RunFailedError, StudyError, masked, printable, why
 from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import StoppedEarly
 from autoprog_search.loggers.logger import (
@@ -58,7 +58,8 @@ class Logbook:
         self._taken: list[tuple[int, int, float]] = []  # of steps whose losses are still on the device
         known = self._known()
         names: dict[str, str] = {}
-        told = LoggedRun(name, group, folder, settings_of(run.spec) if loggers else {}, run.state.step, _flops(run))
+        settings = settings_of(run.spec) if loggers else {}
+        told = LoggedRun(printable(name), printable(group), folder, settings, run.state.step, _flops(run))
         for kind in [*self._loggers]:
             begin = partial(_start, run=told, known_as=known.get(kind))
             if isinstance(called := self._try(kind, begin, ConfigError), str):
@@ -168,7 +169,10 @@ def results_of(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def settings_of(spec: RunSpec) -> dict[str, Setting]:
-    """All that decides a run's result, flat: `recipe.lr`, `growth.operator`, `space.depths`."""
+    """All that decides a run's result, flat: `recipe.lr`, `growth.operator`, `space.depths`.
+
+    Control characters are spelt out, tags left as they are: each logger's page escapes what is HTML there.
+    """
     whole = {
         "method": spec.method,
         "seed": spec.seed,
@@ -187,7 +191,7 @@ def _flat(values: Mapping[str, Any], before: str) -> Iterator[tuple[str, Setting
             yield from _flat(value, f"{before}{name}.")
         else:
             plain = isinstance(value, int | float | bool | None)
-            yield before + name, value if plain else masked(str(value))
+            yield printable(before + name), value if plain else printable(masked(str(value)))
 
 
 def stage_text(run: Run) -> str:

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autoprog_search.analysis.compare import compare
 from autoprog_search.analysis.verdict import verdicts
-from autoprog_search.errors import ConfigError, MissingExtraError, StudyError
+from autoprog_search.errors import ConfigError, MissingExtraError, StudyError, printable
 from autoprog_search.files import WEIGHTS
 from autoprog_search.interrupt import POLL_SECONDS, signals_ask
 from autoprog_search.report.figures import FIGURES
@@ -100,7 +100,7 @@ def note(frames: StudyFrames) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|" else letter for letter in text)
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#|&" else letter for letter in printable(text))
 
 
 def figures(frames: StudyFrames) -> Iterator[tuple[str, go.Figure]]:

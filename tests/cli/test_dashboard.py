@@ -19,8 +19,10 @@ from autoprog_search.errors import MissingExtraError, StudyError
 from autoprog_search.report import dashboard
 from autoprog_search.report.read_only import ReadOnlyFiles, ReadOnlyStorage
 from autoprog_search.study.creation import create_study
+from autoprog_search.study.results import stored_frames
 from autoprog_search.study.store import open_study
 from tests.forked import Forked, start
+from tests.synthetic import synthetic_study
 from tests.tiny import cli_here, run_here, tiny_config, without_measuring
 
 needs_dashboard = pytest.mark.skipif(find_spec("optuna_dashboard") is None, reason="needs the extra `dashboard`")
@@ -57,6 +59,7 @@ def test_it_serves_the_study_and_writes_nothing(root):
         page = f"{url}/api/studies/{studies[0]['study_id']}"
         detail = json.loads(got(page))
         assert "full, the reference: test accuracy" in detail["note"]["body"]
+        assert detail["objective_names"] == ["total_flops", "val_top1"]
         assert "pareto" in {plot["id"] for plot in detail["plotly_graph_objects"]}
         check_files(url, detail, root)
         got(f"{page}/note", {"body": "seen", "version": detail["note"]["version"] + 1})
@@ -100,7 +103,13 @@ def test_without_the_extra_one_line_says_what_to_install(root, monkeypatch):
 
 
 def test_hostile_text_in_the_note_is_text():
-    assert dashboard._plain("a <script> *b* [c](d)") == r"a \<script\> \*b\* \[c\](d)"
+    tables = stored_frames(synthetic_study())
+    tables.trials["method"] = (
+        tables.trials["method"].astype(object).replace("linear", "linear+<script>*b*[c](d)&lt;\x1b[2J")
+    )
+    text = dashboard.note(tables)
+    assert r"- linear+\<script\>\*b\*\[c\](d)\&lt;\\x1b\[2J: " in text
+    assert "\x1b" not in text
 
 
 def test_the_front_refuses_whatever_changes_a_trial(root):

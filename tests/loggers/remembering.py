@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoprog_search.loggers.logger import LOSS, End, LoggedRun, Point
+from autoprog_search.training.run import Run
+from tests.tiny import tiny_config, tiny_run
+
+HOSTILE = "\x1b[31m<script>\x9b2J\u202e"
+SPELT_OUT = r"\x1b[31m<script>\x9b2J\u202e"
+
+
+def hostile_run() -> Run:
+    """A run that is called what no file of settings may say; an Optuna study of one's own may."""
+    run = tiny_run(tiny_config())
+    run.spec = replace(run.spec, method=HOSTILE)
+    return run
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -11,12 +12,13 @@ import pytest
 from autoprog_search import train
 from autoprog_search.errors import ConfigError
 from autoprog_search.interrupt import Interrupted
+from autoprog_search.loggers.logbook import Logbook
 from autoprog_search.loggers.logger import FLOPS, LOSS, RATE
 from autoprog_search.loggers.registry import LOGGERS, LoggerInfo
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
-from tests.loggers.remembering import Remembering
+from tests.loggers.remembering import HOSTILE, SPELT_OUT, Remembering, hostile_run
 from tests.tiny import FEW, SHORT, cli_here, run_trials, tiny_config, without_measuring
 
 SAME = ("depths", "stage_epochs", "val_top1", "top1", "ema_top1", "loss", "total_flops", "curve")
@@ -113,6 +115,17 @@ def test_what_another_run_was_called_is_not_taken(tmp_path):
     log = Remembering()
     train(**small(), schedule="full", out=tmp_path, loggers=[log])
     assert log.known_as is None
+
+
+def test_hostile_text_is_spelt_out():
+    """Names of settings, too."""
+    run, log = hostile_run(), Remembering()
+    space = run.spec.space.model_copy(update={"model_args": {HOSTILE: 1}})
+    run.spec = replace(run.spec, space=space)
+    Logbook([log], run, HOSTILE, HOSTILE, None)
+    assert (log.run.name, log.run.group, log.run.settings["method"]) == (SPELT_OUT,) * 3
+    assert log.run.settings[f"space.model_args.{SPELT_OUT}"] == 1
+    assert all(str(text).isprintable() for setting in log.run.settings.items() for text in setting)
 
 
 def test_two_loggers_of_one_class_are_refused():

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from autoprog_search import train
 from autoprog_search.errors import ConfigError
 from autoprog_search.interrupt import Interrupted
+from autoprog_search.loggers.logbook import logged
 from autoprog_search.loggers.logger import FLOPS, LOSS, RATE
-from tests.tiny import SHORT, tiny_config
+from autoprog_search.loggers.mlflow import MLflow
+from autoprog_search.loggers.wandb import WandB
+from tests.loggers.remembering import HOSTILE, SPELT_OUT, hostile_run
+from tests.tiny import SHORT, TINY, cli_here, set_to, tiny_config
 
 pytestmark = [
     pytest.mark.extras,
@@ -85,6 +92,8 @@ def test_tensorboard_has_the_run_in_one(tensorboard, tmp_path, warned):
     settings = events.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "| recipe.epochs | 3 |" in settings
     assert scalars(events, "result/top1")[0][1] == pytest.approx(row["top1"])
+    weights = events.Tensors("weights/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert Path(unescape(weights)) == tmp_path / "weights.safetensors"  # its files hold none
     assert not warned()
 
 
@@ -137,6 +146,33 @@ def test_mlflow_has_the_run_in_one(mlflow, tmp_path, warned):
     assert run.data.params["recipe.epochs"] == "3"
     assert run.data.metrics["result/top1"] == row["top1"]
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["weights.safetensors"]
+    kept = Path(client.download_artifacts(run.info.run_id, "weights.safetensors"))
+    assert kept.read_bytes() == (tmp_path / "run/weights.safetensors").read_bytes()
+    assert not warned()
+
+
+def test_two_loggers_on_the_command_line_are_both_told(mlflow, tensorboard, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(yaml.dump(yaml.safe_load(TINY.read_text())["space"]))
+    few = set_to("recipe.epochs=3", *SHORT)
+    loggers = ("--logger", "tensorboard", "--logger", "mlflow")
+    words = ("train", "--space", "tiny.yaml", "--schedule", "linear", *few, *loggers, "--device", "cpu", "-o", "out")
+    done = cli_here(*words, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    top1 = json.loads(done.stdout)["top1"]
+    events = tensorboard.EventAccumulator(str(tmp_path / "out/tensorboard")).Reload()
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert scalars(events, "result/top1")[0][1] == pytest.approx(top1)
+    assert run.data.metrics["result/top1"] == top1
+    assert len(events.Scalars(LOSS)) == len(client.get_metric_history(run.info.run_id, LOSS)) == 15
+
+
+def test_mlflow_shows_hostile_text_as_text(mlflow, warned):
+    with logged([MLflow()], hostile_run(), name=HOSTILE):
+        pass
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert run.info.run_name == run.data.params["method"] == SPELT_OUT
     assert not warned()
 
 
@@ -152,34 +188,56 @@ def test_an_mlflow_server_that_is_away_stops_nothing(mlflow, monkeypatch, tmp_pa
 # ── Weights & Biases ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_wandb_offline_has_every_session(monkeypatch, tmp_path, warned):
-    pytest.importorskip("wandb")
+@pytest.fixture
+def wandb(monkeypatch, tmp_path):
+    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    for folder in ("WANDB_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(folder, str(tmp_path))
+    yield
+    wandb.teardown()  # which remembers the folders
+
+
+def test_wandb_offline_has_every_session(wandb, tmp_path, warned):
     row = in_sessions(tmp_path / "run", "wandb")
     assert not warned()
-    rows, names = [], set()
-    for path in sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb")):
-        names.add(path.stem)
-        rows += history_of(path)
-    assert len(names) == 1  # both sessions are one run's
+    assert len({run.run_id for run in found_in(tmp_path, "run")}) == 1  # both sessions are one run's
+    rows = [read(record.item) for record in found_in(tmp_path, "history")]
     assert [row["_step"] for row in rows if LOSS in row] == [*range(1, 16)]
     assert [row["val/top1"] for row in rows if "val/top1" in row] == [point["val_top1"] for point in row["curve"]]
     assert [row["_step"] for row in rows if "growth/event" in row] == [0, 5, 10]
+    (artifact,) = found_in(tmp_path, "artifact")
+    assert artifact.type == "model"
+    (file,) = artifact.manifest.contents
+    assert file.path == "weights.safetensors"
+    assert Path(file.local_path).read_bytes() == (tmp_path / "run/weights.safetensors").read_bytes()
 
 
-def history_of(path: Path) -> list[dict]:
-    """The history rows of an offline run's file."""
+def test_wandb_shows_hostile_text_as_text(wandb, tmp_path, warned):
+    with logged([WandB()], hostile_run(), name=HOSTILE):
+        pass
+    run, *_ = found_in(tmp_path, "run")
+    assert run.display_name == read(run.config.update)["method"] == SPELT_OUT
+    assert not warned()
+
+
+def found_in(folder: Path, kind: str) -> list[Any]:
+    """The records of a kind in the files of an offline run, a session's each."""
     from wandb.proto import wandb_internal_pb2
 
-    rows = []
-    for data in records_in(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        if record.WhichOneof("record_type") == "history":
-            items = record.history.item
-            rows.append({item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items})
-    return rows
+    found = []
+    for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
+        for data in records_in(path.read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            if record.WhichOneof("record_type") == kind:
+                found.append(getattr(record, kind))
+    return found
+
+
+def read(items: Iterable[Any]) -> dict[str, Any]:
+    """What a record has, by name."""
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
 
 
 def records_in(log: bytes) -> Iterator[bytes]:
