@@ -5,15 +5,20 @@ They are processes like others: of a number and a session of their own, they are
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import io
 import logging
 import multiprocessing
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -113,6 +118,66 @@ def start(*arguments: str | Path, cwd: Path, anew: bool = False, **more: str) ->
         text=True,
         start_new_session=True,
     )
+
+
+class OnTerminal:
+    """`autoprog-search`, forked, on a terminal of its own.
+
+    Attributes:
+        settings: the terminal's, as they were before.
+        said: all that it has shown, escape codes included.
+    """
+
+    def __init__(self, *arguments: str | Path, cwd: Path) -> None:
+        self._screen, keyboard = pty.openpty()
+        self.settings = termios.tcgetattr(keyboard)
+        self.said = ""
+        words = ["autoprog-search", *map(str, arguments)]
+        env = environment() | {"TERM": "xterm-256color", "LINES": "30", "COLUMNS": "140"}
+        self._process = Forked(partial(_on_terminal, keyboard, words), cwd=cwd, env=env, piped=False)
+        self._keyboard = keyboard
+
+    def __enter__(self) -> OnTerminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        os.close(self._screen)
+        os.close(self._keyboard)
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Read what it shows until that is there."""
+        until = time.monotonic() + seconds
+        while text not in self.said:
+            self._read()
+            assert time.monotonic() < until, self.said
+
+    def type(self, text: str) -> None:
+        os.write(self._screen, text.encode())
+
+    def end(self, seconds: float = 60) -> int:
+        """Its exit code, once it has ended by itself; and the terminal's settings are as they were."""
+        until = time.monotonic() + seconds
+        while self._process.poll() is None:
+            self._read()
+            assert time.monotonic() < until, self.said
+        self._read()
+        assert termios.tcgetattr(self._keyboard) == self.settings
+        return self._process.wait()
+
+    def _read(self) -> None:
+        while select.select([self._screen], [], [], 0.02)[0]:
+            self.said += os.read(self._screen, 2**16).decode(errors="replace")
+
+
+def _on_terminal(terminal: int, words: list[str]) -> None:
+    """Be as a shell's program in the foreground."""
+    for stream in range(3):
+        os.dup2(terminal, stream)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C is the session's, which is its own
+    sys.stdout, sys.stderr = (os.fdopen(os.dup(stream), "w", buffering=1) for stream in (1, 2))
+    _command(words)
 
 
 def _command(words: list[str]) -> None:

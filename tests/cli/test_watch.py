@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState
@@ -15,7 +17,7 @@ from autoprog_search.study import standing as notes
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.store import Job, open_study
 from autoprog_search.training.state import Progress
-from tests.forked import start
+from tests.forked import OnTerminal, start
 from tests.tiny import cli_here, tiny_config, without_measuring
 
 FULL, LINEAR = Job("full", 0, 0), Job("linear", 0, 0)
@@ -119,6 +121,63 @@ def test_it_watches_a_real_run_and_ends_with_it(tmp_path, monkeypatch):
     assert lines[-1].startswith("tiny: 2/2 trials ended, best so far ")
     after = cli_here("study", "watch", "tiny", cwd=tmp_path)  # which has ended before
     assert after.stdout.splitlines()[-1] == lines[-1]
+
+
+def test_programs_are_told_the_same_as_json(study, tmp_path):
+    run_and_tell(study, FULL, replace(halfway(), val_top1=None))
+    study.storage.set_trial_user_attr(study.trial(LINEAR)._trial_id, "error", "why")
+    study.storage.set_trial_state_values(study.trial(LINEAR)._trial_id, TrialState.FAIL)
+    done = cli_here("study", "watch", "tiny", "--once", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["name"], found["trials"], found["over"], found["best"]) == ("tiny", 2, False, None)
+    (running,) = found["running"]
+    assert running["job"] == {"method": "full", "seed": 0, "trial": 0}
+    assert (running["standing"]["epoch"], running["standing"]["val_top1"], running["silent"]) == (3.0, None, False)
+    assert found["ended"] == [{"job": {"method": "linear", "seed": 0, "trial": 0}, "state": "FAIL"}]
+    assert [(method["method"], method["ended"], method["failed"]) for method in found["methods"]] == [
+        ("full", 0, 0),
+        ("linear", 1, 1),
+    ]
+
+
+def test_a_json_that_never_ends_is_refused(tmp_path):
+    done = cli_here("study", "watch", "tiny", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "Error: --json is one look, one document: give --once too"
+
+
+@pytest.fixture
+def watching(study, tmp_path):
+    """A terminal that shows the study, of which a trial is halfway."""
+    run_and_tell(study, FULL, halfway())
+    with OnTerminal("study", "watch", "tiny", "--every", "0.2", cwd=tmp_path) as terminal:
+        terminal.wait_for("epoch 3.0/6")
+        yield terminal
+
+
+def shows_its_cursor(said: str) -> bool:
+    return said.count("\x1b[?25l") == 1 and said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
+
+
+def test_a_terminal_shows_what_changes_until_ctrl_c(study, watching):
+    run_and_tell(study, FULL, halfway(epoch=4.0))
+    watching.wait_for("epoch 4.0/6")
+    watching.type("\x03")
+    assert watching.end() == 0
+    assert watching.said.splitlines()[-1].endswith("no longer watched; the study goes on")
+    assert shows_its_cursor(watching.said)
+    assert study.trial(FULL).state == TrialState.RUNNING
+
+
+@pytest.mark.slow
+def test_a_terminal_is_given_back_when_the_study_ends(study, watching):
+    for job in (FULL, LINEAR):
+        study.storage.set_trial_user_attr(study.trial(job)._trial_id, "error", "why")
+        study.storage.set_trial_state_values(study.trial(job)._trial_id, TrialState.FAIL)
+    assert watching.end() == 0
+    assert "tiny: 2/2 trials ended, 2 failed" in watching.said
+    assert shows_its_cursor(watching.said)
 
 
 def test_a_study_that_is_not_there(tmp_path):

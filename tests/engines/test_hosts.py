@@ -7,6 +7,7 @@ table is as if nothing had been.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -24,7 +25,7 @@ from autoprog_search.study.store import StoredStudy, open_study
 from tests.forked import Forked, start
 from tests.postgres import Server, needs_server
 from tests.proxy import proxied
-from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
+from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
 pytestmark = needs_server
 
@@ -156,6 +157,20 @@ def test_what_a_killed_one_ran_is_taken_up_elsewhere(postgres, undisturbed, tmp_
     dies.communicate()
     ended(other)
     check(here, undisturbed)
+
+
+def test_it_is_watched_from_a_folder_of_its_own_which_only_has_the_study_yaml(postgres, tmp_path):
+    """Live, by who runs nothing; nothing is written there."""
+    url, (there, here) = postgres.schema("watched"), (tmp_path / "there", tmp_path / "here")
+    study = study_at(there, url, methods="methods={full: {seeds: 1}, linear: {seeds: 1}}")
+    (here / "tiny").mkdir(parents=True)
+    shutil.copy(study.folder / "study.yaml", here / "tiny")
+    runs = run(there)
+    done = cli_here("--root", here, "study", "watch", "tiny", "--every", "0.2", cwd=here)
+    ended(runs)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("tiny: 2/2 trials ended, best so far ")
+    assert [path.name for path in here.rglob("*")] == ["tiny", "study.yaml"]
 
 
 def test_a_population_goes_on_elsewhere_from_its_members_checkpoints(postgres, tmp_path):
