@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -18,14 +19,24 @@ import pytest
 import autoprog_search
 from autoprog_search.errors import MissingExtraError
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 ENTRIES = [
     name
     for page in sorted((DOCS / "reference").glob("*.md"))
     for name in re.findall(r"^::: (\S+)$", page.read_text(), flags=re.MULTILINE)
 ]
 # Of these every public class; what else they hold is the package's own.
-MODULES = ["errors", "choosing", "methods.kind", "methods.kinds", "testing", "integrations", "loggers.logger"]
+MODULES = [
+    "errors",
+    "choosing",
+    "methods.kind",
+    "methods.kinds",
+    "testing",
+    "integrations",
+    "loggers.logger",
+    "tables.table",
+]
 
 
 def public() -> Iterator[Any]:
@@ -46,6 +57,26 @@ def public() -> Iterator[Any]:
                     yield value
 
 
+def code() -> Iterator[tuple[Path, str]]:
+    """The Python that users are given to read and to copy: of the docs, the examples and the packages for OptunaHub."""
+    for path in [*DOCS.glob("*.md"), *DOCS.glob("reference/*.md"), ROOT / "README.md"]:
+        blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+        yield from ((path, block) for block in blocks)
+    for path in [*(ROOT / "examples").glob("*.py"), *(ROOT / "optunahub").rglob("*.py")]:
+        yield path, path.read_text()
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        yield from ((path, "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code")
+
+
+def imported() -> Iterator[tuple[str, str, str]]:
+    """Who imports what from where in the package."""
+    for path, text in code():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "autoprog_search":
+                yield from ((path.name, str(node.module), name.name) for name in node.names)
+
+
 def found(path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
@@ -54,12 +85,29 @@ def found(path: str) -> Any:
         pytest.skip(str(error))
 
 
+IMPORTED = sorted(set(imported()))
+
+
+@pytest.mark.parametrize(("path", "module", "name"), IMPORTED, ids=map("-".join, IMPORTED))
+def test_what_docs_and_examples_import_has_an_entry(path, module, name):
+    if module == "autoprog_search":
+        module = found(f"{module}.{name}").__module__
+    assert f"{module}.{name}" in ENTRIES
+
+
 def test_every_public_name_has_an_entry():
     """Add a line `::: MODULE.NAME` to a page under docs/reference/."""
     names = {f"{value.__module__}.{value.__qualname__}" for value in public()}
     assert names
     assert sorted(names - set(ENTRIES)) == []
     assert len(ENTRIES) == len(set(ENTRIES))
+
+
+def test_the_code_on_its_pages_runs():
+    blocks = [text for path, text in code() if path.parent == DOCS / "reference"]
+    assert blocks
+    for block in blocks:
+        exec(block, {})
 
 
 def test_the_front_page_leads_to_every_page():

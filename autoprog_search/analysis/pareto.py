@@ -44,6 +44,9 @@ def pareto_front(trials: pd.DataFrame, cost: CostKind) -> ParetoFront:
     """The front of a study's trials table (`study.results.trials_frame`).
 
     Trials that have not finished, and those without a cost or an accuracy, are left out.
+
+    Args:
+        cost: `flops` (training and search) or `seconds`.
     """
     done = finished(trials, cost, "top1")
     methods = tuple(dict.fromkeys(done["method"]))

@@ -11,7 +11,10 @@ from autoprog_search.report.units import cost_text, unit_for
 
 
 def draw_pareto_front(front: ParetoFront) -> go.Figure:
-    """Trials as points (filled on their method's front), each method's front as steps, the front of all dashed."""
+    """Trials as points (filled on their method's front), each method's front as steps, the front of all behind them.
+
+    Cost is in a unit that suits it, test top-1 in per cent.
+    """
     figure = go.Figure()
     unit = unit_for(front.cost.max(initial=0.0), front.unit)
     figure.add_scatter(

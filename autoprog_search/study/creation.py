@@ -39,6 +39,10 @@ FILES_OF_A_STUDY = [f"{name}.{suffix}" for name in TABLES_OF_A_STUDY for suffix 
 def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = False) -> StoredStudy:
     """Write a study's configuration and all of its trials, waiting. Interrupted, it can be called again.
 
+    Args:
+        root: folder of the studies; the study's own is made in it.
+        skip_if_exists: give back the study of that name that is there, whatever its settings.
+
     Raises:
         StudyError: it exists, its folder cannot be written, or its storage cannot be kept.
         DataError: there are no such data.

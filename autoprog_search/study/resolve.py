@@ -34,7 +34,17 @@ def make_config(
     artifacts: str = "",
     overrides: Iterable[str] = (),
 ) -> StudyConfig:
-    """Resolve what a user asked for; `overrides` are `field.subfield=value` and win.
+    """Resolve what a user asked for.
+
+    Args:
+        name: of the study.
+        space: a preset's name or a YAML file; None: a table's own.
+        data: fields of `DataConfig`, `name` and perhaps `root`.
+        trials: a seed, of the methods that learn by trials.
+        seeds: on each of which every method runs.
+        recipe: a name or a YAML file; None: the space's.
+        storage, artifacts: URLs; empty: the study's folder.
+        overrides: `field.subfield=value`; they win.
 
     Raises:
         AutoProgError: the first thing that is wrong.

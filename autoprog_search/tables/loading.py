@@ -31,6 +31,9 @@ def table_names() -> list[str]:
 def load_table(name_or_file: str) -> GrowthTable:
     """The table of that name, or in that .parquet file; a table without estimates has no searches.
 
+    Args:
+        name_or_file: one of `table_names()`, or a path that ends in .parquet. Read again only when the file changes.
+
     Raises:
         ConfigError: there is none, or the file is no table.
     """

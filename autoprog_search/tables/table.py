@@ -60,8 +60,11 @@ class GrowthTable:
 
     Attributes:
         name: of the file, without its suffix.
-        runs: what `RUNS` says, by seed and schedule.
-        searches: by the candidates' `force_growth`, the seed, and the sub-networks of the stages before.
+        info: what it was made of: space, data, recipe, growth settings, how many seeds.
+        runs: by (seed, schedule's levels), a pair a stage: `val_top1`, `top1`, `top5`, `ema_top1` (per cent), `loss`
+            (nats), `train_seconds`, `wall_seconds`; lists of a number a stage: `depths`, `patches`, `stage_flops`;
+            lists of a number an epoch: `epoch_train_loss`, `epoch_val_loss`, `epoch_val_top1`, `epoch_lr`.
+        searches: by (the candidates' `force_growth`, seed, sub-networks of the stages before).
     """
 
     name: str
