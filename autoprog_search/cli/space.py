@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprog_search.cli import completion
 from autoprog_search.cli.tables import Format, echo_table, format_option
 from autoprog_search.errors import printable
 from autoprog_search.report.units import flops_text
@@ -48,7 +49,7 @@ def list_spaces(fmt: Format) -> None:
 
 
 @space.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.spaces)
 @format_option()
 @click.option("--epochs", type=float, help="Epochs of a run. Default: the recipe's.")
 @click.option("--device", help="Also predict what runs take on this accelerator, such as h100.")
