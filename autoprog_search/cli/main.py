@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprog_search.errors import SaidElsewhere, masked
+from autoprog_search.errors import SaidElsewhere, masked, printable
 from autoprog_search.faults import Warnings, among_others, known_error
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def main() -> None:
     except SaidElsewhere as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        object.__setattr__(error, "message", masked(error.message))  # a URL may have been given to the wrong option
+        object.__setattr__(error, "message", _as_text(error.message))
         error.show()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -147,6 +147,11 @@ def _joined() -> AbstractContextManager[object]:
     from autoprog_search.training.joining import joined  # loads torch
 
     return joined()
+
+
+def _as_text(message: str) -> str:
+    """What click says, of several lines perhaps: a URL may have been given to the wrong option, or a hostile name."""
+    return "\n".join(map(printable, masked(message).splitlines()))
 
 
 def _end_interrupted(debug: bool) -> None:

@@ -16,7 +16,7 @@ from autoprog_search.cli.results import compare, plot, regret, report
 from autoprog_search.cli.tables import Format, echo_table, format_option, plain_rows
 from autoprog_search.cli.watch import watch
 from autoprog_search.engines.engine import ENGINES, Needs
-from autoprog_search.errors import AutoProgError, RunFailedError
+from autoprog_search.errors import AutoProgError, RunFailedError, printable
 from autoprog_search.methods.registry import METHODS
 from autoprog_search.runs.growths import growth_lines
 
@@ -132,7 +132,8 @@ def create(
         note = "without the method full there is nothing to compare with: no speed-ups, no differences"
         click.echo(f"note: {note}", err=True)
     count = sum(1 for _ in created.jobs())
-    click.echo(f"{created.folder / 'study.yaml'}: {count} trials; run them with: autoprog-search study run {name}")
+    written = printable(str(created.folder / "study.yaml"))
+    click.echo(f"{written}: {count} trials; run them with: autoprog-search study run {name}")
 
 
 def _check_models(config: StudyConfig) -> None:
@@ -305,9 +306,9 @@ def delete(session: Session, name: str, yes: bool) -> None:
         click.echo(f"warning: {broken}", err=True)
     folder = session.root / name
     if not yes:
-        click.confirm(f"Delete {folder} and its trials?", abort=True, err=True)
+        click.confirm(f"Delete {printable(str(folder))} and its trials?", abort=True, err=True)
     if broken is None:
         delete_study(opened)
     else:
         delete_folder(session.root, name)
-    click.echo(f"{folder} is deleted")
+    click.echo(f"{printable(str(folder))} is deleted")

@@ -117,6 +117,22 @@ def test_no_answer_is_no_interruption(tmp_path):
     assert (tmp_path / "studies/tiny/study.yaml").exists()
 
 
+def test_arguments_move_no_terminal(tmp_path, monkeypatch):
+    """On a terminal click leaves escape codes in; elsewhere it drops them."""
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *stream: False)
+    evil, shown = "\x1b[2J", r"\x1b[2J"
+    for words in (
+        ("train", "--space", "digits", "--schedule", evil, "--target-speedup", "2", "-o", "out"),
+        ("train", "--space", "digits", "--set", f"name.{evil}=1", "-o", "out"),
+        ("space", "show", evil),
+        ("--root", evil, "study", "create", "s", "--data", "table:fashion", "--methods", "full", "--seeds", "1"),
+        ("--root", evil, "study", "delete", "s", "--yes"),
+    ):
+        done = cli_here(*words, cwd=tmp_path)
+        assert shown in done.stdout + done.stderr
+        assert evil not in done.stdout + done.stderr
+
+
 def test_errors_of_the_system_are_one_line(tmp_path):
     (tmp_path / "file").touch()
     done = cli_here("train", "--space", "digits", "--device", "cpu", "-o", "file/below", cwd=tmp_path)
