@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -41,10 +42,17 @@ def halfway(epoch: float = 3.0) -> Progress:
     )
 
 
-@pytest.fixture
-def study(tmp_path):
+@pytest.fixture(scope="module")
+def created(tmp_path_factory):
     config = tiny_config("recipe.epochs=6", "methods={full: {seeds: 1}, linear: {seeds: 1}}")
-    return create_study(tmp_path / "studies", config)
+    return create_study(tmp_path_factory.mktemp("created"), config).folder
+
+
+@pytest.fixture
+def study(created, tmp_path):
+    """One of the test's own: a folder that was copied is."""
+    shutil.copytree(created, tmp_path / "studies/tiny")
+    return open_study(tmp_path / "studies", "tiny")
 
 
 def run_and_tell(study, job, progress):
@@ -170,7 +178,6 @@ def test_a_terminal_shows_what_changes_until_ctrl_c(study, watching):
     assert study.trial(FULL).state == TrialState.RUNNING
 
 
-@pytest.mark.slow
 def test_a_terminal_is_given_back_when_the_study_ends(study, watching):
     for job in (FULL, LINEAR):
         study.storage.set_trial_user_attr(study.trial(job)._trial_id, "error", "why")
