@@ -7,7 +7,7 @@ import time
 import pytest
 from optuna.trial import TrialState
 
-from autoprog_search.analysis.standing import SILENT_SECONDS, study_standing
+from autoprog_search.analysis.standing import SILENT_SECONDS, Watch, study_standing
 from autoprog_search.cli.watch import new_lines, summary
 from autoprog_search.engines.events import Event, noted
 from autoprog_search.schedule import SubNetwork
@@ -75,6 +75,30 @@ def test_who_says_nothing_for_long_is_marked(study):
     later = study_standing(study, time.time() + SILENT_SECONDS + 1)
     assert [running.silent for running in later.running] == [True]
     assert later.workers == 0
+
+
+def test_a_host_whose_clock_is_off_is_silent_once_it_says_nothing_new(study, monkeypatch):
+    """Behind or ahead of the clock of who watches: from the second look on that decides nothing."""
+    telling = noted(study, lambda event: None)
+    study.storage.set_trial_state_values(study.trial(FULL)._trial_id, TrialState.RUNNING)
+    monkeypatch.setattr(notes, "EVERY_SECONDS", 0.0)
+
+    def silent(now: float, watch: Watch, says_at: float | None = None) -> bool:
+        if says_at is not None:
+            with monkeypatch.context() as theirs:
+                theirs.setattr(notes.time, "time", lambda: says_at)
+                telling(Event("progress", FULL, halfway()))
+        found = study_standing(study, now, watch)
+        assert found.workers == (not found.running[0].silent)
+        return found.running[0].silent
+
+    for off in (-600.0, 0.0, 600.0):
+        watch = Watch()
+        assert silent(1000.0, watch, 1000.0 + off) == (off < 0)  # at first there is only the worker's word
+        assert not silent(1005.0, watch, 1005.0 + off)
+        assert not silent(1005.0 + SILENT_SECONDS, watch)
+        assert silent(1006.0 + SILENT_SECONDS, watch)
+        assert not silent(1100.0, watch, 1100.0 + off)
 
 
 def test_notes_are_seldom_and_no_run_ends_for_one(study, monkeypatch):
