@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState
 
+from autoprog_search.analysis import standing
 from autoprog_search.analysis.standing import SILENT_SECONDS, Watch, study_standing
 from autoprog_search.cli.watch import new_lines, summary
 from autoprog_search.engines.events import Event, noted
@@ -95,10 +97,26 @@ def test_a_host_whose_clock_is_off_is_silent_once_it_says_nothing_new(study, mon
     for off in (-600.0, 0.0, 600.0):
         watch = Watch()
         assert silent(1000.0, watch, 1000.0 + off) == (off < 0)  # at first there is only the worker's word
-        assert not silent(1005.0, watch, 1005.0 + off)
-        assert not silent(1005.0 + SILENT_SECONDS, watch)
-        assert silent(1006.0 + SILENT_SECONDS, watch)
+        assert silent(1001.0 + SILENT_SECONDS, watch)
         assert not silent(1100.0, watch, 1100.0 + off)
+        assert not silent(1100.0 + SILENT_SECONDS, watch)
+        assert silent(1101.0 + SILENT_SECONDS, watch)
+
+
+def test_the_command_remembers_what_it_has_seen(study, tmp_path, monkeypatch):
+    """From look to look, until the study is over."""
+    watches = []
+
+    def look(opened, watch):
+        watches.append(watch)
+        found = study_standing(opened)
+        return replace(found, trials=0) if len(watches) == 2 else found
+
+    monkeypatch.setattr(standing, "study_standing", look)
+    done = cli_here("study", "watch", "tiny", "--every", "0.2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(watches[0], Watch)
+    assert watches[0] is watches[1]
 
 
 def test_notes_are_seldom_and_no_run_ends_for_one(study, monkeypatch):
