@@ -4,7 +4,8 @@ Workers look trials up in a table, which takes no time, so what is measured is t
 each (method, seed) is a worker's, and all write at once. Kinds: the journal that a table's study keeps in its folder, a
 SQLite file by URL, a PostgreSQL server that is started here, and the journal again with workers on a Ray cluster of
 four nodes, all of them here. Then commands that only read are timed on a study of 10,000 trials. These are seconds,
-not ratios: run it on an idle machine.
+not ratios: run it on an idle machine. After each run its trials are counted: as many as asked for, each under a number
+of its own, all COMPLETE; and what workers said is looked through for databases that were locked, and for tracebacks.
 
     python -m benchmarks.load [--storage journal sqlite postgresql ray] [--workers 8] [--trials 500]
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,11 +23,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from autoprog_search.study.store import StoredStudy, open_study
 from benchmarks.record import record
 from tests import postgres, ray_cluster
 
 LARGE = 10_000
 READERS = (("show", "-f", "csv"), ("show",), ("compare",), ("list",))
+WRONG = re.compile(r"locked|Traceback", re.IGNORECASE)
 Words = tuple[str, ...]
 
 
@@ -55,7 +59,8 @@ def rate(root: Path, kind: str, workers: int, trials: int, creating: Words, runn
     began = time.perf_counter()
     run(root, "study", "run", kind, "--workers", str(workers), *running)
     taken = time.perf_counter() - began
-    print(f"{kind}: {trials * workers / taken:.1f} trials/s of {workers} workers", flush=True)
+    counted = count(open_study(root, kind), workers, trials)
+    print(f"{kind}: {trials * workers / taken:.1f} trials/s of {workers} workers; {counted}", flush=True)
     return trials * workers / taken
 
 
@@ -101,6 +106,7 @@ def responses(root: Path) -> dict[str, float]:
     """Seconds that commands which only read take on a large study."""
     create(root, "large", 100, LARGE // 100)
     run(root, "study", "run", "large", "--workers", "2")
+    print(f"large: {count(open_study(root, 'large'), LARGE // 100, 100)}", flush=True)
     found = {}
     for command, *options in READERS:
         began = time.perf_counter()
@@ -117,12 +123,37 @@ def create(root: Path, name: str, trials: int, seeds: int, *options: str) -> Non
     run(root, "study", "create", name, "--data", "table:fashion", "--set", methods, *options)
 
 
+def count(study: StoredStudy, seeds: int, trials: int) -> str:
+    """Count what is stored of a study that was run; anything but all of it is an error.
+
+    Args:
+        trials: of each seed.
+
+    Returns:
+        That they are all there.
+    """
+    for seed in range(seeds):
+        stored = study.storage.get_all_trials(study.stored_id("random", seed), deepcopy=False)
+        states = {trial.state.name for trial in stored}
+        numbers = sorted(trial.number for trial in stored)
+        if numbers != list(range(trials)) or states != {"COMPLETE"}:
+            raise SystemExit(
+                f"{study.name}, seed {seed}: {len(stored)} trials of {trials}, {len(set(numbers))} numbers, {states}"
+            )
+    return f"all {seeds * trials} trials are there once, COMPLETE; no worker met a lock or failed"
+
+
 def run(root: Path, *words: str) -> None:
-    """An `autoprog-search` command; what it says where it fails."""
+    """An `autoprog-search` command; what it says where it fails, or where one of its workers does and it goes on."""
     done = subprocess.run(
         [sys.executable, "-m", "autoprog_search", "--root", str(root), *words], capture_output=True, text=True
     )
-    if done.returncode != 0:
+    check(words, done)
+
+
+def check(words: Words, done: subprocess.CompletedProcess[str]) -> None:
+    """That a command ended well, and that neither it nor what it started, whose stderr is its own, met anything."""
+    if done.returncode != 0 or WRONG.search(done.stderr):
         raise SystemExit(f"{' '.join(words)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from tests import fewer
+from tests import fewer, required
 
 WAITING = ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__", "nonzero")
 
@@ -23,6 +23,10 @@ fewer.evaluate_on_fewer()
 LONG = ("conformance", "engines", "distributed", "training", "cli")  # folders whose files take longest
 
 gc.disable()  # until all is imported, of which nothing is garbage: to look through it takes a fifth of the time
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(required)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

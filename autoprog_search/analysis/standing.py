@@ -97,18 +97,44 @@ class StudyStanding:
         return len(self.ended) == self.trials
 
 
-def study_standing(study: StoredStudy, now: float | None = None) -> StudyStanding:
+class Watch:
+    """When trials last said something, by the clock of whoever watches: those of other hosts may be minutes off.
+
+    Only the first look takes a worker's word for when it spoke, and none for a time that is yet to come. From then on
+    a trial was heard of when something new was seen of it.
+    """
+
+    def __init__(self) -> None:
+        self._heard: dict[Job, tuple[float, float]] = {}
+
+    def silent_for(self, job: Job, told: float, now: float) -> float:
+        """Seconds since a trial was last heard of; never less than none.
+
+        Args:
+            told: when it spoke last, by its worker's clock.
+            now: by this one's.
+        """
+        known = self._heard.get(job)
+        if known is None:
+            self._heard[job] = told, min(told, now)
+        elif known[0] != told:
+            self._heard[job] = told, now
+        return max(now - self._heard[job][1], 0.0)
+
+
+def study_standing(study: StoredStudy, now: float | None = None, watch: Watch | None = None) -> StudyStanding:
     """Where a study stands, by its storage alone.
 
     Args:
         now: Unix time, default the clock's.
+        watch: of who looks again and again; default: this look is the first.
 
     Raises:
         StudyError: its trials cannot be read.
     """
     now = time.time() if now is None else now
     trials = to_run(study)
-    running = tuple(_running(trials, now))
+    running = tuple(_running(trials, now, watch or Watch()))
     ended = {job: trial.state.name for job, trial in trials.items() if trial.state.is_finished()}
     finished = [_finished(job, trials[job]) for job, state in ended.items() if state == "COMPLETE"]
     heard = {r.standing.worker for r in running if r.standing is not None and not r.silent}
@@ -125,12 +151,13 @@ def study_standing(study: StoredStudy, now: float | None = None) -> StudyStandin
     )
 
 
-def _running(trials: Mapping[Job, FrozenTrial], now: float) -> Iterator[Running]:
+def _running(trials: Mapping[Job, FrozenTrial], now: float, watch: Watch) -> Iterator[Running]:
     for job, trial in trials.items():
         if trial.state.name == "RUNNING":
             standing = standing_of(trial)
             begun = trial.datetime_start.timestamp() if trial.datetime_start is not None else now
-            yield Running(job, standing, now - (begun if standing is None else standing.told) > SILENT_SECONDS)
+            silent = watch.silent_for(job, begun if standing is None else standing.told, now)
+            yield Running(job, standing, silent > SILENT_SECONDS)
 
 
 def _finished(job: Job, trial: FrozenTrial) -> Finished:

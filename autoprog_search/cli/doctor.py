@@ -15,7 +15,7 @@ from autoprog_search.cli.tables import Format, echo_table, format_option
 @format_option()
 @click.pass_obj
 def doctor(session: Session, name: str, repair: bool, fmt: Format) -> None:
-    """Say what is wrong with a study on disk: its storage, claims, checkpoints, weights, tables, leftovers.
+    """Say what is wrong with a study on disk: its storage, claims, checkpoints, weights, tables, leftovers, copies.
 
     No result is ever touched. Exit code 0: nothing is wrong, or all of it is mended; 1: something is left.
     """

@@ -39,16 +39,16 @@ def watch(session: Session, name: str, once: bool, every: float, fmt: str) -> No
 
     Reads the study's storage and writes nothing, so that any machine that shares it can watch (docs/watching.md).
     """
-    from autoprog_search.analysis.standing import study_standing
+    from autoprog_search.analysis.standing import Watch, study_standing
     from autoprog_search.study.store import open_study
 
     if fmt == "json" and not once:
         raise click.UsageError("--json is one look, one document: give --once too")
-    opened = open_study(session.root, name)
+    opened, heard = open_study(session.root, name), Watch()
     patching = opened.config.space.patching
 
     def look() -> StudyStanding:
-        return study_standing(opened)
+        return study_standing(opened, watch=heard)
 
     try:
         if fmt == "json":

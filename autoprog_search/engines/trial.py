@@ -24,8 +24,9 @@ from autoprog_search.methods.plan import Course
 from autoprog_search.methods.registry import method_named
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import ResultRow, cost_row, result_row
+from autoprog_search.study.artifacts import digest
 from autoprog_search.study.scheduling import followed
-from autoprog_search.study.store import Job, StoredStudy, fail
+from autoprog_search.study.store import WEIGHTS_DIGEST, Job, StoredStudy, fail
 from autoprog_search.training.checkpoint import drop_checkpoints, export_weights
 from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, planned_steps
@@ -131,6 +132,7 @@ def finish(
     weights = study.trial_folder(job) / WEIGHTS
     place.kept.check()
     export_weights(weights, result.weights)
+    trial.set_user_attr(WEIGHTS_DIGEST, digest(weights.read_bytes()))
     place.kept.put(weights)
     row = result_row(run.spec, result, place.profile, run.epoch_steps, place.world.size)
     if own_flops is not None:

@@ -71,7 +71,7 @@ class Artifacts:
         with self._said("written"):
             there = self._versions(path)
             count = 1 + max((version.count for version in there), default=0)
-            version, folder = Version(token, count, _digest(data), path.name), self._under(path.parent)
+            version, folder = Version(token, count, digest(data), path.name), self._under(path.parent)
             self._system.makedirs(folder, exist_ok=True)
             temporary = f"{folder}/.{uuid4().hex}"
             self._system.pipe_file(temporary, data)
@@ -88,7 +88,7 @@ class Artifacts:
         for version in self._newest(path):
             with self._said("read"):
                 data: bytes = self._system.cat_file(f"{self._under(path.parent)}/{version}")
-            if _digest(data) == version.digest:
+            if digest(data) == version.digest:
                 return data
             logging.getLogger("autoprog_search").warning(f"artifacts: {self._shown}: {version} is damaged; left out")
         return None
@@ -100,7 +100,7 @@ class Artifacts:
             StudyError: it cannot be read there, or written here.
         """
         newest = next(self._newest(path), None)
-        if newest is None or (path.exists() and _digest(path.read_bytes()) == newest.digest):
+        if newest is None or (path.exists() and digest(path.read_bytes()) == newest.digest):
             return
         if (data := self.read(path)) is not None:
             write_atomic(path, data)
@@ -140,6 +140,49 @@ class Artifacts:
             if self._system.exists(self._root):
                 self._system.rm(self._root, recursive=True)
 
+    def names(self) -> list[str]:
+        """Whatever is there of the study, by its path from the study's own folder.
+
+        Raises:
+            StudyError: it cannot be read.
+        """
+        with self._said("read"):
+            self._system.invalidate_cache()
+            return sorted(str(path).removeprefix(f"{self._root}/") for path in self._system.find(self._root))
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a version's content is what was written; one that is gone by now has been followed by another.
+
+        Raises:
+            StudyError: it cannot be read.
+        """
+        version = VERSION.fullmatch(name.rpartition("/")[2])
+        with self._said("read"):
+            try:
+                return version is None or digest(self._system.cat_file(f"{self._root}/{name}")) == version[3]
+            except FileNotFoundError:
+                return True
+
+    def set_aside(self, name: str, under: str) -> None:
+        """Move a file into that folder of the study's, where nobody reads it.
+
+        Raises:
+            StudyError: it cannot be moved.
+        """
+        aside = f"{self._root}/{under}/{name}"
+        with self._said("moved"):
+            self._system.makedirs(aside.rpartition("/")[0], exist_ok=True)
+            self._system.mv(f"{self._root}/{name}", aside)
+
+    def discard(self, name: str) -> None:
+        """Remove that one file.
+
+        Raises:
+            StudyError: it cannot be removed.
+        """
+        with self._said("removed"):
+            self._system.rm_file(f"{self._root}/{name}")
+
     def _under(self, folder: Path) -> str:
         within = folder.relative_to(self._folder).as_posix()
         return self._root if within == "." else f"{self._root}/{within}"
@@ -171,7 +214,8 @@ class Artifacts:
             ) from None
 
 
-def _digest(data: bytes) -> str:
+def digest(data: bytes) -> str:
+    """Of a file's content, as it stands in a version's name."""
     return blake2b(data, digest_size=8).hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,22 +17,25 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import Timeout
 
-from autoprog_search.errors import ConfigError, one_line
+from autoprog_search.errors import ConfigError, StudyError, masked, one_line
 from autoprog_search.faults import known_error
 from autoprog_search.files import CHECKPOINT, TEMPORARY, WEIGHTS, file_lock
+from autoprog_search.study.artifacts import VERSION, Artifacts, digest
 from autoprog_search.study.claims import held_elsewhere
 from autoprog_search.study.identity import check_unchanged
 from autoprog_search.study.locking import RUNNING, out_of_use
 from autoprog_search.study.results import csv_text, trials_frame, write_tables
 from autoprog_search.study.storage import MAKE_AGAIN
-from autoprog_search.study.store import Job, StoredStudy
+from autoprog_search.study.store import WEIGHTS_DIGEST, Job, StoredStudy
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 Trials: TypeAlias = "Mapping[Job, FrozenTrial]"
 LOST = "lost"
-"""Folder of a study for what belongs to none of its trials."""
+"""Folder of a study, and under its URL of files, for what belongs to none of its trials or cannot be read."""
+
+PART = "a part of a file, of a process that was killed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,11 @@ def examine(study: StoredStudy) -> list[Finding]:
     unfinished = [job for job, trial in trials.items() if not trial.state.is_finished()]
     idle = {job for job in unfinished if (lock := study.lock_path(job)) not in elsewhere and _is_free(lock)}
     on_table = study.config.data.table is not None
+    copies = [] if on_table else _copies(study, trials, running or bool(elsewhere))
     trained = [] if on_table else [*_weights(study, trials), *_checkpoints(study, trials, idle)]
     tables = [] if running else _tables(study, trials)
-    return [*_interrupted(study, trials, idle), *_strangers(study), *trained, *_profile(study), *files, *tables]
+    here = [*_strangers(study), *trained, *_profile(study), *files, *tables]
+    return [*_interrupted(study, trials, idle), *copies, *here]
 
 
 def repair(study: StoredStudy) -> list[Finding]:
@@ -142,27 +147,113 @@ def _lose(study: StoredStudy, folder: Path) -> None:
     folder.rename(lost / folder.name)
 
 
+def _copies(study: StoredStudy, trials: Trials, running: bool) -> list[Finding]:
+    """What is the matter with the copies under the study's URL, each of which is read."""
+    try:
+        if (artifacts := study.artifacts) is None:
+            return []
+        names = [name for name in artifacts.names() if not name.startswith(f"{LOST}/")]
+        lost = _lost_copies(study, artifacts, names)
+        ours = [name for name in names if name.rpartition("/")[0] not in lost]
+        return [*lost.values(), *_damaged_copies(study, artifacts, ours, trials, running)]
+    except StudyError as error:
+        return [Finding(f"its files under {masked(study.config.artifacts)}", str(error))]
+
+
+def _lost_copies(study: StoredStudy, artifacts: Artifacts, names: list[str]) -> dict[str, Finding]:
+    """Copies of trials that the study does not have, by their folder there."""
+    folders = {name.rpartition("/")[0] for name in names} - {"", *map(partial(_folder_of, study), study.jobs())}
+    if folders:
+        stored = _stored_folders(study)
+        folders = {folder for folder in folders if folder.rpartition("-t")[0] not in stored}
+    found = {}
+    for folder in sorted(folders):
+        within = [name for name in names if name.rpartition("/")[0] == folder]
+        advice = f"is moved to {LOST}/ there, from where you may remove it"
+        mend = partial(_set_aside, artifacts, within)
+        found[folder] = Finding(f"artifacts: {folder}: of no trial of the study", advice, mend)
+    return found
+
+
+def _stored_folders(study: StoredStudy) -> set[str]:
+    """Trials' folders, less their numbers, by the storage: other machines may run more methods and seeds than ours."""
+    beginning = f"{study.config.name}/"
+    names = [stored.study_name for stored in study.storage.get_all_studies()]
+    pairs = [name.removeprefix(beginning).rpartition("/s") for name in names if name.startswith(beginning)]
+    return {_folder_of(study, Job(method, int(seed), 0)).rpartition("-t")[0] for method, _, seed in pairs}
+
+
+def _damaged_copies(
+    study: StoredStudy, artifacts: Artifacts, names: list[str], trials: Trials, running: bool
+) -> Iterator[Finding]:
+    """Copies that are not what was written, or that nobody reads any more, or that are not there."""
+    under_way = {(job.method, job.seed) for job, trial in trials.items() if not trial.state.is_finished()}
+    ended = {_folder_of(study, job) for job in trials if (job.method, job.seed) not in under_way}
+    whole = set()
+    for name in names:
+        (folder, _, file), remove = name.rpartition("/"), partial(artifacts.discard, name)
+        version = VERSION.fullmatch(file)
+        if version is None:
+            if not running:  # else somebody may be writing it right now
+                yield Finding(f"artifacts: {name}: {PART}", "is removed", remove)
+        elif not artifacts.is_whole(name):
+            what = f"artifacts: {name} is damaged: its content has another digest"
+            yield Finding(what, f"is moved to {LOST}/ there", partial(artifacts.set_aside, name, LOST))
+        elif version[4] == WEIGHTS:
+            whole.add(folder)
+        elif folder in ended:
+            yield Finding(f"artifacts: {name}: of a trial that has ended", "is removed", remove)
+    for job, trial in trials.items():
+        if trial.state.name == "COMPLETE" and _folder_of(study, job) not in whole:
+            path = study.trial_folder(job) / WEIGHTS
+            put = None if _spoilt(path, trial) else partial(artifacts.keep, path)
+            advice = "is put there again" if put else "a machine that has them whole puts them there, by --repair"
+            yield Finding(f"{job}: {WEIGHTS}: artifacts have no whole copy", advice, put)
+
+
+def _folder_of(study: StoredStudy, job: Job) -> str:
+    """A trial's, from the study's own."""
+    return study.trial_folder(job).relative_to(study.folder).as_posix()
+
+
+def _set_aside(artifacts: Artifacts, names: list[str]) -> None:
+    for name in names:
+        artifacts.set_aside(name, LOST)
+
+
 def _weights(study: StoredStudy, trials: Trials) -> Iterator[Finding]:
     """Weights of trials that were trained to the end, which have to be there; of a shared study, on some machine."""
     for job, trial in trials.items():
         path = study.trial_folder(job) / WEIGHTS
         elsewhere = study.leases is not None and not path.exists()  # where they were trained
-        problem = _unreadable(path) if trial.state.name == "COMPLETE" and not elsewhere else None
+        problem = _spoilt(path, trial) if trial.state.name == "COMPLETE" and not elsewhere else None
         if problem is not None:
-            advice = "its row is whole; only a study of its own trains the weights again"
-            yield Finding(f"{job}: {WEIGHTS} {problem}", advice)
+            yield Finding(f"{job}: {WEIGHTS} {problem}", *_whole_weights(study, path))
 
 
-def _unreadable(path: Path) -> str | None:
+def _whole_weights(study: StoredStudy, path: Path) -> tuple[str, Callable[[], object] | None]:
+    """What to do about weights that are not whole here."""
+    with suppress(StudyError):  # which is a finding of its own
+        if study.artifacts is not None and study.artifacts.read(path) is not None:
+            return "is fetched from the artifacts", partial(study.artifacts.fetch, path)
+    return "its row is whole; only a study of its own trains the weights again", None
+
+
+def _spoilt(path: Path, trial: FrozenTrial) -> str | None:
+    """What is the matter with a trial's weights; trials of before have no digest of theirs."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
         return "is not there"
     try:
         with safe_open(path, framework="numpy"):  # compares the header with the file's size
-            return None
+            pass
+        found = digest(path.read_bytes())
+        if trial.user_attrs.get(WEIGHTS_DIGEST, found) != found:
+            return "is damaged: its content has another digest than when it was written"
     except (SafetensorError, OSError) as error:
         return f"cannot be read: {one_line(str(error))[:80]}"
+    return None
 
 
 def _checkpoints(study: StoredStudy, trials: Trials, idle: Set[Job]) -> Iterator[Finding]:
@@ -193,7 +284,7 @@ def _damaged(path: Path) -> str | None:
 def _half_written(study: StoredStudy) -> Iterator[Finding]:
     """What killed processes left, where nobody runs the study: parts of files, and locks."""
     for path in sorted(study.folder.rglob(f".*{TEMPORARY}")):
-        yield _to_remove(f"{path.relative_to(study.folder)}: a part of a file, of a process that was killed", path)
+        yield _to_remove(f"{path.relative_to(study.folder)}: {PART}", path)
     for path in sorted((study.folder / RUNNING).glob("*.lock")):
         yield _to_remove(f"{RUNNING}/{path.name}: the lock of a process that was killed", path)
 

@@ -34,7 +34,7 @@ class Standing:
         flops: of training and search so far.
         seconds_left: by its own pace.
         worker: host and process that runs it.
-        told: Unix time.
+        told: Unix time, by that host's clock; who reads it may have another (`analysis/standing.py`, `Watch`).
     """
 
     epoch: float

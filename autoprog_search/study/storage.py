@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._storage import JournalOperation
 
 from autoprog_search.errors import PASSWORD, QUERY_SECRET, REFERENCE, MissingExtraError, StudyError, masked
 from autoprog_search.faults import reason, storage_line
@@ -29,6 +30,7 @@ from autoprog_search.interrupt import Interrupted
 
 JOURNAL = "journal:///"
 MAKE_AGAIN = "`study delete` removes the study, `study create --config` makes it again"
+UPDATE = "pip install -U autoprog-search optuna"
 LARGE_JOURNAL = 2**20  # bytes
 WAIT_SECONDS = 60  # several workers write: they wait for SQLite's lock instead of failing
 
@@ -128,8 +130,8 @@ def open_storage(url: str, should_stop: Callable[[], bool] | None = None) -> Bas
     except (Interrupted, MissingExtraError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        said = without_secrets(reason(error), whole)
-        raise StudyError(f"storage: {masked(url)!r} cannot be opened: {said[:200]}") from None
+        said = _another_optunas(error, url) or without_secrets(reason(error), whole)[:200]
+        raise StudyError(f"storage: {masked(url)!r} cannot be opened: {said}") from None
 
 
 def open_sqlite(path: Path) -> BaseStorage:
@@ -145,7 +147,18 @@ def open_sqlite(path: Path) -> BaseStorage:
     try:
         return _cached(RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool}))
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        raise StudyError(f"storage: {path} cannot be opened: {reason(error)[:200]}") from None
+        said = _another_optunas(error, f"sqlite:///{path}") or reason(error)[:200]
+        raise StudyError(f"storage: {path} cannot be opened: {said}") from None
+
+
+def _another_optunas(error: Exception, url: str) -> str | None:
+    """What to do about a database whose tables are another Optuna's; None: that is not what is wrong."""
+    if not (tables := re.search(r"compatible with the table schema \(set up by optuna (.+?)\)", str(error))):
+        return None
+    whose = f"Optuna {tables[1]} made its tables, {optuna.__version__} is installed here"
+    if "storage upgrade" in str(error):
+        return f"{whose}; with a copy put by: optuna storage upgrade --storage '{masked(url)}'"
+    return f"{whose}; open it where an Optuna as new is installed, or update: {UPDATE}"
 
 
 def _cached(storage: RDBStorage) -> BaseStorage:
@@ -225,6 +238,11 @@ class _Journal(JournalFileBackend):
             for log in super().read_logs(log_number_from):
                 if not isinstance(log, dict) or not isinstance(log.get("op_code"), int):
                     raise ValueError("a line that says nothing")
+                if log["op_code"] > max(JournalOperation):
+                    raise StudyError(
+                        f"storage: {self._path} holds an operation ({log['op_code']}) that Optuna "
+                        f"{optuna.__version__} does not know: a newer one has written there; update: {UPDATE}"
+                    )
                 yield log
         except ValueError as error:
             raise StudyError(f"storage: {self._path} is damaged ({reason(error)[:80]}); {MAKE_AGAIN}") from None

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 ENDED_WELL = ("COMPLETE", "PRUNED")
 """States of trials that ended as their method wanted: trained to the end, or given up for others."""
 
+WEIGHTS_DIGEST = "weights_digest"
+"""Of a trial's attributes the one by which `study doctor` tells whether its weights are those that were written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

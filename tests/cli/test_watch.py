@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState
 
-from autoprog_search.analysis.standing import SILENT_SECONDS, study_standing
+from autoprog_search.analysis import standing
+from autoprog_search.analysis.standing import SILENT_SECONDS, Watch, study_standing
 from autoprog_search.cli.watch import new_lines, summary
 from autoprog_search.engines.events import Event, noted
 from autoprog_search.schedule import SubNetwork
@@ -85,6 +86,46 @@ def test_who_says_nothing_for_long_is_marked(study):
     later = study_standing(study, time.time() + SILENT_SECONDS + 1)
     assert [running.silent for running in later.running] == [True]
     assert later.workers == 0
+
+
+def test_a_host_whose_clock_is_off_is_silent_once_it_says_nothing_new(study, monkeypatch):
+    """Behind or ahead of the clock of who watches: from the second look on that decides nothing."""
+    telling = noted(study, lambda event: None)
+    study.storage.set_trial_state_values(study.trial(FULL)._trial_id, TrialState.RUNNING)
+    monkeypatch.setattr(notes, "EVERY_SECONDS", 0.0)
+
+    def silent(now: float, watch: Watch, says_at: float | None = None) -> bool:
+        if says_at is not None:
+            with monkeypatch.context() as theirs:
+                theirs.setattr(notes.time, "time", lambda: says_at)
+                telling(Event("progress", FULL, halfway()))
+        found = study_standing(study, now, watch)
+        assert found.workers == (not found.running[0].silent)
+        return found.running[0].silent
+
+    for off in (-600.0, 0.0, 600.0):
+        watch = Watch()
+        assert silent(1000.0, watch, 1000.0 + off) == (off < 0)  # at first there is only the worker's word
+        assert silent(1001.0 + SILENT_SECONDS, watch)
+        assert not silent(1100.0, watch, 1100.0 + off)
+        assert not silent(1100.0 + SILENT_SECONDS, watch)
+        assert silent(1101.0 + SILENT_SECONDS, watch)
+
+
+def test_the_command_remembers_what_it_has_seen(study, tmp_path, monkeypatch):
+    """From look to look, until the study is over."""
+    watches = []
+
+    def look(opened, watch):
+        watches.append(watch)
+        found = study_standing(opened)
+        return replace(found, trials=0) if len(watches) == 2 else found
+
+    monkeypatch.setattr(standing, "study_standing", look)
+    done = cli_here("study", "watch", "tiny", "--every", "0.2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert isinstance(watches[0], Watch)
+    assert watches[0] is watches[1]
 
 
 def test_notes_are_seldom_and_no_run_ends_for_one(study, monkeypatch):

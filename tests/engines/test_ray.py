@@ -14,9 +14,11 @@ import pytest
 
 from autoprog_search.errors import StudyError
 from autoprog_search.study.creation import create_study
+from autoprog_search.study.doctor import examine
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import StoredStudy, open_study
 from tests.forked import Forked, start
+from tests.postgres import MISSING
 from tests.ray_cluster import QUIET, Nodes, children, needs_ray, running_cluster
 from tests.tiny import FEW, SHORT, cli_here, run_here, tiny_config, without_measuring
 
@@ -25,8 +27,8 @@ PATIENCE = 600  # a busy machine takes minutes to start Ray and its workers
 METHODS = "methods={tpe: {trials: 2, seeds: 1}, autoprog: {seeds: 1}, full-short: {seeds: 1}}"
 
 
-def study_at(root: Path, methods: str = METHODS) -> StoredStudy:
-    return without_measuring(create_study(root, tiny_config(methods, *FEW, *SHORT)))
+def study_at(root: Path, methods: str = METHODS, **kept: str) -> StoredStudy:
+    return without_measuring(create_study(root, tiny_config(methods, *FEW, *SHORT).model_copy(update=kept)))
 
 
 def run(root: Path, *words: str) -> Forked | subprocess.Popen[str]:
@@ -81,6 +83,29 @@ def test_a_node_is_lost_in_the_middle(cluster: Nodes, undisturbed, tmp_path):
     assert len(done) == len({line.split(":")[0] for line in done})
     assert "start  " in said
     cluster.add()
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_two_folders_share_a_study_by_a_server_and_a_url(cluster: Nodes, undisturbed, postgres, tmp_path):
+    """Each with a command of its own on the cluster; what one of them leaves, interrupted, the other goes on with."""
+    there, here, shared = map(tmp_path.joinpath, ("there", "here", "shared"))
+    kept = {"storage": postgres.schema("on_ray"), "artifacts": shared.as_uri()}
+    study_at(there, **kept)
+    study = study_at(here, **kept)
+    words = ("--address", cluster.address, "--gpus-per-trial", "0", "--cpus-per-trial", "2", "--workers", "1")
+    leaves, stays = run(there, *words), run(here, *words)
+    wait_for(there, "trials/*/checkpoint.pt", 1, leaves)
+    os.kill(leaves.pid, signal.SIGINT)
+    _, said = leaves.communicate(timeout=PATIENCE)
+    assert leaves.returncode == 130, said
+    _, said_here = stays.communicate(timeout=PATIENCE)
+    assert stays.returncode == 0, said_here
+    assert "Traceback" not in said + said_here
+    pd.testing.assert_frame_equal(table(study), table(undisturbed))
+    left = sorted((path.parent.name, path.read_bytes()) for path in shared.rglob("*.*"))
+    assert left == sorted(weights(undisturbed.folder.parent).items())  # and no checkpoint, whoever began its trial
+    assert examine(study) == []
 
 
 def test_several_processes_train_a_trial(cluster: Nodes, tmp_path):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
 from autoprog_search.files import file_lock
+from autoprog_search.study.artifacts import digest
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.locking import RUNNING
 from autoprog_search.study.results import export, trials_frame
@@ -163,6 +166,132 @@ def test_a_trial_that_nobody_goes_on_with(tmp_path, damaged):
     assert checkpoint.exists() != damaged
     run_here(study)
     assert set(trials_frame(study)["state"]) == {"COMPLETE"}
+
+
+@pytest.fixture
+def shared(folder) -> Path:
+    """Where that copy's files lie as well, as if it had been run so; its own folder is `studies/tiny` beside it."""
+    path, url = folder / "study.yaml", (folder.parents[1] / "shared").as_uri()
+    path.write_text(re.sub("artifacts: .*", f"artifacts: {url}", path.read_text()))
+    artifacts = open_study(folder.parent, "tiny").artifacts
+    for kept in (folder / "profile.json", *folder.glob("trials/*/weights.safetensors")):
+        artifacts.keep(kept)
+    return folder.parents[1] / "shared/tiny"
+
+
+def flip_a_bit(path: Path) -> None:
+    """Of the last byte, which is a weight's, a checksum's or a bracket."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def copy_of(shared: Path, name: str) -> Path:
+    (found,) = shared.rglob(f"*-{name}")
+    return found
+
+
+def a_bit_of_weights(shared: Path) -> list[str]:
+    flip_a_bit(path := copy_of(shared / FULL, "weights.safetensors"))
+    return [f"{FULL}/{path.name} is damaged", "full seed 0: weights.safetensors: artifacts have no whole copy"]
+
+
+def a_bit_of_step_times(shared: Path) -> list[str]:
+    flip_a_bit(path := copy_of(shared, "profile.json"))
+    return [f"artifacts: {path.name} is damaged"]
+
+
+def a_bit_of_weights_here(shared: Path) -> list[str]:
+    flip_a_bit(shared.parents[1] / "studies/tiny" / FULL / "weights.safetensors")
+    return ["full seed 0: weights.safetensors is damaged: its content has another digest"]
+
+
+def a_bit_of_a_late_checkpoint(shared: Path) -> list[str]:
+    name = "00000000-00000001-0123456789abcdef-checkpoint.pt"
+    (shared / FULL / name).write_bytes(b"of another digest")
+    return [f"{FULL}/{name} is damaged"]
+
+
+def a_late_checkpoint(shared: Path) -> list[str]:
+    (shared / FULL / f"00000000-00000001-{digest(b'late')}-checkpoint.pt").write_bytes(b"late")
+    return ["-checkpoint.pt: of a trial that has ended"]
+
+
+def no_copy(shared: Path) -> list[str]:
+    copy_of(shared / FULL, "weights.safetensors").unlink()
+    return ["full seed 0: weights.safetensors: artifacts have no whole copy"]
+
+
+def a_part_of_a_copy(shared: Path) -> list[str]:
+    (shared / FULL / ".0123").write_bytes(b"half")
+    return [f"{FULL}/.0123: a part of a file"]
+
+
+def an_orphaned_copy(shared: Path) -> list[str]:
+    shutil.copytree(shared / FULL, shared / "trials/gone-s0-t0")
+    return ["artifacts: trials/gone-s0-t0: of no trial of the study"]
+
+
+COPIES = [
+    a_bit_of_weights,
+    a_bit_of_step_times,
+    a_bit_of_weights_here,
+    a_bit_of_a_late_checkpoint,
+    a_late_checkpoint,
+    no_copy,
+    a_part_of_a_copy,
+    an_orphaned_copy,
+]
+
+
+@pytest.mark.parametrize("harm", COPIES, ids=lambda harm: harm.__name__)
+def test_what_is_mended_under_a_url(shared, harm):
+    folder = shared.parents[1] / "studies/tiny"
+    assert doctor(folder) == (0, "\n", "study 'tiny' is whole")
+    before = (folder / FULL / "weights.safetensors").read_bytes()
+    expected = harm(shared)
+    code, found, last = doctor(folder, "--repair")
+    assert (code, last) == (0, f"study 'tiny': 0 of {len(expected)} things are left")
+    assert all(what in found for what in expected), found
+    assert doctor(folder) == (0, "\n", "study 'tiny' is whole")
+    for path in (folder / FULL / "weights.safetensors", copy_of(shared / FULL, "weights.safetensors")):
+        assert path.read_bytes() == before
+
+
+def test_damaged_copies_and_orphaned_ones_are_moved_and_not_removed(shared):
+    for harm in (a_bit_of_step_times, an_orphaned_copy):
+        harm(shared)
+    doctor(shared.parents[1] / "studies/tiny", "--repair")
+    lost = sorted(path.relative_to(shared / "lost").parent.as_posix() for path in shared.glob("lost/**/*.*"))
+    assert lost == [".", "trials/gone-s0-t0"]
+
+
+def test_weights_that_are_whole_nowhere_are_told_and_left(shared):
+    for harm in (a_bit_of_weights, a_bit_of_weights_here):
+        harm(shared)
+    folder = shared.parents[1] / "studies/tiny"
+    damaged = (folder / FULL / "weights.safetensors").read_bytes()
+    code, found, last = doctor(folder, "--repair")
+    assert (code, last) == (1, "study 'tiny': 2 of 3 things are left")
+    assert "full seed 0: weights.safetensors is damaged" in found
+    assert (folder / FULL / "weights.safetensors").read_bytes() == damaged
+
+
+def test_copies_of_what_another_machine_runs_are_no_orphans(shared):
+    """Whose study.yaml has a seed more."""
+    folder = shared.parents[1] / "studies/tiny"
+    study = open_study(folder.parent, "tiny")
+    optuna.create_study(study_name=study.optuna_name("full", 1), storage=study.storage, directions=["minimize"] * 2)
+    shutil.copytree(shared / FULL, shared / "trials/full-s1-t0")
+    assert doctor(folder) == (0, "\n", "study 'tiny' is whole")
+
+
+def test_a_url_that_does_not_answer_is_a_line(folder):
+    path = folder / "study.yaml"
+    path.write_text(re.sub("artifacts: .*", "artifacts: nowhere://x", path.read_text()))
+    code, found, _ = doctor(folder)
+    assert code == 1
+    assert "its files under nowhere://x" in found
 
 
 def _after(steps: int):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from autoprog_search.engines import profile
 from autoprog_search.engines.engine import Needs
 from autoprog_search.engines.profile import shared_profile, sub_networks
 from autoprog_search.engines.run import run_study
@@ -23,7 +24,8 @@ from autoprog_search.study.deletion import delete_study
 from autoprog_search.study.listing import list_studies
 from autoprog_search.study.locking import in_use, out_of_use
 from autoprog_search.study.resolve import config_from_file
-from autoprog_search.study.store import Job, open_study
+from autoprog_search.study.store import Job, StoredStudy, open_study
+from autoprog_search.training.profile import StepProfile
 from tests.forked import start
 from tests.tiny import CPU, SHORT, TINY, cli_here, tiny_config, tiny_data, without_measuring
 
@@ -127,13 +129,29 @@ def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
     made_up = json.loads((study.folder / "profile.json").read_text())
     (study.folder / "profile.json").write_bytes(content)
     with caplog.at_level(logging.WARNING, "autoprog_search"):
-        profile = shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False)
+        measured = shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False)
     assert "step times are measured again" in caplog.text
-    assert list(profile.seconds) == sub_networks(config)
+    assert list(measured.seconds) == sub_networks(config)
     assert json.loads((study.folder / "profile.json").read_text()) != made_up
     caplog.clear()
-    assert shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False) == profile
+    assert shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False) == measured
     assert not caplog.records
+
+
+def test_a_profile_lies_under_the_url_of_files_and_another_folder_does_not_measure_again(tmp_path, monkeypatch):
+    config = tiny_config(FULL, "space.stages=2")
+    config = config.model_copy(update={"artifacts": (tmp_path / "shared").as_uri()})
+    seconds, measuring, found = dict.fromkeys(sub_networks(config), 0.25), [], []
+    monkeypatch.setattr(profile, "measured", lambda *_: StepProfile("cpu, 1 thread(s)", seconds, 0, 0.0))
+    folders = [tmp_path / machine / "tiny" for machine in ("here", "there")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        study, data = StoredStudy(folder, config), tiny_data(config)
+        found.append(shared_profile(study, data, CPU, should_stop=lambda: False, on_measuring=measuring.append))
+    assert measuring == ["cpu, 1 thread(s)"]
+    assert found[0].seconds == found[1].seconds == seconds
+    (kept,) = tmp_path.glob("shared/tiny/*-profile.json")
+    assert {(folder / "profile.json").read_bytes() for folder in folders} == {kept.read_bytes()}
 
 
 def test_a_worker_that_is_killed_does_not_spoil_a_study_that_the_other_finishes(tmp_path):

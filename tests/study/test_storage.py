@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -190,12 +193,22 @@ def test_a_damaged_line_is_one_error_line(tmp_path):
         open_journal(path)
 
 
-@pytest.mark.parametrize("line", [b"{}", b"null", b"7", b'{"op_code": "x"}', b'{"op_code": 0}', b'{"op_code": 99}'])
+@pytest.mark.parametrize("line", [b"{}", b"null", b"7", b'{"op_code": "x"}', b'{"op_code": 0}', b'{"op_code": -1}'])
 def test_a_line_that_is_no_operation_is_one_error_line(tmp_path, line):
     path = tmp_path / "study.log"
     path.write_bytes(journal(path) + line + b"\n")
     with pytest.raises(StudyError, match=r"study\.log is damaged"):
         open_journal(path)
+
+
+def test_an_operation_of_a_newer_optuna_is_no_damage(tmp_path):
+    """Nobody is told to delete the study."""
+    path = tmp_path / "study.log"
+    path.write_bytes(journal(path) + b'{"op_code": 99}\n')
+    with pytest.raises(StudyError, match=r"operation \(99\) that Optuna \S+ does not know: .*; update: pip") as caught:
+        open_journal(path)
+    assert "damaged" not in str(caught.value)
+    assert "delete" not in str(caught.value)
 
 
 def test_a_lock_that_leads_elsewhere_is_refused(tmp_path):
@@ -222,6 +235,40 @@ def test_errors_of_a_database_are_one_line_with_the_way_out(tmp_path):
     assert "study delete" in str(known)
     assert "typically happens" not in str(known)
     assert storage_error(ValueError("something of ours")) is None
+
+
+def of_another_optuna(path: Path, tables: str, version: str) -> None:
+    """A database that some study has left, as if that Optuna had made it."""
+    shutil.copy(Path(__file__).parents[1] / "layouts/format4/study.db", path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (tables,))
+        database.execute("UPDATE version_info SET library_version = ?", (version,))
+
+
+@pytest.mark.parametrize("open_it", [open_sqlite, lambda path: open_storage(f"sqlite:///{path}")])
+@pytest.mark.parametrize(
+    ("tables", "version", "way_out"),
+    [
+        ("v3.0.0.d", "3.1.0", "with a copy put by: optuna storage upgrade --storage 'sqlite:///{path}'"),
+        ("v99.0.0.a", "99.0.0", "or update: pip install -U autoprog-search optuna"),
+    ],
+)
+def test_a_database_of_another_optuna_is_one_line_with_the_way_out(tmp_path, open_it, tables, version, way_out):
+    of_another_optuna(path := tmp_path / "study.db", tables, version)
+    with pytest.raises(StudyError) as caught:
+        open_it(path)
+    assert f"cannot be opened: Optuna {version} made its tables, {optuna.__version__} is installed" in str(caught.value)
+    assert str(caught.value).endswith(way_out.format(path=path))
+
+
+def test_a_study_of_another_optuna_is_refused_and_opens_once_it_is_upgraded(tmp_path):
+    shutil.copytree(Path(__file__).parents[1] / "layouts/format4", tmp_path / "studies/layout")
+    of_another_optuna(path := tmp_path / "studies/layout/study.db", "v3.0.0.d", "3.1.0")
+    done = cli_here("study", "show", "layout", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"optuna storage upgrade --storage 'sqlite:///{path}'" in done.stderr
+    optuna.storages.RDBStorage(f"sqlite:///{path}", skip_compatibility_check=True).upgrade()  # as that command does
+    assert optuna.get_all_study_names(open_sqlite(path))
 
 
 @pytest.mark.parametrize(
