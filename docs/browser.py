@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE = 120  # seconds that a page has to get ready
-DRAWN = "document.documentElement.dataset.figures === 'drawn'"
+DRAWN = "document.documentElement?.dataset.figures === 'drawn'"
 """That a report, or a figure's page, has drawn all its figures."""
 
 
@@ -43,10 +43,19 @@ class Page:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    async def show(self, width: int, height: int, dark: bool = False) -> None:
-        """As a window of that size shows it, px, to someone who likes it light or dark."""
+    async def go(self, url: str, ready: str = DRAWN) -> None:
+        """Open another page in its place, and wait until it is ready (a JavaScript expression is true)."""
+        await self.send("Page.navigate", url=url)
+        for _ in range(PATIENCE * 10):
+            await asyncio.sleep(0.1)
+            if await self.value(ready):
+                return
+        raise TimeoutError(f"{url} is not ready after {PATIENCE} s: {self.complaints}")
+
+    async def show(self, width: int, height: int, dark: bool = False, media: str = "screen") -> None:
+        """As a window of that size shows it, px, to someone who likes it light or dark; or `media` print."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await self.send("Emulation.setEmulatedMedia", features=[scheme])
+        await self.send("Emulation.setEmulatedMedia", media=media, features=[scheme])
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.send("Emulation.setDeviceMetricsOverride", **screen)
         await self.value("new Promise((done) => setTimeout(done, 300))")  # figures follow a moment later
@@ -83,11 +92,5 @@ async def opened(url: str, width: int = 1280, height: int = 800, ready: str = DR
             await page.send(f"{domain}.enable")
         await page.send("Emulation.setScrollbarsHidden", hidden=True)
         await page.show(width, height)
-        await page.send("Page.navigate", url=url)
-        for _ in range(PATIENCE * 4):
-            await asyncio.sleep(0.25)
-            if await page.value(ready):
-                break
-        else:
-            raise TimeoutError(f"{url} is not ready after {PATIENCE} s: {page.complaints}")
+        await page.go(url, ready)
         yield page

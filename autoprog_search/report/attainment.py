@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from autoprog_search.analysis.attainment import Attainment
-from autoprog_search.report.colours import colour_of, dash_of
-from autoprog_search.report.layout import styled
+from autoprog_search.report.colours import looks
+from autoprog_search.report.layout import MARKS, styled
 from autoprog_search.report.units import unit_for
 
 MOST_BANDS = 5  # more of them hide each other
@@ -17,17 +17,17 @@ def draw_attainment(found: Attainment) -> go.Figure:
     """Steps to the right of each trial's cost; a band begins where every seed has a trial."""
     figure = go.Figure()
     unit = unit_for(found.cost.max(initial=0.0), found.unit)
-    cost = found.cost / unit.factor
+    cost, look = found.cost / unit.factor, looks(found.attained)
     for method, attained in found.attained.items():
         every, half, any_one = attained  # as LEVELS
-        colour, whole = colour_of(method), np.isfinite(every)
+        whole = np.isfinite(every)
         if found.seeds[method] > 1 and len(found.attained) <= MOST_BANDS:
             (x, low), (_, high) = (_stairs(cost[whole], side[whole]) for side in (every, any_one))
             figure.add_scatter(
                 x=np.concatenate((x, x[::-1])),
                 y=np.concatenate((high, low[::-1])),
                 fill="toself",
-                fillcolor=colour,
+                fillcolor=look[method].colour,
                 opacity=0.15,
                 line={"width": 0},
                 legendgroup=method,
@@ -38,8 +38,9 @@ def draw_attainment(found: Attainment) -> go.Figure:
         figure.add_scatter(
             x=cost[shown],
             y=half[shown],
-            mode="lines",
-            line={"color": colour, "width": 2, "shape": "hv", "dash": dash_of(method)},
+            mode="lines+markers",
+            line=look[method].line(2, shape="hv"),
+            marker=look[method].marker(7, maxdisplayed=MARKS),
             name=f"{method} ({found.seeds[method]} seed{'s' * (found.seeds[method] > 1)})",
             legendgroup=method,
             hovertemplate=f"<b>{method}</b> at %{{x:.4g}} {unit.name}: half of the seeds attain %{{y:.2f}} %"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from autoprog_search.report.colours import FULL, colour_of, dash_of, symbol_of
+from autoprog_search.report.colours import FULL, Look, looks
 from autoprog_search.report.layout import styled
 from autoprog_search.report.texts import target_text
 
@@ -31,13 +31,14 @@ def draw_target_curves(curves: Mapping[str, tuple[pd.DataFrame, Mapping[str, Any
         figure.add_annotation(
             x=0, xref="x domain", y=target, text=f"target {target:.2f} %", showarrow=False, xanchor="left", yshift=9
         )
+    look = looks(curves)
     for method, (points, met) in curves.items():
         reached = met["bound"] != "more than"
         text = target_text(met["bound"], met["share"], met["speedup"]) if reached else "not reached"
-        _add_points(figure, method, points, text)
+        _add_points(figure, method, look[method], points, text)
     for method, (_, met) in curves.items():  # last, above every line
         if not met["bound"]:
-            _add_crossing(figure, method, met["share"], met["target"])
+            _add_crossing(figure, method, look[method].colour, met["share"], met["target"])
     costs = np.concatenate([points["cost"] for points, _ in curves.values()])
     ends = np.log10([costs.min() / 1.1, costs.max() * 1.1])
     figure.update_xaxes(
@@ -54,13 +55,13 @@ def draw_target_curves(curves: Mapping[str, tuple[pd.DataFrame, Mapping[str, Any
     return styled(figure, height=520, hovermode="closest")
 
 
-def _add_points(figure: go.Figure, method: str, points: pd.DataFrame, met: str) -> None:
-    colour, cost = colour_of(method), points["cost"].to_numpy()
+def _add_points(figure: go.Figure, method: str, look: Look, points: pd.DataFrame, met: str) -> None:
+    cost = points["cost"].to_numpy()
     figure.add_scatter(
         x=cost,
         y=points["fitted"].to_numpy(),
         mode="lines",
-        line={"color": colour, "width": 1.5, "dash": dash_of(method)},
+        line=look.line(),
         legendgroup=method,
         showlegend=False,
         hoverinfo="skip",
@@ -68,22 +69,22 @@ def _add_points(figure: go.Figure, method: str, points: pd.DataFrame, met: str) 
     figure.add_scatter(
         x=cost,
         y=points["top1"].to_numpy(),
-        error_y={"array": points["top1_se"].to_numpy(), "color": colour, "thickness": 1, "width": 3},
+        error_y={"array": points["top1_se"].to_numpy(), "color": look.colour, "thickness": 1, "width": 3},
         mode="markers",
         name=f"{method} {met}",
         legendgroup=method,
-        marker={"color": colour, "size": 8, "symbol": symbol_of(method)},
+        marker=look.marker(),
         text=[f"{epochs:g} epochs" for epochs in points["epochs"]],
         hovertemplate=f"<b>{method}</b> %{{text}}: test %{{y:.2f}} % at %{{x:.3g}} of full's cost<extra></extra>",
     )
 
 
-def _add_crossing(figure: go.Figure, method: str, cost: float, target: float) -> None:
+def _add_crossing(figure: go.Figure, method: str, colour: str, cost: float, target: float) -> None:
     figure.add_scatter(
         x=[cost],
         y=[target],
         mode="markers",
-        marker={"color": colour_of(method), "size": 15, "symbol": "circle-open", "line": {"width": 2.5}},
+        marker={"color": colour, "size": 15, "symbol": "circle-open", "line": {"width": 2.5}},
         legendgroup=method,
         showlegend=False,
         hovertemplate=f"<b>{method}</b> meets the target at %{{x:.3g}} of full's cost<extra></extra>",

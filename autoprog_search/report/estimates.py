@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from autoprog_search.report.colours import colour_of
+from autoprog_search.report.colours import looks
 from autoprog_search.report.layout import styled
 from autoprog_search.report.units import cost_text, unit_for
 
@@ -21,10 +21,12 @@ def draw_estimates(stages: Mapping[int, pd.DataFrame], cost_unit: Literal["FLOPs
     titles = [f"stage {stage}" for stage in stages]
     figure = make_subplots(rows=rows, cols=columns, subplot_titles=titles, vertical_spacing=0.36 / rows)
     seen: set[str] = set()
+    look_of = looks(method for candidates in stages.values() for method in candidates["method"])
     for place, candidates in enumerate(stages.values()):
         at = {"row": place // columns + 1, "col": place % columns + 1}
         unit = unit_for(float(candidates["cost"].max()), cost_unit)
         for method in dict.fromkeys(candidates["method"]):
+            look = look_of[method]
             for chosen in (False, True):
                 points = candidates[(candidates["method"] == method) & (candidates["chosen"] == chosen)]
                 name = f"{method}: chosen" if chosen else f"{method}: candidate"
@@ -36,11 +38,9 @@ def draw_estimates(stages: Mapping[int, pd.DataFrame], cost_unit: Literal["FLOPs
                     name=name,
                     legendgroup=name,
                     showlegend=name not in seen,
-                    marker={
-                        "color": colour_of(method),
-                        "size": 13 if chosen else 8,
-                        "symbol": "star" if chosen else "circle-open",
-                    },
+                    marker={"color": look.colour, "size": 13, "symbol": look.symbol}
+                    if chosen
+                    else {"color": look.colour, "size": 8, "symbol": f"{look.symbol}-open"},
                     text=[_hover(point, cost_unit) for point in points.itertuples()],
                     hovertemplate="%{text}<extra></extra>",
                     **at,

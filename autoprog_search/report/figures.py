@@ -91,7 +91,7 @@ FIGURES: dict[str, FigureInfo] = {
     "estimates": FigureInfo(
         "One-shot estimates",
         "What each search saw when its stage opened: a candidate's estimated loss (bars: one standard error over the "
-        "images) against the cost of one of its training steps. Stars were chosen.",
+        "images) against the cost of one of its training steps. Large and filled: chosen.",
         of_study.estimates,
     ),
     "ranks": FigureInfo(

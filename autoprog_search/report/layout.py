@@ -12,6 +12,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 BUTTONS = [["toImage", "resetScale2d"]]  # dragging zooms; more buttons would lie over the legend on small screens
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": BUTTONS}  # of plotly.js, for HTML
 
+MARKS = 6  # markers on a line of many points
+
 
 def styled(figure: go.Figure, height: int = 460, **layout: Any) -> go.Figure:
     """Give a figure the common look, in place."""

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from autoprog_search.analysis.schedules import ParallelSchedules
-from autoprog_search.report.colours import colour_of
+from autoprog_search.report.colours import looks
 from autoprog_search.report.layout import styled
 from autoprog_search.report.units import unit_for
 
@@ -22,23 +22,24 @@ def draw_parallel(found: ParallelSchedules) -> go.Figure:
     beside = SPREAD * ((np.arange(len(y)) * GOLDEN) % 1 - 0.5)
     y = y + beside[:, None] * [levels is not None for levels in found.levels]
     x = np.append(np.arange(y.shape[1], dtype=float), np.nan)  # a gap ends a line
-    for method in dict.fromkeys(found.method):
+    for method, look in looks(found.method).items():
         own = found.method == method
+        figure.add_scatter(**look.entry(method))
         figure.add_scatter(
             x=np.tile(x, own.sum()),
             y=np.column_stack([y[own], np.full(own.sum(), np.nan)]).ravel(),
             mode="lines",
-            line={"color": colour_of(method), "width": 1.5},
+            line=look.line(),
             opacity=max(0.15, min(0.8, 12 / own.sum())),
-            name=method,
             legendgroup=method,
+            showlegend=False,
             hoverinfo="skip",
         )
         figure.add_scatter(
             x=np.full(own.sum(), y.shape[1] - 1),
             y=y[own, -1],
             mode="markers",
-            marker={"color": colour_of(method), "size": 5},
+            marker=look.marker(6),
             legendgroup=method,
             showlegend=False,
             text=[f"seed {seed} trial {trial}" for seed, trial in zip(found.seed[own], found.trial[own], strict=True)],

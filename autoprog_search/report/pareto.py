@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from autoprog_search.analysis.pareto import ParetoFront
-from autoprog_search.report.colours import colour_of, symbol_of
+from autoprog_search.report.colours import Look, looks
 from autoprog_search.report.layout import styled
 from autoprog_search.report.units import cost_text, unit_for
 
@@ -26,22 +26,22 @@ def draw_pareto_front(front: ParetoFront) -> go.Figure:
         name="front of all",
         hoverinfo="skip",
     )
-    for method in front.methods:
-        _add_method(figure, front, method, unit.factor)
+    for method, look in looks(front.methods).items():
+        _add_method(figure, front, method, look, unit.factor)
     figure.update_xaxes(title=f"training and search cost, {unit.name}", rangemode="tozero")
     figure.update_yaxes(title="test top-1, %")
     return styled(figure, hovermode="closest")
 
 
-def _add_method(figure: go.Figure, front: ParetoFront, method: str, factor: float) -> None:
-    colour, symbol, ours = colour_of(method), symbol_of(method), front.method == method
+def _add_method(figure: go.Figure, front: ParetoFront, method: str, look: Look, factor: float) -> None:
+    ours = front.method == method
     cost = front.cost / factor
     line = ours & front.on_method_front
     figure.add_scatter(
         x=cost[line],
         y=front.top1[line],
         mode="lines",
-        line={"color": colour, "width": 1.5, "shape": "hv"},
+        line=look.line(shape="hv"),
         legendgroup=method,
         showlegend=False,
         hoverinfo="skip",
@@ -55,10 +55,10 @@ def _add_method(figure: go.Figure, front: ParetoFront, method: str, factor: floa
         name=method,
         legendgroup=method,
         marker={
-            "color": colour,
+            "color": look.colour,
             "size": 10,
-            "symbol": [symbol if kept else f"{symbol}-open" for kept in front.on_method_front[ours]],
-            "line": {"color": colour, "width": 1.5},
+            "symbol": [look.symbol if kept else f"{look.symbol}-open" for kept in front.on_method_front[ours]],
+            "line": {"color": look.colour, "width": 1.5},
         },
         text=[_hover(method, front.unit, *row) for row in rows],
         hovertemplate="%{text}<extra></extra>",

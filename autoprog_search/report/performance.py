@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from autoprog_search.analysis.performance import PerformanceProfile
-from autoprog_search.report.colours import colour_of, dash_of
-from autoprog_search.report.layout import styled
+from autoprog_search.report.colours import looks
+from autoprog_search.report.layout import MARKS, styled
 
 
 def draw_performance(found: PerformanceProfile, unit: str) -> go.Figure:
@@ -17,13 +17,15 @@ def draw_performance(found: PerformanceProfile, unit: str) -> go.Figure:
         unit: of the cost, for the axis: FLOPs or seconds.
     """
     figure = go.Figure()
+    look = looks(found.solved)
     end = max(float(found.ratios[-1]) * 1.05, 2.0)
     for method, solved in found.solved.items():
         figure.add_scatter(
             x=np.append(found.ratios, end),
             y=100 * np.append(solved, solved[-1]),
-            mode="lines",
-            line={"color": colour_of(method), "width": 2, "shape": "hv", "dash": dash_of(method)},
+            mode="lines+markers",
+            line=look[method].line(2, shape="hv"),
+            marker=look[method].marker(7, maxdisplayed=MARKS),
             name=method,
             hovertemplate=f"<b>{method}</b> within %{{x:.3g}}× the cheapest: %{{y:.0f}} %<extra></extra>",
         )

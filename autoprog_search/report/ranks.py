@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from autoprog_search.analysis.ranks import ENDS
-from autoprog_search.report.colours import colour_of, dash_of, symbol_of
+from autoprog_search.report.colours import looks
 from autoprog_search.report.layout import styled
 
 
@@ -21,6 +21,7 @@ def draw_ranks(ranks: pd.DataFrame) -> go.Figure:
         vertical_spacing=0.18,
     )
     seen: set[str] = set()
+    look = looks(ranks["method"])
     for (end, stage), panel in ranks.groupby(["end", "stage"], sort=False):
         at = {"row": ENDS.index(str(end)) + 1, "col": stages.index(stage) + 1}
         last = int(panel["estimated"].max())
@@ -34,8 +35,8 @@ def draw_ranks(ranks: pd.DataFrame) -> go.Figure:
                 x=rows["estimated"].to_numpy(),
                 y=rows["true"].to_numpy(),
                 mode="lines+markers",
-                line={"color": colour_of(method), "width": 1.5, "dash": dash_of(method)},
-                marker={"symbol": symbol_of(method), "size": 8},
+                line=look[method].line(),
+                marker=look[method].marker(),
                 name=method,
                 legendgroup=method,
                 showlegend=method not in seen,

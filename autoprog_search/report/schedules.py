@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from autoprog_search.report.colours import colour_of
+from autoprog_search.report.colours import looks
 from autoprog_search.report.layout import joined, styled
 
 SHIFT = 0.015  # of an axis's span, between the lines of two methods
@@ -19,6 +19,7 @@ def draw_schedules(stairs: Mapping[tuple[str, int, int], pd.DataFrame]) -> go.Fi
     """Two panels, depth above resolution. Lines are shifted a little, so that no method hides another."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     methods = list(dict.fromkeys(method for method, _, _ in stairs))
+    look = looks(methods)
     panels = (("depth", "depth, blocks"), ("resolution", "resolution, px"))
     for row, (axis, title) in enumerate(panels, start=1):
         levels = np.unique(np.concatenate([s[axis] for s in stairs.values()])) if stairs else np.array([0])
@@ -29,8 +30,9 @@ def draw_schedules(stairs: Mapping[tuple[str, int, int], pd.DataFrame]) -> go.Fi
             figure.add_scatter(
                 x=joined(stair["epochs"] for stair in own.values()),
                 y=sizes + step * (place - (len(methods) - 1) / 2),
-                mode="lines",
-                line={"color": colour_of(method), "width": 2, "shape": "hv"},
+                mode="lines+markers",
+                line=look[method].line(2, shape="hv"),
+                marker=look[method].marker(7),
                 opacity=0.85,
                 name=method,
                 legendgroup=method,

@@ -135,7 +135,7 @@ def test_curves_step_down_where_trials_end(rows):
     assert (np.diff(curves.regret, axis=1) <= 1e-12).all()
     assert (curves.low <= curves.regret).all()
     assert (curves.regret <= curves.high).all()
-    assert len(draw_regret(curves).data) == 3 * len(curves.methods)
+    assert len(draw_regret(curves).data) == 4 * len(curves.methods)
 
 
 def test_the_interquartile_mean_leaves_the_outer_quarters_out():
@@ -155,7 +155,7 @@ def test_a_study_on_a_table_is_drawn(tmp_path):
     with pytest.raises(StudyError, match="no finished trial"):
         FIGURES["regret"].draw(stored_frames(study), "flops")
     run_here(study)
-    assert len(FIGURES["regret"].draw(stored_frames(study), "flops").data) == 6
+    assert len(FIGURES["regret"].draw(stored_frames(study), "flops").data) == 8
     with pytest.raises(ConfigError, match="got 'seconds'"):
         FIGURES["regret"].draw(stored_frames(study), "seconds")
 

@@ -15,7 +15,7 @@ def test_a_line_a_trial_and_a_colour_a_method(study):
     """And a ring before each growth."""
     curves = validation_curves(curves_frame(study), headline(trials_frame(study), 0.5), "flops")
     figure = draw_curves(curves)
-    lines = [trace for trace in figure.data if trace.mode == "lines"]
+    lines = [trace for trace in figure.data if trace.mode == "lines+markers"]
     assert len({trace.line.color for trace in lines}) == len(lines) == 6
     assert sum(np.isnan(trace.x).sum() for trace in lines) == len(curves)  # a gap ends a trial's line
     rings = {trace.legendgroup: trace for trace in figure.data if trace.mode == "markers" and trace.legendgroup}

@@ -16,9 +16,9 @@ PATCHING = Patching("resolution", side=24, patch=4)
 def test_drawing_marks_the_chosen_and_has_a_panel_a_stage(study):
     stages = stage_estimates(estimates_frame(study), patching=PATCHING)
     figure = draw_estimates(stages, "FLOPs")
-    stars = [trace for trace in figure.data if trace.marker.symbol == "star"]
-    assert len(stars) == len(stages)
-    assert all(len(trace.x) == 3 for trace in stars)
+    filled = [trace for trace in figure.data if not trace.marker.symbol.endswith("-open")]
+    assert len(filled) == len(stages)
+    assert all(len(trace.x) == 3 for trace in filled)
     assert all(axis.type == "log" for axis in figure.select_xaxes() if axis.title.text)
     errors = np.concatenate([trace.error_y.array for trace in figure.data])
     assert (errors == 0.02).all()

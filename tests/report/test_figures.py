@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
+from autoprog_search.analysis.ranks import ENDS
 from autoprog_search.errors import ConfigError, StudyError
+from autoprog_search.report.colours import DASHES
 from autoprog_search.report.figures import FIGURES
-from autoprog_search.study.results import published_frames, stored_frames
+from autoprog_search.report.ranks import draw_ranks
+from autoprog_search.study.results import StudyFrames, published_frames, stored_frames
 from tests.swept import publish, swept_trials
-from tests.synthetic import SyntheticStudy, synthetic_study
+from tests.synthetic import SyntheticStudy, clock_rows, synthetic_study
 
 OF_ANY_STUDY = [key for key in FIGURES if key not in ("clock", "ranks", "importance")]  # these take more
 
@@ -93,3 +101,59 @@ def test_the_table_is_cheap_to_import():
     code = f"import sys, autoprog_search.report.figures; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+OF_ONE_COLOUR = ("autoprog", "nni:autoprog", *(f"autoprog+{k}" for k in range(len(DASHES))))
+
+
+@pytest.fixture(scope="module")
+def crowded() -> StudyFrames:
+    """More methods of one colour than kinds of line; all of them searched, and grew under a clock."""
+    study = stored_frames(synthetic_study(seeds=1, methods=("full", "autoprog")))
+    names = ["linear", *OF_ONE_COLOUR]
+    searched = study.estimates.groupby("stage").head(2)
+    tables = {}
+    for table, rows in (("trials", study.trials), ("curves", study.curves), ("estimates", searched)):
+        copies = [rows[rows["method"] == "autoprog"].assign(method=name) for name in names]
+        tables[table] = pd.concat([rows[rows["method"] == "full"], *copies], ignore_index=True)
+    clock = pd.DataFrame([row for name in names for row in clock_rows(name, 0, 90.0)])
+    return replace(study, **tables, clock=clock)
+
+
+@pytest.mark.parametrize("key", OF_ANY_STUDY)
+def test_no_two_methods_of_a_figure_look_alike(key, crowded):
+    table = crowded.estimates if key == "estimates" else crowded.trials
+    assert_told_apart(FIGURES[key].draw(crowded, "flops"), table)
+
+
+def test_no_two_methods_look_alike_in_ranks():
+    rows = [{"method": m, "stage": 1, "end": end, "estimated": 1, "true": 1.0} for m in OF_ONE_COLOUR for end in ENDS]
+    ranks = pd.DataFrame(rows).assign(searches=1, tau=0.0)
+    assert_told_apart(draw_ranks(ranks), ranks)
+
+
+def test_under_a_clock_a_method_is_told_by_its_lane(crowded):
+    lanes = FIGURES["clock"].draw(crowded, "flops").layout.yaxis3.ticktext
+    assert {lane.removesuffix(", seed 0") for lane in lanes} == set(crowded.clock["method"])
+
+
+def assert_told_apart(figure: go.Figure, table: pd.DataFrame) -> None:
+    """By colour, kind of line and marker, in the legend and in what is drawn."""
+    methods = set(table["method"])
+    for legend in (True, False):
+        ways: dict[str, set[Any]] = {}
+        for trace in figure.data:
+            method = (trace.legendgroup or trace.name or "").split(": ")[0]
+            if method in methods and (trace.showlegend is not False) >= legend and not trace.fill:
+                ways.setdefault(method, set()).update(marks_of(trace))
+        assert set(ways) == methods
+        assert len({frozenset(way) for way in ways.values()}) == len(methods)
+
+
+def marks_of(trace: Any) -> Iterator[tuple[str, str]]:
+    """Its line, its marker; whether that is filled says other things."""
+    if "lines" in trace.mode:
+        yield trace.line.color, trace.line.dash
+    if "markers" in trace.mode:
+        for symbol in {trace.marker.symbol} if isinstance(trace.marker.symbol, str) else set(trace.marker.symbol):
+            yield trace.marker.color, symbol.removesuffix("-open")
