@@ -36,9 +36,9 @@ lint: $(VENV)/.installed-test  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-faults: $(VENV)/.installed-test  ## 25 kills, 12 damaged states, 3 full disks for each kind of study; 50 faults of 8 kinds
+faults: $(VENV)/.installed-test  ## 25 kills, 12 damaged states, 3 full disks for each kind of study; 50 faults of 10 kinds
 	AUTOPROG_FAULTS=25 $(BIN)/python -m pytest -q --timeout 3600 tests/engines/test_faults.py
-	$(BIN)/python -m benchmarks.faults --faults $${FAULTS:-50} --storage $${FAULTS_ON:-sqlite postgresql ray}
+	$(BIN)/python -m benchmarks.faults --faults $${FAULTS:-50} --storage $${FAULTS_ON:-sqlite ddp postgresql ray}
 
 bench: $(VENV)/.installed-test  ## speed ratios, side by side in one run; results under benchmarks/results/
 	$(BIN)/python -m benchmarks.full_step

@@ -1,11 +1,12 @@
 """Faults in running studies, one after the other, until so many have struck; then whether anything was lost.
 
-A tiny study is run in real processes: by two workers on SQLite, by two `study run` of two folders on a PostgreSQL
-server behind a proxy, by two nodes of a Ray cluster. Every second or so, at random, something happens to them; what
-has ended is started again. When the study is done its table must be an undisturbed run's in all but `*_seconds`, its
-weights the same bytes, and each trial be there once. Linux; root for a disk that fills up.
+A tiny study is run in real processes: by two workers on SQLite, by two ranks that torchrun starts (`ddp`, on SQLite as
+well), by two `study run` of two folders on a PostgreSQL server behind a proxy, by two nodes of a Ray cluster. Every
+second or so, at random, something happens to them; what has ended is started again. When the study is done its table
+must be an undisturbed run's, by as many ranks, in all but `*_seconds`, its weights the same bytes, and each trial be
+there once. Linux; root for a disk that fills up.
 
-    python -m benchmarks.faults [--faults 50] [--storage sqlite postgresql ray] [--seed 0]
+    python -m benchmarks.faults [--faults 50] [--storage sqlite ddp postgresql ray] [--seed 0]
 """
 
 from __future__ import annotations
@@ -13,99 +14,33 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import signal
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from autoprog_search.study import leases
-from autoprog_search.study.creation import create_study
 from autoprog_search.study.results import trials_frame
-from autoprog_search.study.store import StoredStudy, open_study
+from autoprog_search.study.store import StoredStudy
 from benchmarks.record import record
-from tests import postgres, ray_cluster
-from tests.faulty import NoDisk, damage, fill, no_more_memory, small_disk
-from tests.forked import Forked, start
-from tests.postgres import Server, running_server
-from tests.proxy import Proxy, proxied
-from tests.ray_cluster import QUIET, Nodes, children, running_cluster
-from tests.tiny import FEW, SHORT, run_here, tiny_config, without_measuring
+from benchmarks.sites import LEASE_SECONDS, MISSING, RANKS, STORAGES, Site, kill_all, undisturbed
+from tests.faulty import damage, fill, no_more_memory
 
-METHODS = (
-    "methods={tpe: {trials: 2, seeds: 1}, autoprog: {seeds: 2}, full-short: {seeds: 2}, random: {trials: 3, seeds: 1}}"
-)
-LEASE_SECONDS = 2.0
 MEAN_SECONDS = 1.0
 MEAN_SECONDS_ON_RAY = 10.0
 """Between two faults; Ray's workers import everything anew."""
 
+OUT_OF_MEMORY_SECONDS = 30.0
+"""That a worker without memory has to end, or to go on with what it has."""
+
 PATIENCE_SECONDS = 600.0
 """A study that takes longer than this after its last fault hangs."""
-
-
-@dataclass
-class Site:
-    """A study, whoever runs it, and what can be done to them.
-
-    Attributes:
-        words: of the command that runs it, in each root.
-    """
-
-    roots: list[Path]
-    words: tuple[str, ...]
-    disk: Path | None = None
-    server: Server | None = None
-    proxy: Proxy | None = None
-    nodes: Nodes | None = None
-    processes: dict[Path, Forked] = field(default_factory=dict)
-
-    def study(self) -> StoredStudy:
-        return open_study(self.roots[0], "tiny")
-
-    def run(self) -> bool:
-        """Start whatever has ended; whether the study is done, and has no need of it."""
-        ended = [root for root in self.roots if root not in self.processes or self.processes[root].poll() is not None]
-        if any(root in self.processes and self.processes[root].returncode == 0 for root in ended):
-            return True
-        for root in ended:
-            command = ("--root", root, "study", "run", "tiny", *self.words)
-            environment = {leases.SETTING: f"{LEASE_SECONDS:g}", **(QUIET if self.nodes else {})}
-            self.processes[root] = start(*command, cwd=root, **environment)
-            self._hear(self.processes[root])
-        return False
-
-    def _hear(self, process: Forked) -> None:
-        """Keep its pipe empty; a traceback is a fault of ours."""
-
-        def read() -> None:
-            assert process.stderr is not None
-            said = process.stderr.read()
-            if "Traceback" in said:
-                print(said, flush=True)
-
-        threading.Thread(target=read, daemon=True).start()
-
-    def workers(self) -> list[int]:
-        """Processes that train, or begin to."""
-        found = [child for process in self.processes.values() for child in children(process.pid)]
-        if self.nodes is not None:
-            named = {pid: Path(f"/proc/{pid}/cmdline") for pid in self.nodes.processes()}
-            found = [pid for pid, path in named.items() if path.exists() and b"ray::run_task" in path.read_bytes()]
-        return found
-
-    def kill(self) -> None:
-        """All of it at once."""
-        for process in self.processes.values():
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
 
 
 # ── faults; each says whether there was anything to strike ───────────────────────────────────────────────────────────
@@ -119,7 +54,7 @@ def kill(site: Site, rng: random.Random) -> bool:
         if victims and (rng.random() < 0.5 or site.nodes is not None):
             os.kill(rng.choice(victims), signal.SIGKILL)
         elif whole:
-            os.killpg(rng.choice(whole), signal.SIGKILL)
+            kill_all(rng.choice(whole))
     return bool(victims or whole)
 
 
@@ -135,11 +70,32 @@ def stop(site: Site, rng: random.Random) -> bool:
     return bool(victims)
 
 
+def stop_rank(site: Site, rng: random.Random) -> bool:
+    """SIGSTOP to one of those that train together; the others wait for it."""
+    victims = site.workers()
+    if victims:
+        victim = rng.choice(victims)
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGSTOP)
+            time.sleep(1.6 * LEASE_SECONDS)
+            os.kill(victim, signal.SIGCONT)
+    return bool(victims)
+
+
 def cut(site: Site, rng: random.Random) -> bool:
     """Connections are cut; half of the time the server is out of reach for longer than a lease."""
     assert site.proxy is not None
     site.proxy.leave()
     time.sleep(rng.choice([0.0, 1.4 * LEASE_SECONDS]))
+    site.proxy.back()
+    return True
+
+
+def fall_silent(site: Site, rng: random.Random) -> bool:
+    """Packets are lost and nothing is closed, for less than a lease or for longer, when connections are found dead."""
+    assert site.proxy is not None
+    site.proxy.fall_silent()
+    time.sleep(rng.choice([0.4, 1.4]) * LEASE_SECONDS)
     site.proxy.back()
     return True
 
@@ -181,79 +137,38 @@ def fill_disk(site: Site, rng: random.Random) -> bool:
 
 
 def take_memory(site: Site, rng: random.Random) -> bool:
-    """A worker gets no memory any more."""
+    """A worker gets no memory any more; one that has not ended a while later is killed, as a system out of it does."""
     victims = site.workers()
     if victims:
+        victim = rng.choice(victims)
         with suppress(OSError):  # it has just ended
-            no_more_memory(rng.choice(victims))
+            no_more_memory(victim)
+            timer = threading.Timer(OUT_OF_MEMORY_SECONDS, kill_without_memory, [victim])
+            timer.daemon = True
+            timer.start()
     return bool(victims)
 
 
+def kill_without_memory(pid: int) -> None:
+    """Python's `Thread.start` waits for ever for a thread that had no memory to begin."""
+    with suppress(OSError):  # it has ended
+        if resource.prlimit(pid, resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            os.kill(pid, signal.SIGKILL)
+            print(f"killed process {pid}, which neither went on without memory nor ended", flush=True)
+
+
 FAULTS: dict[str, tuple[Callable[[Site, random.Random], bool], tuple[str, ...]]] = {
-    "SIGKILL": (kill, ("sqlite", "postgresql", "ray")),
+    "SIGKILL": (kill, ("sqlite", "ddp", "postgresql", "ray")),
     "SIGSTOP, longer than the lease": (stop, ("sqlite", "postgresql")),
-    "damaged checkpoints": (damage_checkpoint, ("sqlite", "postgresql")),
-    "no memory": (take_memory, ("sqlite", "postgresql")),
-    "no space": (fill_disk, ("sqlite",)),
+    "SIGSTOP of a rank": (stop_rank, ("ddp",)),
+    "damaged checkpoints": (damage_checkpoint, ("sqlite", "ddp", "postgresql")),
+    "no memory": (take_memory, ("sqlite", "ddp", "postgresql")),
+    "no space": (fill_disk, ("sqlite", "ddp")),
     "cut connections": (cut, ("postgresql",)),
+    "silent network": (fall_silent, ("postgresql",)),
     "server restart": (restart, ("postgresql",)),
     "lost node": (lose_node, ("ray",)),
 }
-
-
-# ── where a study runs ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def on_sqlite(folder: Path) -> Iterator[Callable[[int], Site]]:
-    with ExitStack() as mounted:
-        disk: Path | None = folder / "disk"
-        assert disk is not None
-        try:
-            mounted.enter_context(small_disk(disk, 48_000))
-        except NoDisk:
-            disk = None
-
-        def site(number: int) -> Site:
-            roots = [(disk or folder) / f"sqlite{number}"]
-            without_measuring(create_study(roots[0], tiny_config(METHODS, *FEW, *SHORT)))
-            return Site(roots, ("--workers", "2", "--device", "cpu"), disk)
-
-        yield site
-
-
-@contextmanager
-def on_postgresql(folder: Path) -> Iterator[Callable[[int], Site]]:
-    with running_server() as server, proxied(server.port) as proxy:
-
-        def site(number: int) -> Site:
-            url = server.schema(f"faults{number}").replace(f":{server.port}/", f":{proxy.port}/")
-            shared = (folder / f"shared{number}").as_uri()
-            config = tiny_config(METHODS, *FEW, *SHORT).model_copy(update={"storage": url, "artifacts": shared})
-            roots = [folder / f"there{number}", folder / f"here{number}"]
-            for root in roots:
-                without_measuring(create_study(root, config))
-            return Site(roots, ("--device", "cpu"), server=server, proxy=proxy)
-
-        yield site
-
-
-@contextmanager
-def on_ray(folder: Path) -> Iterator[Callable[[int], Site]]:
-    with running_cluster() as nodes:
-
-        def site(number: int) -> Site:
-            root = folder / f"ray{number}"
-            without_measuring(create_study(root, tiny_config(METHODS, *FEW, *SHORT)))
-            words = ("--engine", "ray", "--address", nodes.address, "--gpus-per-trial", "0", "--cpus-per-trial", "2")
-            return Site([root], words, nodes=nodes)
-
-        yield site
-
-
-STORAGES = {"sqlite": on_sqlite, "postgresql": on_postgresql, "ray": on_ray}
-MISSING = {"sqlite": "", "postgresql": postgres.MISSING, "ray": ray_cluster.MISSING}
-"""What a storage takes and is not here: the faults are then shared among the others."""
 
 
 # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,12 +187,13 @@ def main() -> None:
             print(f"{name}: left out: {MISSING[name]}", flush=True)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
-        alone = without_measuring(create_study(Path(name, "alone"), tiny_config(METHODS, *FEW, *SHORT)))
-        run_here(alone)
+        alone = {ranks: undisturbed(Path(name), ranks) for ranks in {RANKS[storage] for storage in storages}}
         for place, storage in enumerate(storages):
             share = asked.faults // len(storages) + (place < asked.faults % len(storages))
             with STORAGES[storage](Path(name)) as new_site:
-                rows += strike(storage, new_site, alone, share, random.Random(f"{asked.seed} {storage}"))
+                rows += strike(
+                    storage, new_site, alone[RANKS[storage]], share, random.Random(f"{asked.seed} {storage}")
+                )
     print(pd.DataFrame(rows).to_string(index=False))
     print(record("faults", rows=rows, faults=asked.faults, seed=asked.seed))
     if any(row["lost"] or row["double"] or row["unequal"] for row in rows):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import select
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+ATTACH_FILTER, DETACH_FILTER = 26, 27
+"""Linux's options of a socket, which Python does not name."""
+
+NOTHING = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+"""A packet filter of one instruction: let no byte in."""
+
 
 class Proxy:
-    """Passes on what is sent to it, and what is answered, until it drops the connections.
+    """Passes on what is sent to it, and what is answered, until it drops the connections, or falls silent.
 
     Attributes:
         port: on 127.0.0.1.
@@ -27,7 +35,7 @@ class Proxy:
         self.cut_at: int | None = None
         self.answered = False
         self._open: set[socket.socket] = set()
-        self._away = False
+        self._away = self._silent = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def drop(self) -> None:
@@ -42,9 +50,18 @@ class Proxy:
         self._away = True
         self.drop()
 
+    def fall_silent(self) -> None:
+        """Lose each packet that comes, as a firewall does, and acknowledge none, until `back`; nothing is closed."""
+        self._silent = True  # first: who connects meanwhile looks
+        for end in (self._listener, *self._open):
+            _lose_packets(end)
+
     def back(self) -> None:
-        """Take connections again."""
-        self._away = False
+        """Take connections again, and what is sent again of that which was lost."""
+        self._away = self._silent = False
+        for end in (self._listener, *self._open):
+            with suppress(OSError):  # it had lost none
+                end.setsockopt(socket.SOL_SOCKET, DETACH_FILTER, 0)
 
     def close(self) -> None:
         """For good."""
@@ -67,6 +84,9 @@ class Proxy:
             with socket.create_connection(("127.0.0.1", self._server)) as server:
                 pair = {client, server}
                 self._open |= pair
+                if self._silent:
+                    for end in pair:
+                        _lose_packets(end)
                 try:
                     while self._step(client, server):
                         pass
@@ -90,6 +110,11 @@ class Proxy:
                 return False
             server.sendall(data)
         return True
+
+
+def _lose_packets(end: socket.socket) -> None:
+    with suppress(OSError):  # it has just been closed
+        end.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(NOTHING)))
 
 
 @contextmanager

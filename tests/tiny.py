@@ -100,11 +100,16 @@ def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def without_measuring(study: StoredStudy) -> StoredStudy:
-    """The study with step times made up, so that no test of one thread waits for their measurement."""
+def without_measuring(study: StoredStudy, processes: int = 1) -> StoredStudy:
+    """The study with step times made up, so that no test of one thread waits for their measurement.
+
+    Args:
+        processes: that train together.
+    """
     seconds = dict.fromkeys(study.config.space.sub_networks, 0.001)
-    profile = StepProfile("cpu, 1 thread(s)", seconds, flops=0, profile_seconds=0.0)
-    write_atomic(study.folder / "profile.json", json.dumps({"cpu, 1 thread(s)": profile.to_dict()}).encode())
+    name = f"{processes} x cpu, 1 thread(s)" if processes > 1 else "cpu, 1 thread(s)"
+    profile = StepProfile(name, seconds, flops=0, profile_seconds=0.0)
+    write_atomic(study.folder / "profile.json", json.dumps({name: profile.to_dict()}).encode())
     return study
 
 

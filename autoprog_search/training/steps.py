@@ -145,7 +145,7 @@ class Steps:
             self._look_at_losses()
         if self._save_is_due:
             self._save()
-        if run.session.tell_is_due(anyway=epoch_ends):
+        if run.session.steps and run.session.tell_is_due(anyway=epoch_ends):  # by no step it has no pace
             self._hooks.on_progress(progress_of(run))
         return epoch_ends
 

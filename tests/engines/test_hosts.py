@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autoprog_search.study import leases
+from autoprog_search.study import leases, server
 from autoprog_search.study.creation import create_study
 from autoprog_search.study.resolve import config_from_file
 from autoprog_search.study.results import trials_frame
@@ -114,10 +114,18 @@ def weights(*roots: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for root in roots for path in root.glob("tiny/trials/*/*.safetensors")}
 
 
-@pytest.mark.parametrize("how", ["stopped", "cut off"])
+@pytest.fixture
+def soon_found_dead(monkeypatch):
+    """A connection whose peer acknowledges nothing: within 2 s instead of half a minute."""
+    for name, value in {"connect_timeout": 2, "tcp_user_timeout": 2_000, "keepalives_idle": 1}.items():
+        monkeypatch.setitem(server.CONNECTION, name, value)
+
+
+@pytest.mark.usefixtures("soon_found_dead")
+@pytest.mark.parametrize("how", ["stopped", "cut off", "silent"])
 def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(how, postgres, undisturbed, tmp_path):
-    """The other takes its trial up and finishes the study, whether the first stood still or its network did."""
-    url, (there, here, shared) = postgres.schema(f"away_{how[0]}"), map(tmp_path.joinpath, ("there", "here", "shared"))
+    """The other takes its trial up and finishes the study, whether the first stood still or its network was gone."""
+    url, (there, here, shared) = postgres.schema(f"away_{how[:2]}"), map(tmp_path.joinpath, ("there", "here", "shared"))
     with proxied(postgres.port) as network:
         study = study_at(here, url, shared)
         study_at(there, url.replace(f":{postgres.port}/", f":{network.port}/"), shared)
@@ -127,6 +135,7 @@ def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(h
         leave, come_back = {
             "stopped": (partial(stand, signal.SIGSTOP), partial(stand, signal.SIGCONT)),
             "cut off": (network.leave, network.back),
+            "silent": (network.fall_silent, network.back),
         }[how]
         leave()
         try:
@@ -143,6 +152,28 @@ def test_who_is_out_of_reach_for_longer_than_its_lease_comes_back_and_gives_up(h
     assert not (there / lease.removesuffix("/.lock") / "weights.safetensors").exists()
     left = {path.parent.name: path.read_bytes() for path in shared.rglob("*.*")}  # a file a trial
     assert left == weights(undisturbed.folder.parent)
+
+
+@pytest.mark.usefixtures("soon_found_dead")
+def test_a_network_that_falls_silent_holds_nobody_for_ever(postgres, undisturbed, tmp_path):
+    """Nothing is answered and nothing closed: who waits says so in seconds, and a signal still ends it."""
+    url = postgres.schema("silent")
+    study = study_at(tmp_path, url)
+    with proxied(postgres.port) as network:
+        there = study_at(tmp_path / "there", url.replace(f":{postgres.port}/", f":{network.port}/"))
+        away = run(there.folder.parent)
+        wait_for_a_trial(study)
+        network.fall_silent()
+        assert away.stderr is not None
+        while "waiting until it answers again" not in (line := away.stderr.readline()):
+            assert line
+        os.killpg(away.pid, signal.SIGTERM)
+        _, said = away.communicate(timeout=30)
+    assert away.returncode == 130
+    assert said.splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in said
+    ended(run(tmp_path))
+    check(tmp_path, undisturbed)
 
 
 def test_what_a_killed_one_ran_is_taken_up_elsewhere(postgres, undisturbed, tmp_path):

@@ -13,10 +13,12 @@ import pytest
 
 from autoprog_search.study.results import trials_frame
 from autoprog_search.study.store import open_study
-from tests.tiny import SHORT, TINY, cli_here, environment, run_here, set_to, without_measuring
+from autoprog_search.training.checkpoint import load_checkpoint
+from tests.tiny import SHORT, TINY, cli_here, environment, set_to, without_measuring
 
 PAGE = Path(__file__).parents[2] / "docs/queues.md"
 JOB = "1234567"
+CHECKPOINT = "studies/tiny/trials/full-s0-t0/checkpoint.pt"
 pytestmark = [pytest.mark.services, pytest.mark.usefixtures("all_digits")]  # as the job has, which is started anew
 
 
@@ -56,21 +58,36 @@ def submitted(script: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_a_job_that_is_warned_is_put_back_and_goes_on(job):
-    requeued, checkpoint = job.parent / "requeued", job.parent / "studies/tiny/trials/full-s0-t0/checkpoint.pt"
-    batch = submitted(job)
+def warned(script: Path, number: int, after: str) -> int:
+    """Submit the job, and send all of its step that signal once it says so; at which step its run then stands."""
+    batch = submitted(script)
     assert batch.stderr is not None
-    while not batch.stderr.readline().startswith("start"):
+    while after not in batch.stderr.readline():
         assert batch.poll() is None
-    os.killpg(int((job.parent / "step").read_text()), signal.SIGUSR1)  # all of the step, as `--signal=USR1@60` does it
+    os.killpg(int((script.parent / "step").read_text()), number)
     said = batch.stderr.read()
     assert batch.wait(60) == 130
     assert said.splitlines()[-1] == "interrupted; run the same command again to go on"
     assert "Traceback" not in said
     assert "resource_tracker" not in said
-    assert requeued.read_text() == f"requeue {JOB}\n"
-    assert checkpoint.exists()
+    step: int = load_checkpoint(script.parent / CHECKPOINT)["state"]["step"]
+    return step
 
+
+def test_a_job_that_is_warned_or_pre_empted_is_put_back_and_goes_on_to_its_end(job):
+    """By the same script each time: `--signal=USR1@60`, then a job that another pushes out, then one with time."""
+    requeued = job.parent / "requeued"
+    first = warned(job, signal.SIGUSR1, after="%")
+    assert first > 0
+    assert requeued.read_text() == f"requeue {JOB}\n"
+    assert warned(job, signal.SIGTERM, after="start") >= first
+    assert requeued.read_text() == f"requeue {JOB}\n" * 2
+
+    batch = submitted(job)
+    _, said = batch.communicate(timeout=120)
+    assert batch.returncode == 0, said
+    assert "done   full seed 0" in said
+    assert requeued.read_text() == f"requeue {JOB}\n" * 2
     study = open_study(job.parent / "studies", "tiny")
-    run_here(study)
-    assert set(trials_frame(study)["state"]) == {"COMPLETE"}
+    assert trials_frame(study)["state"].tolist() == ["COMPLETE"]
+    assert not (job.parent / CHECKPOINT).exists()

@@ -53,14 +53,17 @@ def test_stopped_in_the_middle_of_every_evaluation_it_ends_with_the_same_bits(tm
             places.add(place)
         return inside
 
+    stopped = 0
     for _ in range(40):
         trainer = tiny_trainer(config, checkpoint=tmp_path / "checkpoint.pt", should_stop=here)
+        assert trainer.run.state.step == stopped, "no step is taken twice"
         stood = trainer.run.state.step
         try:
             resumed = trainer.train()
             break
         except Interrupted:
-            assert trainer.run.state.step - stood <= 10  # a stage's steps: none is taken twice
+            stopped = trainer.run.state.step
+            assert stopped - stood <= 10  # a stage's steps
     assert same_bits(resumed.weights, undisturbed.weights)
     assert resumed.state.curve == undisturbed.state.curve
     assert resumed.state.stages == undisturbed.state.stages
@@ -70,6 +73,7 @@ def test_stopped_in_the_middle_of_every_evaluation_it_ends_with_the_same_bits(tm
     estimates = [place for place in places if place[1] == "search" and place[0] % 5]
     assert len(epochs) >= 3, "ends of epochs, and of the run"
     assert len(estimates) >= 3
+    assert not list(tmp_path.glob("*.damaged"))
 
 
 def test_fixed_schedule_resumes_with_ema_growth(tmp_path):
