@@ -181,23 +181,27 @@ def main() -> None:
     parser.add_argument("--storage", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    storages = [name for name in asked.storage if not MISSING[name]]
-    for name in asked.storage:
+    rows = struck(asked.storage, asked.faults, asked.seed)
+    print(pd.DataFrame(rows).to_string(index=False))
+    print(record("faults", rows=rows, faults=asked.faults, seed=asked.seed))
+    if any(row["lost"] or row["double"] or row["unequal"] for row in rows):
+        raise SystemExit("something was lost, or counted twice, or differs")
+
+
+def struck(asked: list[str], count: int, seed: int) -> list[dict[str, object]]:
+    """Have so many faults strike, shared among those of the storages that are here; a row a kind and storage."""
+    storages = [name for name in asked if not MISSING[name]]
+    for name in asked:
         if MISSING[name]:
             print(f"{name}: left out: {MISSING[name]}", flush=True)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
         alone = {ranks: undisturbed(Path(name), ranks) for ranks in {RANKS[storage] for storage in storages}}
         for place, storage in enumerate(storages):
-            share = asked.faults // len(storages) + (place < asked.faults % len(storages))
+            share = count // len(storages) + (place < count % len(storages))
             with STORAGES[storage](Path(name)) as new_site:
-                rows += strike(
-                    storage, new_site, alone[RANKS[storage]], share, random.Random(f"{asked.seed} {storage}")
-                )
-    print(pd.DataFrame(rows).to_string(index=False))
-    print(record("faults", rows=rows, faults=asked.faults, seed=asked.seed))
-    if any(row["lost"] or row["double"] or row["unequal"] for row in rows):
-        raise SystemExit("something was lost, or counted twice, or differs")
+                rows += strike(storage, new_site, alone[RANKS[storage]], share, random.Random(f"{seed} {storage}"))
+    return rows
 
 
 def strike(
