@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_ctrl_c_while_it_imports_is_no_traceback(tmp_path, module):
         text=True,
         cwd=Path(__file__).parents[2],
         env={**environment(), "PYTHONPATH": str(tmp_path / "slow")},
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )
     wait_until(marker.exists, process)
     process.send_signal(signal.SIGINT)
