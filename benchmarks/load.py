@@ -29,7 +29,7 @@ from tests import postgres, ray_cluster
 
 LARGE = 10_000
 READERS = (("show", "-f", "csv"), ("show",), ("compare",), ("list",))
-WRONG = re.compile(r"locked|Traceback", re.IGNORECASE)
+WRONG = re.compile(r"\blocked\b|Traceback", re.IGNORECASE)
 Words = tuple[str, ...]
 
 

@@ -46,6 +46,8 @@ class Site:
     proxy: Proxy | None = None
     nodes: Nodes | None = None
     processes: dict[Path, Forked] = field(default_factory=dict)
+    tracebacks: list[str] = field(default_factory=list)
+    _listeners: list[threading.Thread] = field(default_factory=list)
 
     def study(self) -> StoredStudy:
         return open_study(self.roots[0], "tiny")
@@ -67,15 +69,23 @@ class Site:
         return False
 
     def _hear(self, process: Forked) -> None:
-        """Keep its pipe empty; a traceback, but torchrun's of ranks that have failed, is a fault of ours."""
+        """Keep its pipe empty, and what it says in a traceback, but torchrun's of ranks that have failed."""
 
         def read() -> None:
             assert process.stderr is not None
             said = process.stderr.read()
             if said.count("Traceback") > said.count("ChildFailedError:"):
                 print(said, flush=True)
+                self.tracebacks.append(said)
 
-        threading.Thread(target=read, daemon=True).start()
+        self._listeners.append(threading.Thread(target=read, daemon=True))
+        self._listeners[-1].start()
+
+    def said(self) -> list[str]:
+        """Tracebacks of what has run, which has ended."""
+        for listener in self._listeners:
+            listener.join(5)
+        return self.tracebacks
 
     def workers(self) -> list[int]:
         """Processes that train, or begin to."""
@@ -88,8 +98,9 @@ class Site:
     def kill(self) -> None:
         """All of it at once."""
         for process in self.processes.values():
-            kill_all(process.pid)
-            process.wait(30)
+            if process.poll() is None:
+                kill_all(process.pid)
+                process.wait(30)
 
 
 def kill_all(pid: int) -> None:
@@ -126,7 +137,7 @@ def on_sqlite(folder: Path, ranks: int = 1) -> Iterator[Callable[[int], Site]]:
             disk = None
 
         def site(number: int) -> Site:
-            roots = [(disk or folder) / f"sqlite{number}"]
+            roots = [(disk or folder) / f"sqlite{ranks}-{number}"]
             without_measuring(create_study(roots[0], tiny_config(METHODS, *FEW, *SHORT)), ranks)
             words = ("--workers", "2", "--device", "cpu") if ranks == 1 else ()
             return Site(roots, words, ranks, disk)

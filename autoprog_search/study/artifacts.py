@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -22,6 +22,9 @@ from autoprog_search.errors import StudyError, masked, why
 from autoprog_search.files import WEIGHTS, write_atomic
 
 VERSION = re.compile(r"(\d{8})-(\d{8})-([0-9a-f]{16})-(.+)")
+PART = re.compile(r"\.[0-9a-f]{32}")
+"""Of a file that is being written, or was when its writer was killed. Other files under the URL are somebody else's."""
+
 KEPT = 2
 """Versions of a file: the newest, and the one before it, should that be damaged."""
 
@@ -60,6 +63,21 @@ class Artifacts:
         except (ImportError, ValueError, OSError) as error:
             raise StudyError(f"artifacts: {self._shown!r} cannot be opened: {why(error)}") from None
         self._root = f"{root.rstrip('/')}/{study}"
+
+    def check_apart(self) -> None:
+        """Make sure that no study's own folder is there, on this machine or another: its files would be among these.
+
+        Raises:
+            StudyError: there is one, or it cannot be read.
+        """
+        with self._said("read"):
+            ours = Path(self._root).resolve() == self._folder.resolve() and "file" in self._system.protocol
+            taken = ours or self._system.exists(f"{self._root}/study.yaml")
+        if taken:
+            raise StudyError(
+                f"artifacts: {self._shown!r} is where studies have their own folders; give another, say "
+                f"{self._shown.rstrip('/') + '/artifacts'!r}"
+            )
 
     def keep(self, path: Path, token: int = 0) -> None:
         """Put a file of the study's folder there; of earlier versions the last is kept.
@@ -126,7 +144,8 @@ class Artifacts:
             self._system.invalidate_cache()
             for path in self._system.find(min(ended) if len(ended) == 1 else self._root):  # at once: trials are many
                 folder, _, name = str(path).rpartition("/")
-                if folder in ended and ((found := VERSION.fullmatch(name)) is None or found[4] != WEIGHTS):
+                version = VERSION.fullmatch(name)
+                if folder in ended and (version[4] != WEIGHTS if version else PART.fullmatch(name)):
                     self._system.rm_file(path)
 
     def remove(self) -> None:
@@ -141,14 +160,22 @@ class Artifacts:
                 self._system.rm(self._root, recursive=True)
 
     def names(self) -> list[str]:
-        """Whatever is there of the study, by its path from the study's own folder.
+        """Versions of the study's files, and parts of some, by their paths from the study's own folder.
 
         Raises:
             StudyError: it cannot be read.
         """
         with self._said("read"):
             self._system.invalidate_cache()
-            return sorted(str(path).removeprefix(f"{self._root}/") for path in self._system.find(self._root))
+            with suppress(FileNotFoundError):  # and nothing else: `find` takes what it cannot read for empty
+                self._system.ls(self._root)
+            paths = [str(path) for path in self._system.find(self._root)]
+            ours = [
+                path
+                for path in paths
+                if (name := path.rpartition("/")[2]) and (VERSION.fullmatch(name) or PART.fullmatch(name))
+            ]
+            return sorted(path.removeprefix(f"{self._root}/") for path in ours)
 
     def is_whole(self, name: str) -> bool:
         """Whether a version's content is what was written; one that is gone by now has been followed by another.
@@ -164,23 +191,23 @@ class Artifacts:
                 return True
 
     def set_aside(self, name: str, under: str) -> None:
-        """Move a file into that folder of the study's, where nobody reads it.
+        """Move a file into that folder of the study's, where nobody reads it; it may be gone by now.
 
         Raises:
             StudyError: it cannot be moved.
         """
         aside = f"{self._root}/{under}/{name}"
-        with self._said("moved"):
+        with self._said("moved"), suppress(FileNotFoundError):
             self._system.makedirs(aside.rpartition("/")[0], exist_ok=True)
             self._system.mv(f"{self._root}/{name}", aside)
 
     def discard(self, name: str) -> None:
-        """Remove that one file.
+        """Remove that one file, if it is there still.
 
         Raises:
             StudyError: it cannot be removed.
         """
-        with self._said("removed"):
+        with self._said("removed"), suppress(FileNotFoundError):
             self._system.rm_file(f"{self._root}/{name}")
 
     def _under(self, folder: Path) -> str:

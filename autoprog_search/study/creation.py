@@ -67,7 +67,8 @@ def create_study(root: Path, config: StudyConfig, *, skip_if_exists: bool = Fals
             return open_study(root, config.name)
         study = StoredStudy(folder, config)
         inputs = inputs_of(study)  # data that are not there are said before anything is stored
-        _ = study.artifacts  # and so is a URL that nothing knows
+        if study.artifacts is not None:  # and so is a URL that nothing knows
+            study.artifacts.check_apart()
         with alone_in_storage(study):
             _drop_first_try(study)
             _say_whose_they_are(study)

@@ -180,7 +180,8 @@ def _stored_folders(study: StoredStudy) -> set[str]:
     beginning = f"{study.config.name}/"
     names = [stored.study_name for stored in study.storage.get_all_studies()]
     pairs = [name.removeprefix(beginning).rpartition("/s") for name in names if name.startswith(beginning)]
-    return {_folder_of(study, Job(method, int(seed), 0)).rpartition("-t")[0] for method, _, seed in pairs}
+    ours = [(method, int(seed)) for method, _, seed in pairs if method and seed.isdecimal()]  # a database has others
+    return {_folder_of(study, Job(method, seed, 0)).rpartition("-t")[0] for method, seed in ours}
 
 
 def _damaged_copies(
@@ -189,7 +190,7 @@ def _damaged_copies(
     """Copies that are not what was written, or that nobody reads any more, or that are not there."""
     under_way = {(job.method, job.seed) for job, trial in trials.items() if not trial.state.is_finished()}
     ended = {_folder_of(study, job) for job in trials if (job.method, job.seed) not in under_way}
-    whole = set()
+    whole: dict[str, set[str]] = {}  # digests of weights
     for name in names:
         (folder, _, file), remove = name.rpartition("/"), partial(artifacts.discard, name)
         version = VERSION.fullmatch(file)
@@ -200,15 +201,22 @@ def _damaged_copies(
             what = f"artifacts: {name} is damaged: its content has another digest"
             yield Finding(what, f"is moved to {LOST}/ there", partial(artifacts.set_aside, name, LOST))
         elif version[4] == WEIGHTS:
-            whole.add(folder)
+            whole.setdefault(folder, set()).add(version[3])
         elif folder in ended:
             yield Finding(f"artifacts: {name}: of a trial that has ended", "is removed", remove)
     for job, trial in trials.items():
-        if trial.state.name == "COMPLETE" and _folder_of(study, job) not in whole:
+        found = whole.get(_folder_of(study, job), set())
+        if trial.state.name == "COMPLETE" and not _are_stored(found, trial):
             path = study.trial_folder(job) / WEIGHTS
             put = None if _spoilt(path, trial) else partial(artifacts.keep, path)
             advice = "is put there again" if put else "a machine that has them whole puts them there, by --repair"
             yield Finding(f"{job}: {WEIGHTS}: artifacts have no whole copy", advice, put)
+
+
+def _are_stored(digests: Set[str], trial: FrozenTrial) -> bool:
+    """Whether weights with one of these digests are those of which the trial's row tells."""
+    stored = trial.user_attrs.get(WEIGHTS_DIGEST)  # which trials of before have not
+    return bool(digests) if stored is None else stored in digests
 
 
 def _folder_of(study: StoredStudy, job: Job) -> str:
@@ -228,14 +236,17 @@ def _weights(study: StoredStudy, trials: Trials) -> Iterator[Finding]:
         elsewhere = study.leases is not None and not path.exists()  # where they were trained
         problem = _spoilt(path, trial) if trial.state.name == "COMPLETE" and not elsewhere else None
         if problem is not None:
-            yield Finding(f"{job}: {WEIGHTS} {problem}", *_whole_weights(study, path))
+            yield Finding(f"{job}: {WEIGHTS} {problem}", *_whole_weights(study, path, trial))
 
 
-def _whole_weights(study: StoredStudy, path: Path) -> tuple[str, Callable[[], object] | None]:
+def _whole_weights(study: StoredStudy, path: Path, trial: FrozenTrial) -> tuple[str, Callable[[], object] | None]:
     """What to do about weights that are not whole here."""
     with suppress(StudyError):  # which is a finding of its own
-        if study.artifacts is not None and study.artifacts.read(path) is not None:
+        data = None if study.artifacts is None else study.artifacts.read(path)
+        if study.artifacts is not None and data is not None and _are_stored({digest(data)}, trial):
             return "is fetched from the artifacts", partial(study.artifacts.fetch, path)
+    if study.leases is not None:
+        return "a machine that took the trial up may have them whole; its row is", None
     return "its row is whole; only a study of its own trains the weights again", None
 
 
@@ -250,7 +261,7 @@ def _spoilt(path: Path, trial: FrozenTrial) -> str | None:
             pass
         found = digest(path.read_bytes())
         if trial.user_attrs.get(WEIGHTS_DIGEST, found) != found:
-            return "is damaged: its content has another digest than when it was written"
+            return "is not what the trial has stored: its content has another digest"
     except (SafetensorError, OSError) as error:
         return f"cannot be read: {one_line(str(error))[:80]}"
     return None

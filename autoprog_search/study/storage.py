@@ -129,9 +129,11 @@ def open_storage(url: str, should_stop: Callable[[], bool] | None = None) -> Bas
         return optuna.storages.get_storage(whole)
     except (Interrupted, MissingExtraError):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        said = _another_optunas(error, url) or without_secrets(reason(error), whole)[:200]
-        raise StudyError(f"storage: {masked(url)!r} cannot be opened: {said}") from None
+    except Exception as error:
+        if isinstance(error, StudyError) and whole.startswith(JOURNAL):
+            raise  # it says all of this
+        said = f"{masked(url)!r} cannot be opened: {without_secrets(reason(error), whole)[:200]}"
+        raise StudyError(f"storage: {_another_optunas(error, url) or said}") from None
 
 
 def open_sqlite(path: Path) -> BaseStorage:
@@ -147,8 +149,8 @@ def open_sqlite(path: Path) -> BaseStorage:
     try:
         return _cached(RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool}))
     except Exception as error:  # noqa: BLE001 - whatever the database's driver raises
-        said = _another_optunas(error, f"sqlite:///{path}") or reason(error)[:200]
-        raise StudyError(f"storage: {path} cannot be opened: {said}") from None
+        said = f"{path} cannot be opened: {reason(error)[:200]}"
+        raise StudyError(f"storage: {_another_optunas(error, f'sqlite:///{path}') or said}") from None
 
 
 def _another_optunas(error: Exception, url: str) -> str | None:
@@ -156,9 +158,9 @@ def _another_optunas(error: Exception, url: str) -> str | None:
     if not (tables := re.search(r"compatible with the table schema \(set up by optuna (.+?)\)", str(error))):
         return None
     whose = f"Optuna {tables[1]} made its tables, {optuna.__version__} is installed here"
-    if "storage upgrade" in str(error):
-        return f"{whose}; with a copy put by: optuna storage upgrade --storage '{masked(url)}'"
-    return f"{whose}; open it where an Optuna as new is installed, or update: {UPDATE}"
+    if "storage upgrade" in str(error):  # the shell has to put in what the URL names of the environment
+        return f'{whose}; with a copy put by: optuna storage upgrade --storage "{masked(url)}"'
+    return f"{masked(url)!r}: {whose}; open it where an Optuna as new is installed, or update: {UPDATE}"
 
 
 def _cached(storage: RDBStorage) -> BaseStorage:

@@ -182,7 +182,8 @@ class RunState:
             raise ValueError(f"{sum(self.steps.values())} steps of sub-networks at step {self.step}")
         epochs = self.step // epoch_steps + (self.step == ends[-1] and self.step % epoch_steps > 0)
         at_its_end = self.step % epoch_steps == 0 or self.step == ends[-1]
-        owed = at_its_end and self.step > begin and self.phase != "open"  # it may have been stopped as it evaluated
+        # It may have been stopped as it evaluated: then the epoch's losses are here still.
+        owed = at_its_end and self.step > begin and self.phase != "open" and self.loss_count > 0
         if not epochs - owed <= len(self.curve) <= epochs:
             raise ValueError(f"{len(self.curve)} epochs at step {self.step}")
 

@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 import pytest
 
+from autoprog_search.errors import StudyError
 from autoprog_search.files import file_lock
 from autoprog_search.study.artifacts import digest
 from autoprog_search.study.creation import create_study
@@ -187,8 +188,8 @@ def flip_a_bit(path: Path) -> None:
 
 
 def copy_of(shared: Path, name: str) -> Path:
-    (found,) = shared.rglob(f"*-{name}")
-    return found
+    """The newest."""
+    return max(shared.rglob(f"*-{name}"))
 
 
 def a_bit_of_weights(shared: Path) -> list[str]:
@@ -203,7 +204,7 @@ def a_bit_of_step_times(shared: Path) -> list[str]:
 
 def a_bit_of_weights_here(shared: Path) -> list[str]:
     flip_a_bit(shared.parents[1] / "studies/tiny" / FULL / "weights.safetensors")
-    return ["full seed 0: weights.safetensors is damaged: its content has another digest"]
+    return ["full seed 0: weights.safetensors is not what the trial has stored: its content has another digest"]
 
 
 def a_bit_of_a_late_checkpoint(shared: Path) -> list[str]:
@@ -223,8 +224,8 @@ def no_copy(shared: Path) -> list[str]:
 
 
 def a_part_of_a_copy(shared: Path) -> list[str]:
-    (shared / FULL / ".0123").write_bytes(b"half")
-    return [f"{FULL}/.0123: a part of a file"]
+    (shared / FULL / f".{'01' * 16}").write_bytes(b"half")
+    return [f"{FULL}/.{'01' * 16}: a part of a file"]
 
 
 def an_orphaned_copy(shared: Path) -> list[str]:
@@ -232,7 +233,16 @@ def an_orphaned_copy(shared: Path) -> list[str]:
     return ["artifacts: trials/gone-s0-t0: of no trial of the study"]
 
 
+def weights_of_another_attempt(shared: Path) -> list[str]:
+    """Whole, later than what the row tells of, and of other bits: an earlier holder's whose clock ran on."""
+    (shared / FULL / copy_of(shared / FULL, "weights.safetensors").name).unlink()
+    data = (shared / LINEAR / copy_of(shared / LINEAR, "weights.safetensors").name).read_bytes()
+    (shared / FULL / f"00000000-00000001-{digest(data)}-weights.safetensors").write_bytes(data)
+    return ["full seed 0: weights.safetensors: artifacts have no whole copy"]
+
+
 COPIES = [
+    weights_of_another_attempt,
     a_bit_of_weights,
     a_bit_of_step_times,
     a_bit_of_weights_here,
@@ -242,6 +252,31 @@ COPIES = [
     a_part_of_a_copy,
     an_orphaned_copy,
 ]
+
+
+def test_what_others_keep_under_a_url_stays(shared):
+    """Also where the URL is a folder of studies, which is refused now and was not always."""
+    folder = shared.parents[1] / "studies/tiny"
+    ours = [shared / "notes.txt", shared / FULL / ".DS_Store", shared / "trials/mine/x"]
+    ours[2].parent.mkdir()
+    for path in ours:
+        path.write_text("mine")
+    assert doctor(folder, "--repair") == (0, "\n", "study 'tiny' is whole")
+    open_study(folder.parent, "tiny").artifacts.clear([folder / FULL])
+    assert all(path.exists() for path in ours)
+
+
+def test_files_do_not_lie_among_studies(tmp_path):
+    config = tiny_config(*FEW, *SHORT, "methods={full: {seeds: 1}}")
+    create_study(tmp_path / "a", config)
+    for root in (tmp_path / "a", tmp_path / "b"):  # b's files among a's studies, of another machine perhaps
+        ours = config.model_copy(
+            update={"name": "tiny" if root.name == "b" else "new", "artifacts": str(tmp_path / "a")}
+        )
+        with pytest.raises(
+            StudyError, match=r"where studies have their own folders; give another, say '.*/a/artifacts'"
+        ):
+            create_study(root, ours)
 
 
 @pytest.mark.parametrize("harm", COPIES, ids=lambda harm: harm.__name__)
@@ -273,7 +308,7 @@ def test_weights_that_are_whole_nowhere_are_told_and_left(shared):
     damaged = (folder / FULL / "weights.safetensors").read_bytes()
     code, found, last = doctor(folder, "--repair")
     assert (code, last) == (1, "study 'tiny': 2 of 3 things are left")
-    assert "full seed 0: weights.safetensors is damaged" in found
+    assert "full seed 0: weights.safetensors is not what the trial has stored" in found
     assert (folder / FULL / "weights.safetensors").read_bytes() == damaged
 
 

@@ -249,7 +249,7 @@ def of_another_optuna(path: Path, tables: str, version: str) -> None:
 @pytest.mark.parametrize(
     ("tables", "version", "way_out"),
     [
-        ("v3.0.0.d", "3.1.0", "with a copy put by: optuna storage upgrade --storage 'sqlite:///{path}'"),
+        ("v3.0.0.d", "3.1.0", 'with a copy put by: optuna storage upgrade --storage "sqlite:///{path}"'),
         ("v99.0.0.a", "99.0.0", "or update: pip install -U autoprog-search optuna"),
     ],
 )
@@ -257,7 +257,7 @@ def test_a_database_of_another_optuna_is_one_line_with_the_way_out(tmp_path, ope
     of_another_optuna(path := tmp_path / "study.db", tables, version)
     with pytest.raises(StudyError) as caught:
         open_it(path)
-    assert f"cannot be opened: Optuna {version} made its tables, {optuna.__version__} is installed" in str(caught.value)
+    assert f"Optuna {version} made its tables, {optuna.__version__} is installed" in str(caught.value)
     assert str(caught.value).endswith(way_out.format(path=path))
 
 
@@ -266,7 +266,7 @@ def test_a_study_of_another_optuna_is_refused_and_opens_once_it_is_upgraded(tmp_
     of_another_optuna(path := tmp_path / "studies/layout/study.db", "v3.0.0.d", "3.1.0")
     done = cli_here("study", "show", "layout", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"optuna storage upgrade --storage 'sqlite:///{path}'" in done.stderr
+    assert f'optuna storage upgrade --storage "sqlite:///{path}"' in done.stderr
     optuna.storages.RDBStorage(f"sqlite:///{path}", skip_compatibility_check=True).upgrade()  # as that command does
     assert optuna.get_all_study_names(open_sqlite(path))
 
