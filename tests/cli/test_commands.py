@@ -242,6 +242,7 @@ def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_a
     assert 34 < row["top1"] < 100  # it has learnt something, and is not so good that any weights would do
 
 
+@pytest.mark.slow
 def test_a_fashion_mnist_study_ends_in_a_comparison(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "idx").mkdir()

@@ -125,6 +125,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
         tiny_trainer(CONFIG, seed=1, checkpoint=path)
 
 
+@pytest.mark.slow
 def test_volo_with_all_that_this_recipe_can_switch_on_resumes_alike(tmp_path):
     """Mixed tokens, batch norm in the stem, AdaReg, accumulated gradients, raw weights evaluated inside a search."""
     config = tiny_config(
@@ -145,6 +146,7 @@ def test_volo_with_all_that_this_recipe_can_switch_on_resumes_alike(tmp_path):
     assert undisturbed.state.curve[-1]["train_loss"] < undisturbed.state.curve[0]["train_loss"]
 
 
+@pytest.mark.slow
 def test_images_of_a_folder_resume_alike(tmp_path):
     """Augmented in loader processes at each stage's resolution, images repeated, cutmix on."""
     photos = make_images(tmp_path / "photos", train={"a": 20, "b": 20}, val={"a": 4, "b": 4}, test={"a": 2, "b": 2})
