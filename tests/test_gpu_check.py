@@ -78,6 +78,7 @@ def run_forked(words: list[str], cwd: Path, check: bool) -> None:
     assert process.returncode == 0, said
 
 
+@pytest.mark.slow
 def test_the_study_runs_through_the_command_line_and_can_be_gone_on_with(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     make_fashion_mnist(tmp_path / "data")

@@ -39,6 +39,9 @@ def finished(root: Path, config: StudyConfig) -> StoredStudy:
     return study
 
 
+pytestmark = pytest.mark.slow  # whole studies, to make a table of
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("maker")

@@ -190,6 +190,7 @@ def test_a_run_on_it_is_another_run_wherever_it_lies():
     assert identity(cache="shrunk", cache_dir="there", workers=7) == identity(cache="shrunk")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_and_goes_on_ends_with_the_same_bits(root, tmp_path):
     """Erased images and a search on cached ones included."""
     plain, cached = (

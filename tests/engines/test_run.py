@@ -166,6 +166,7 @@ def test_killed_at_a_random_moment_the_table_is_the_same(undisturbed, tmp_path):
     pd.testing.assert_frame_equal(table(tmp_path), table(undisturbed))
 
 
+@pytest.mark.slow
 def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_path):
     create(tmp_path, "methods={autoprog: {seeds: 1}}")
     process = run(tmp_path, workers=1)
@@ -188,6 +189,7 @@ def test_killed_while_a_supernet_trains_the_result_is_the_same(undisturbed, tmp_
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_run_nothing_twice(undisturbed, tmp_path):
     methods = "methods={tpe: {trials: 2, seeds: 1}, full: {seeds: 1}, linear: {seeds: 1}}"
     create(tmp_path, methods)

@@ -148,6 +148,7 @@ def told(monkeypatch):
         yield made
 
 
+@pytest.mark.slow
 def test_a_studys_trials_are_runs_of_their_own_and_its_results_the_same(told, tmp_path):
     config = tiny_config("methods={full: {seeds: 1}, linear: {seeds: 1}}", *SHORT, "recipe.epochs=3", name="s")
     studies = [without_measuring(create_study(tmp_path / name, config)) for name in ("plain", "logged")]

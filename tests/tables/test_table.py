@@ -262,6 +262,7 @@ def test_answers_come_without_torch(file, tmp_path):
     assert done.stdout.count("Event") == 8
 
 
+@pytest.mark.slow
 def test_two_workers_from_the_command_line(file, tmp_path):
     table = ("--data", f"table:{file}", "--methods", "full,autoprog,random", "--trials", "3", "--seeds", "4")
     cli_here("study", "create", "t", *table, cwd=tmp_path)
