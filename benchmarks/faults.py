@@ -64,24 +64,22 @@ def kill(site: Site, rng: random.Random) -> bool:
 def stop(site: Site, rng: random.Random) -> bool:
     """SIGSTOP for longer than a lease."""
     victims = [process.pid for process in site.processes.values() if process.poll() is None]
-    if victims:
-        victim = rng.choice(victims)
-        with suppress(ProcessLookupError):
-            os.killpg(victim, signal.SIGSTOP)
-            time.sleep(1.6 * LEASE_SECONDS)
-            os.killpg(victim, signal.SIGCONT)
-    return bool(victims)
+    return pause(victims, os.killpg, rng)
 
 
 def stop_rank(site: Site, rng: random.Random) -> bool:
     """SIGSTOP to one of those that train together; the others wait for it."""
-    victims = site.workers()
+    return pause(site.workers(), os.kill, rng)
+
+
+def pause(victims: list[int], send: Callable[[int, int], None], rng: random.Random) -> bool:
+    """Stop one of them for longer than a lease."""
     if victims:
         victim = rng.choice(victims)
         with suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGSTOP)
+            send(victim, signal.SIGSTOP)
             time.sleep(1.6 * LEASE_SECONDS)
-            os.kill(victim, signal.SIGCONT)
+            send(victim, signal.SIGCONT)
     return bool(victims)
 
 

@@ -144,8 +144,7 @@ class Artifacts:
             self._system.invalidate_cache()
             for path in self._system.find(min(ended) if len(ended) == 1 else self._root):  # at once: trials are many
                 folder, _, name = str(path).rpartition("/")
-                version = VERSION.fullmatch(name)
-                if folder in ended and (version[4] != WEIGHTS if version else PART.fullmatch(name)):
+                if folder in ended and _is_ours(name) and not name.endswith(f"-{WEIGHTS}"):
                     self._system.rm_file(path)
 
     def remove(self) -> None:
@@ -170,23 +169,18 @@ class Artifacts:
             with suppress(FileNotFoundError):  # and nothing else: `find` takes what it cannot read for empty
                 self._system.ls(self._root)
             paths = [str(path) for path in self._system.find(self._root)]
-            ours = [
-                path
-                for path in paths
-                if (name := path.rpartition("/")[2]) and (VERSION.fullmatch(name) or PART.fullmatch(name))
-            ]
+            ours = [path for path in paths if _is_ours(path.rpartition("/")[2])]
             return sorted(path.removeprefix(f"{self._root}/") for path in ours)
 
-    def is_whole(self, name: str) -> bool:
-        """Whether a version's content is what was written; one that is gone by now has been followed by another.
+    def is_whole(self, name: str, written: str) -> bool:
+        """Whether a version's content has that digest still; one that is gone by now has been followed by another.
 
         Raises:
             StudyError: it cannot be read.
         """
-        version = VERSION.fullmatch(name.rpartition("/")[2])
         with self._said("read"):
             try:
-                return version is None or digest(self._system.cat_file(f"{self._root}/{name}")) == version[3]
+                return digest(self._system.cat_file(f"{self._root}/{name}")) == written
             except FileNotFoundError:
                 return True
 
@@ -239,6 +233,10 @@ class Artifacts:
             raise StudyError(
                 f"artifacts: {self._shown} cannot be {what}: {why(error)}; run the same command again"
             ) from None
+
+
+def _is_ours(name: str) -> bool:
+    return bool(VERSION.fullmatch(name) or PART.fullmatch(name))
 
 
 def digest(data: bytes) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -162,13 +163,15 @@ def _copies(study: StoredStudy, trials: Trials, running: bool) -> list[Finding]:
 
 def _lost_copies(study: StoredStudy, artifacts: Artifacts, names: list[str]) -> dict[str, Finding]:
     """Copies of trials that the study does not have, by their folder there."""
-    folders = {name.rpartition("/")[0] for name in names} - {"", *map(partial(_folder_of, study), study.jobs())}
-    if folders:
-        stored = _stored_folders(study)
-        folders = {folder for folder in folders if folder.rpartition("-t")[0] not in stored}
+    ours, strange = {"", *map(partial(_folder_of, study), study.jobs())}, dict[str, list[str]]()
+    for name in names:
+        if (folder := name.rpartition("/")[0]) not in ours:
+            strange.setdefault(folder, []).append(name)
+    stored = _stored_folders(study) if strange else set()
     found = {}
-    for folder in sorted(folders):
-        within = [name for name in names if name.rpartition("/")[0] == folder]
+    for folder, within in sorted(strange.items()):
+        if folder.rpartition("-t")[0] in stored:
+            continue
         advice = f"is moved to {LOST}/ there, from where you may remove it"
         mend = partial(_set_aside, artifacts, within)
         found[folder] = Finding(f"artifacts: {folder}: of no trial of the study", advice, mend)
@@ -190,33 +193,43 @@ def _damaged_copies(
     """Copies that are not what was written, or that nobody reads any more, or that are not there."""
     under_way = {(job.method, job.seed) for job, trial in trials.items() if not trial.state.is_finished()}
     ended = {_folder_of(study, job) for job in trials if (job.method, job.seed) not in under_way}
-    whole: dict[str, set[str]] = {}  # digests of weights
+    whole: dict[str, dict[str, str]] = {}  # by folder: the digest of each copy of weights, the oldest first
     for name in names:
         (folder, _, file), remove = name.rpartition("/"), partial(artifacts.discard, name)
         version = VERSION.fullmatch(file)
         if version is None:
             if not running:  # else somebody may be writing it right now
                 yield Finding(f"artifacts: {name}: {PART}", "is removed", remove)
-        elif not artifacts.is_whole(name):
+        elif not artifacts.is_whole(name, version[3]):
             what = f"artifacts: {name} is damaged: its content has another digest"
             yield Finding(what, f"is moved to {LOST}/ there", partial(artifacts.set_aside, name, LOST))
         elif version[4] == WEIGHTS:
-            whole.setdefault(folder, set()).add(version[3])
+            whole.setdefault(folder, {})[name] = version[3]
         elif folder in ended:
             yield Finding(f"artifacts: {name}: of a trial that has ended", "is removed", remove)
     for job, trial in trials.items():
-        found = whole.get(_folder_of(study, job), set())
-        if trial.state.name == "COMPLETE" and not _are_stored(found, trial):
-            path = study.trial_folder(job) / WEIGHTS
-            put = None if _spoilt(path, trial) else partial(artifacts.keep, path)
-            advice = "is put there again" if put else "a machine that has them whole puts them there, by --repair"
-            yield Finding(f"{job}: {WEIGHTS}: artifacts have no whole copy", advice, put)
+        if trial.state.name == "COMPLETE":
+            yield from _copied_weights(study, artifacts, whole.get(_folder_of(study, job), {}), job, trial)
 
 
-def _are_stored(digests: Set[str], trial: FrozenTrial) -> bool:
-    """Whether weights with one of these digests are those of which the trial's row tells."""
-    stored = trial.user_attrs.get(WEIGHTS_DIGEST)  # which trials of before have not
-    return bool(digests) if stored is None else stored in digests
+def _copied_weights(
+    study: StoredStudy, artifacts: Artifacts, whole: dict[str, str], job: Job, trial: FrozenTrial
+) -> Iterator[Finding]:
+    """Whether the newest whole copy of a trial's weights is that of which its row tells."""
+    others = list(takewhile(lambda name: not _is_stored(whole[name], trial), reversed(whole)))
+    for name in others:  # whoever looks for the newest would get it
+        what = f"artifacts: {name}: of another attempt than the trial's row"
+        yield Finding(what, f"is moved to {LOST}/ there", partial(artifacts.set_aside, name, LOST))
+    if len(others) == len(whole):
+        path = study.trial_folder(job) / WEIGHTS
+        put = None if _spoilt(path, trial) else partial(artifacts.keep, path)
+        advice = "is put there again" if put else "a machine that has them whole puts them there, by --repair"
+        yield Finding(f"{job}: {WEIGHTS}: artifacts have no whole copy", advice, put)
+
+
+def _is_stored(found: str, trial: FrozenTrial) -> bool:
+    """Whether weights of that digest are those of which the trial's row tells; rows of before do not."""
+    return bool(trial.user_attrs.get(WEIGHTS_DIGEST, found) == found)
 
 
 def _folder_of(study: StoredStudy, job: Job) -> str:
@@ -243,7 +256,7 @@ def _whole_weights(study: StoredStudy, path: Path, trial: FrozenTrial) -> tuple[
     """What to do about weights that are not whole here."""
     with suppress(StudyError):  # which is a finding of its own
         data = None if study.artifacts is None else study.artifacts.read(path)
-        if study.artifacts is not None and data is not None and _are_stored({digest(data)}, trial):
+        if study.artifacts is not None and data is not None and _is_stored(digest(data), trial):
             return "is fetched from the artifacts", partial(study.artifacts.fetch, path)
     if study.leases is not None:
         return "a machine that took the trial up may have them whole; its row is", None
@@ -259,8 +272,7 @@ def _spoilt(path: Path, trial: FrozenTrial) -> str | None:
     try:
         with safe_open(path, framework="numpy"):  # compares the header with the file's size
             pass
-        found = digest(path.read_bytes())
-        if trial.user_attrs.get(WEIGHTS_DIGEST, found) != found:
+        if not _is_stored(digest(path.read_bytes()), trial):
             return "is not what the trial has stored: its content has another digest"
     except (SafetensorError, OSError) as error:
         return f"cannot be read: {one_line(str(error))[:80]}"

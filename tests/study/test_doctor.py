@@ -234,15 +234,23 @@ def an_orphaned_copy(shared: Path) -> list[str]:
 
 
 def weights_of_another_attempt(shared: Path) -> list[str]:
-    """Whole, later than what the row tells of, and of other bits: an earlier holder's whose clock ran on."""
+    """Whole and of other bits, where those of the row are not."""
     (shared / FULL / copy_of(shared / FULL, "weights.safetensors").name).unlink()
+    return [*later_weights(shared), "full seed 0: weights.safetensors: artifacts have no whole copy"]
+
+
+def later_weights(shared: Path) -> list[str]:
+    """Whole, of other bits, and by their names newer than what the row tells of."""
     data = (shared / LINEAR / copy_of(shared / LINEAR, "weights.safetensors").name).read_bytes()
-    (shared / FULL / f"00000000-00000001-{digest(data)}-weights.safetensors").write_bytes(data)
-    return ["full seed 0: weights.safetensors: artifacts have no whole copy"]
+    names = [f"{token:08d}-00000001-{digest(data)}-weights.safetensors" for token in (3, 5)]
+    for name in names:
+        (shared / FULL / name).write_bytes(data)
+    return [f"{FULL}/{name}: of another attempt" for name in names]
 
 
 COPIES = [
     weights_of_another_attempt,
+    later_weights,
     a_bit_of_weights,
     a_bit_of_step_times,
     a_bit_of_weights_here,
