@@ -57,7 +57,7 @@ class Polynomial:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """FLOPs of embedding one image's patches, where fewer patches are larger ones: those of all pixels at any grid.
+    """FLOPs of embedding an image's patches where every stage sees the full one: those of all pixels, whatever trains.
 
     Resizing the kernel of large patches is left out: once a step, whatever the batch.
 

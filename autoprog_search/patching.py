@@ -1,4 +1,4 @@
-"""How an image is cut into fewer patches: smaller images in the same patches, or the same image in larger ones."""
+"""How a network trains on fewer patches: of a smaller image, larger ones, or some of those that an image has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from autoprog_search.schedule import SubNetwork
 
-PatchesBy = Literal["resolution", "patch_size"]
+PatchesBy = Literal["resolution", "patch_size", "dropout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Patching:
 
     By `resolution` (the paper) a sub-network on fewer patches is given a smaller image. By `patch_size` (FlexiViT,
     Beyer et al., CVPR 2023) grid g cuts the full r px image into g x g patches of ceil(r / g) px; where g does not
-    divide r, the image is made that little larger, so that no patch is cut off or filled up.
+    divide r, the image is made that little larger, so that no patch is cut off or filled up. By `dropout` (Liu et al.,
+    PatchDropout, WACV 2023) images and patches stay as they are, and each step trains on a random part of them.
 
     Attributes:
         side: of the full network's images, px.
@@ -29,8 +30,8 @@ class Patching:
 
     def patch_size(self, sub_network: SubNetwork) -> int:
         """Side of a sub-network's patches, px."""
-        return self.patch if self.by == "resolution" else -(-self.side // sub_network.grid)
+        return -(-self.side // sub_network.grid) if self.by == "patch_size" else self.patch
 
     def image_side(self, sub_network: SubNetwork) -> int:
         """Side of its images, px."""
-        return sub_network.resolution(self.patch_size(sub_network))
+        return self.side if self.by == "dropout" else sub_network.resolution(self.patch_size(sub_network))

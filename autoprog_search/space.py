@@ -85,8 +85,9 @@ class GrowthSpace(Settings):
     patches: tuple[Whole, ...] = Field(default=(), max_length=MOST_LEVELS)
     """numbers of patches that a stage may train on, squares, ascending, the full network's last."""
     patches_by: PatchesBy = "resolution"
-    """how a stage comes by fewer patches: smaller images (`resolution`, the paper), or the full ones in larger patches
-    (`patch_size`), embedded by a weight of their own (`growth.blocks.patch_operator`)."""
+    """how a stage comes by fewer patches: smaller images (`resolution`, the paper), the full ones in larger patches
+    (`patch_size`), embedded by a weight of their own (`growth.blocks.patch_operator`), or a random part of the full
+    ones' patches, anew at each step (`dropout`)."""
     clock: Literal["stages", "free"] = "stages"
     """when a network may grow: where one of the given `stages` begins (the paper), or at any of 36 ticks of a run
     (`free`), depth and patches at times of their own. Fixed schedules that speak of stages keep them."""

@@ -98,7 +98,10 @@ def show(
         title = f"{chosen.name} ({chosen.model}): the linear schedule, one of {chosen.count():,}"
         echo_table([{**row, "flops": flops_text(row["flops"])} for row in stages], fmt, title=title)
         click.echo(f"depths: {_join(chosen.depths)}; resolutions: {_join(_resolutions(chosen))} px")
-        click.echo(f"patches of {_join(_patch_sizes(chosen))} px: {_join(chosen.patches)}; recipe: {chosen.recipe}")
+        kept = ", kept at random while training" if chosen.patches_by == "dropout" else ""
+        click.echo(
+            f"patches of {_join(_patch_sizes(chosen))} px: {_join(chosen.patches)}{kept}; recipe: {chosen.recipe}"
+        )
         click.echo(bounds)
         if resources is not None:
             _echo_prediction(runs, resources, epochs, images, recipe.batch_size)
@@ -228,7 +231,8 @@ def validate(files: tuple[str, ...], fmt: str) -> None:
 
 
 def _resolutions(space: GrowthSpace) -> list[int]:
-    return [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+    sides = [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+    return sides[-1:] if space.patches_by == "dropout" else sides
 
 
 def _patch_sizes(space: GrowthSpace) -> Iterable[int]:

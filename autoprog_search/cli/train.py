@@ -156,7 +156,9 @@ def _overrides(
 
 def _echo(row: Mapping[str, Any], weights: Path) -> None:
     """What ran, and how its weights are loaded."""
-    click.echo(f"depths {row['depths']}, resolutions {row['resolutions']}, test top-1 {row['top1']:.2f} %")
+    click.echo(
+        f"depths {row['depths']}, patches {row['patches']} of {row['resolutions']} px, test top-1 {row['top1']:.2f} %"
+    )
     if grew := growth_text(row.get("clock", ())):
         click.echo(grew)
     waited = zip(row["loader_seconds"], row["stage_seconds"], strict=True)

@@ -11,7 +11,12 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
-from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc
+from timm.layers import (
+    PatchDropout,
+    PatchDropoutWithIndices,
+    resample_abs_pos_embed,
+    resample_abs_pos_embed_nhwc,
+)
 from timm.layers.drop import calculate_drop_path_rates
 from timm.models.beit import Beit
 from timm.models.beit import Block as BeitBlock
@@ -75,6 +80,7 @@ class FamilyAdapter:
         resolution: how it runs at another one: timm's `dynamic` image size; a position embedding that is `resampled`
             here at every step; or not at all (`fixed`), where that would replace parameters.
         larger_patches: it embeds whole patches by one convolution, and takes them larger, too (`patches_by`).
+        patch_dropout: timm's module that drops patches before the blocks, if the family has a place for it.
         initialise: gives block number i (of its stack) fresh parameters, as timm initialised the model's own.
         residual_ends: the last projection of each residual branch of a block; zeroed, the block is the identity.
         drop_paths: a block's stochastic depth modules.
@@ -90,6 +96,7 @@ class FamilyAdapter:
     resolution: Literal["dynamic", "resampled", "fixed"]
     initialise: Callable[[nn.Module, nn.Module, int], None]
     larger_patches: bool = False
+    patch_dropout: Callable[..., nn.Module] | None = None
     residual_ends: tuple[str, ...] = RESIDUAL_ENDS
     drop_paths: tuple[str, ...] = ("drop_path1", "drop_path2")
     drop_rule: Literal["linear", "constant"] = "linear"
@@ -226,6 +233,7 @@ ADAPTERS = {
         "ViT, DeiT, distilled DeiT, DeiT-3",
         resolution="dynamic",
         larger_patches=True,
+        patch_dropout=PatchDropout,
         initialise=_initialise_vit,
         refusal=_refuse_dropped_patches,
     ),
@@ -235,6 +243,7 @@ ADAPTERS = {
         "EVA, EVA-02 and other ViTs with rotary embeddings",
         resolution="dynamic",
         larger_patches=True,
+        patch_dropout=PatchDropoutWithIndices,
         initialise=_initialise_beit,
         refusal=_refuse_eva,
     ),

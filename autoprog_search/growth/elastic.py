@@ -22,14 +22,9 @@ from autoprog_search.growth.active_blocks import ActiveBlocks, Forward, containe
 from autoprog_search.growth.adapters import TrainOutput, adapter_of, family_of, patch_size_of, resampled_position
 from autoprog_search.growth.chain import ActiveSet, build_chain, levels_of, share_depths
 from autoprog_search.growth.create import check_size, create_timm_model, described
+from autoprog_search.growth.dropped_patches import keep_patches, make_droppable
 from autoprog_search.growth.flops import cost_known_as
-from autoprog_search.growth.large_patches import (
-    KERNEL,
-    grows_own_kernel,
-    large_patches_of,
-    set_patch_size,
-    write_kernels,
-)
+from autoprog_search.growth.large_patches import KERNEL, grows_own_kernel, large_patches_of, write_kernels
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
 from autoprog_search.growth.optimizer_state import StateRule, grow_optimizer_state
 from autoprog_search.growth.patch_projection import project_by_products
@@ -104,6 +99,7 @@ class ElasticModel(nn.Module):
             for path in stack.paths:
                 model.set_submodule(path, ActiveBlocks(model.get_submodule(path).children()))
         self.large_patches = large_patches_of(model, self.adapter, self.patching, patches, patch_operator)
+        make_droppable(model, self.adapter, self.patching)
         self.antialias = False
         self.fading: set[int] = set()
         self._described, self._counted_as = type(model).__name__, ""
@@ -240,7 +236,9 @@ class ElasticModel(nn.Module):
         self._run(self._active_at(sub_network.depth))
         self.sub_network = sub_network
         if self.large_patches is not None:
-            set_patch_size(self.model, self.patching.patch_size(sub_network))
+            self.large_patches.set_size(self.model, self.patching.patch_size(sub_network))
+        if self.patching.by == "dropout":
+            keep_patches(self.model, sub_network, self.full)
         if not self._drops:
             return
         rated = self._active_at((rates_of or sub_network).depth)

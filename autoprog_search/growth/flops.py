@@ -72,7 +72,7 @@ def measure_cost(elastic: Elastic, shares: Mapping[int, tuple[int, ...]]) -> Mod
     for block in stacks:
         rest = rest.less(1, block)
     embedding = None
-    if cuts.by == "patch_size":
+    if cuts.by != "resolution":
         embedding = Embedding(cuts, 2 * elastic.model.get_parameter(KERNEL)[:, :, 0, 0].numel())
         rest = rest.less(1, Polynomial(0, embedding.pixel * cuts.patch**2))
     return ModelCost(rest, tuple(stacks), shares if len(stacks) > 1 else None, embedding)

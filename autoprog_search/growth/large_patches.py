@@ -66,6 +66,11 @@ class LargePatches(nn.Module):
         kernel: torch.Tensor = self._resample(self.weight, [side, side])
         return kernel
 
+    @staticmethod
+    def set_size(model: nn.Module, side: int) -> None:
+        """Tell a timm model's patch embedding how large patches are: it checks images and counts features by that."""
+        model.patch_embed.patch_size = (side, side)  # type: ignore[union-attr]
+
     @torch.no_grad()
     def write(self, kernel: torch.Tensor, images: torch.Tensor | None) -> None:
         """Overwrite a kernel of smaller patches by the growth operator.
@@ -94,7 +99,7 @@ def large_patches_of(
     Raises:
         GrowthError: its positions are of one grid, or it embeds by more than one convolution of whole patches.
     """
-    if patching.by == "resolution":
+    if patching.by != "patch_size":
         return None
     projection = getattr(getattr(model, "patch_embed", None), "proj", None)
     if not adapter.larger_patches or not isinstance(projection, PatchProjection):
@@ -127,8 +132,3 @@ def write_kernels(
         network.large_patches.write(kernel, images)
         if optimizer is not None:
             getattr(optimizer, "_base_optimizer", optimizer).state.pop(kernel, None)
-
-
-def set_patch_size(model: nn.Module, side: int) -> None:
-    """Tell a timm model's patch embedding how large patches are: it checks images and counts features by that."""
-    model.patch_embed.patch_size = (side, side)  # type: ignore[union-attr]

@@ -134,7 +134,7 @@ class GrowthSettings(Settings):
     def decisive(self, space: GrowthSpace) -> dict[str, Any]:
         """Its fields, as far as they decide anything on that space."""
         idle = {"search": ON_THE_CLOCK if space.clock == "stages" else set[str]()}
-        idle["blocks"] = {"patch_operator"} if space.patches_by == "resolution" else set()
+        idle["blocks"] = {"patch_operator"} if space.patches_by != "patch_size" else set()
         return self.model_dump(mode="json", exclude=idle)
 
     def rule(self, w_scale: float = 1.0) -> ScoreRule:

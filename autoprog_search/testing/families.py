@@ -155,6 +155,32 @@ class FamilyCase:
             assert resting.grad is None
         assert elastic.model.state_dict().keys() == build().state_dict().keys()
 
+    def test_dropped_patches_leave_the_others_as_they_are(self, build: Callable[..., nn.Module]) -> None:
+        """Where the family drops any: it trains on so many, FLOPs counted; evaluation sees all; its state is timm's."""
+        grid = ElasticModel(build()).full.grid
+        levels = [(grid - 1) ** 2, grid**2]
+        if family_of(build()).patch_dropout is None:
+            with pytest.raises(GrowthError, match=r"patches_by: .* give resolution"):
+                ElasticModel(build(), patches=levels, patches_by="dropout")
+            return
+        elastic = ElasticModel(build(), patches=levels, patches_by="dropout")
+        prefix = elastic.model.num_prefix_tokens
+        seen: list[int] = []
+        elastic.blocks[-1].register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0].shape[1] - prefix))
+        batch = images(elastic, batch=1)
+        for patches in (*range(1, elastic.full.grid), elastic.full.grid):
+            elastic.activate(SubNetwork(elastic.full.depth, patches**2))
+            assert elastic.resolution == batch.shape[-1]
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                elastic.train()(batch)
+            assert counter.get_total_flops() == elastic.cost.forward_flops(elastic.sub_network)
+            with torch.no_grad():
+                outs = [logits_of(elastic.eval()(batch)) for _ in range(2)]
+            assert torch.equal(*outs)
+            assert seen == [patches**2, elastic.full.patches, elastic.full.patches]
+            seen.clear()
+        assert elastic.model.state_dict().keys() == build().state_dict().keys()
+
     @pytest.mark.parametrize("operator", GROWTH_OPERATORS)
     def test_it_grows_through_a_schedule(self, elastic: ElasticModel, operator: str) -> None:
         """Three stages of training under every operator: finite, growing, no parameter exchanged, EMA in step."""

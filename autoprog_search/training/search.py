@@ -86,8 +86,7 @@ class Search:
         if previous is None:
             state.reference_loss = log(self._data.num_classes)
             return
-        at_common = self._spec.growth.search.estimate_at == "common"
-        standing_for_it = oneshot.evaluated_as((*lambda_k, previous), at_common)[-1:]
+        standing_for_it = self._standing_for((*lambda_k, previous))[-1:]
         _, count = self._evaluation(state.part, lambda_k)
         state.reference_loss = float(self._losses(state, network, standing_for_it, count).mean())
 
@@ -162,12 +161,19 @@ class Search:
     def _evaluation(self, part: int, lambda_k: Candidates) -> tuple[list[SubNetwork], int]:
         """What stands for the candidates of a stage that begins with that part, and on how many images."""
         growth = self._spec.growth
-        networks = oneshot.evaluated_as(lambda_k, growth.search.estimate_at == "common")
+        networks = self._standing_for(lambda_k)
         images = self._spec.searchable(part) * self._spec.recipe.batch_size
         affordable = oneshot.affordable_images(
             self._cost, lambda_k, networks, images, growth.search.points, growth.search.estimate_share
         )
         return networks, min(affordable, growth.search.estimate_images, self._data.train_size)
+
+    def _standing_for(self, candidates: Sequence[SubNetwork]) -> list[SubNetwork]:
+        """What is evaluated of each; where patches are dropped, an evaluation sees all of them."""
+        space = self._spec.space
+        if space.patches_by == "dropout":
+            return [SubNetwork(c.depth, space.full.patches) for c in candidates]
+        return oneshot.evaluated_as(candidates, self._spec.growth.search.estimate_at == "common")
 
     def _estimate_flops(self, stage: int, lambda_k: Candidates) -> float:
         evaluation = oneshot.estimation_flops(self._cost, *self._evaluation(stage - 1, lambda_k))
