@@ -90,6 +90,10 @@ WRONG = {
         ("study", "create", "x", "--space", "volo_d1_04", *set_to("space.patches_by=patch_size")),
         ["patches_by", "VOLO", "give resolution"],
     ),
+    "a family that drops no patches": (
+        ("study", "create", "x", "--space", "volo_d1_04", *set_to("space.patches_by=dropout")),
+        ["patches_by", "VOLO has no patch dropout", "give resolution"],
+    ),
     "no space given": (("study", "create", "x"), ["--space"]),
     "data missing": (
         ("train", "--space", "deit_tiny", "--data", "nowhere", "-o", "out"),
@@ -284,6 +288,9 @@ def test_space_show_says_how_large_patches_are(tmp_path):
     assert "resolutions: 42, 40, 40 px" in shown
     assert "patches of 14, 10, 8 px: 9, 16, 25;" in shown
     assert "patches of 8 px: 9, 16, 25;" in cli_here("space", "show", "fashion_full", cwd=tmp_path).stdout
+    (tmp_path / "dropped.yaml").write_text(f"{fields}\npatches_by: dropout\n")
+    dropped = cli_here("space", "show", "dropped.yaml", cwd=tmp_path).stdout
+    assert "resolutions: 40 px\npatches of 8 px: 9, 16, 25, kept at random while training;" in dropped
 
 
 def test_space_show_has_the_linear_schedules_stages_under_a_free_clock_too(tmp_path):
