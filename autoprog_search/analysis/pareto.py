@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from autoprog_search.analysis.sizes import sizes_of
 from autoprog_search.cost import CostKind
 
 
@@ -20,7 +21,7 @@ class ParetoFront:
         cost: training and search, (trials,), see `unit`.
         top1: test accuracy of the recipe's eval_weights, (trials,), per cent.
         val_top1: validation accuracy of the same weights, (trials,), per cent.
-        schedule: depths and resolutions in words, (trials,).
+        schedule: depths and resolutions, or patches, in words, (trials,).
         on_front: no other trial is as cheap and as accurate, (trials,) bool; of equal trials the first.
         on_method_front: the same among the method's own trials, all seeds together.
         unit: of `cost`.
@@ -52,6 +53,8 @@ def pareto_front(trials: pd.DataFrame, cost: CostKind) -> ParetoFront:
     methods = tuple(dict.fromkeys(done["method"]))
     # The place in the table is the last key: of equal trials the first comes first.
     done = done.iloc[np.lexsort((np.arange(len(done)), -done["top1"].to_numpy(float), done["cost"].to_numpy(float)))]
+    shown = sizes_of(done)
+    steps = zip(done["depths"], done[shown.column], strict=True)
     method, top1 = done["method"].to_numpy(object), done["top1"].to_numpy(float)
     own = np.zeros(len(done), dtype=bool)
     for name in methods:
@@ -63,7 +66,7 @@ def pareto_front(trials: pd.DataFrame, cost: CostKind) -> ParetoFront:
         cost=done["cost"].to_numpy(float),
         top1=top1,
         val_top1=done["val_top1"].to_numpy(float),
-        schedule=np.array([schedule_text(*r) for r in zip(done["depths"], done["resolutions"], strict=True)], object),
+        schedule=np.array([schedule_text(*r, shown.unit) for r in steps], object),
         on_front=_above_all_before(top1),
         on_method_front=own,
         unit="FLOPs" if cost == "flops" else "s",
@@ -83,9 +86,9 @@ def _above_all_before(top1: np.ndarray) -> np.ndarray:
     return np.asarray(top1 > before)
 
 
-def schedule_text(depths: Any, resolutions: Any) -> str:
-    """For example `depth 6 → 12, 16 → 28 px`, from the table's lists."""
-    if not isinstance(depths, list) or not isinstance(resolutions, list):
+def schedule_text(depths: Any, sizes: Any, unit: str) -> str:
+    """For example `depth 6 → 12; 16 → 28 px`, from the table's lists."""
+    if not isinstance(depths, list) or not isinstance(sizes, list):
         return "schedule not stored"
-    arrows = [" → ".join(map(str, levels)) for levels in (depths, resolutions)]
-    return f"depth {arrows[0]}; {arrows[1]} px"
+    arrows = [" → ".join(map(str, levels)) for levels in (depths, sizes)]
+    return f"depth {arrows[0]}; {arrows[1]} {unit}"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from autoprog_search.analysis.pareto import finished
+from autoprog_search.analysis.sizes import sizes_of
 from autoprog_search.cost import CostKind
 
 
@@ -17,11 +18,11 @@ def staircases(heads: pd.DataFrame) -> dict[tuple[str, int, int], pd.DataFrame]:
 
     Returns:
         A row a stage, and one for the end, where the last stage's sizes stand again: `epochs`, from where on; `depth`,
-        blocks; `resolution`, px.
+        blocks; `resolution`, px, or `patches` (`analysis.sizes`).
     """
-    found = {}
+    found, shown = {}, sizes_of(heads)
     for row in heads.to_dict("records"):
-        sizes = {"depth": row["depths"], "resolution": row["resolutions"]}
+        sizes = {"depth": row["depths"], shown.name: row[shown.column]}
         steps = {name: [*levels, levels[-1]] for name, levels in sizes.items()}
         epochs = np.concatenate(([0.0], np.cumsum(row["stage_epochs"])))
         found[row["method"], row["seed"], row["trial"]] = pd.DataFrame({"epochs": epochs, **steps})
@@ -34,8 +35,8 @@ class ParallelSchedules:
 
     Attributes:
         method, seed, trial: which trial, (trials,).
-        axes: what each axis holds: sizes of stages in which trials differ, as `depth, stage 1` or `px, stage 1`; then
-            `FLOPs` or `s`, of training and search; validation `top-1, %`.
+        axes: what each axis holds: sizes of stages in which trials differ, as `depth, stage 1`, `px, stage 1` or
+            `patches, stage 1`; then `FLOPs` or `s`, of training and search; validation `top-1, %`.
         values: (trials, axes).
         levels: of each axis the values there are; None for a continuous one.
     """
@@ -56,9 +57,9 @@ def parallel_schedules(trials: pd.DataFrame, stages: int, cost: CostKind) -> Par
     """
     done = finished(trials, cost, "val_top1")
     done = done[done["depths"].map(bool) & done["resolutions"].map(bool)]
-    columns = {}
+    columns, shown = {}, sizes_of(done)
     for stage in range(stages):
-        for name, axis in (("depth", "depths"), ("px", "resolutions")):
+        for name, axis in (("depth", "depths"), (shown.unit, shown.column)):
             pairs = zip(done[axis], done["stage_epochs"], strict=True)
             columns[f"{name}, stage {stage + 1}"] = np.array([_at(*pair, stage, stages) for pair in pairs], dtype=float)
     chosen = {name: column for name, column in columns.items() if len(set(column)) > 1}

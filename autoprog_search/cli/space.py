@@ -199,7 +199,7 @@ def _echo_compilation(space: GrowthSpace, runs: Sequence[PlannedRun]) -> None:
     saves = compile_saves(shortest)
     verdict = "pays back" if saves > takes else "does not pay back; leave it off"
     click.echo(
-        f"recipe.compile: {len(space.patches)} resolutions take about {takes:.0f} s to compile, {shortest.schedule} "
+        f"recipe.compile: {len(space.patches)} patch counts take about {takes:.0f} s to compile, {shortest.schedule} "
         f"saves about {saves:,.0f} s (as DeiT-S on an H200): {verdict}"
     )
 

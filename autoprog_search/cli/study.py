@@ -222,6 +222,7 @@ def run_to_end(opened: StoredStudy, needs: Needs, engine: str = "local", world: 
 @click.pass_obj
 def show(session: Session, name: str, fmt: Format) -> None:
     """Show every trial: state, schedule, accuracy, cost; under a free clock also when it grew."""
+    from autoprog_search.analysis.sizes import sizes_of
     from autoprog_search.study.results import clock_frame, trials_frame
     from autoprog_search.study.store import open_study
 
@@ -229,7 +230,17 @@ def show(session: Session, name: str, fmt: Format) -> None:
     trials = opened.trials()
     frame, clock = trials_frame(opened, trials), clock_frame(opened, trials)
     if fmt == "table":
-        columns = ["method", "seed", "trial", "state", "depths", "resolutions", "val_top1", "top1", "total_flops"]
+        columns = [
+            "method",
+            "seed",
+            "trial",
+            "state",
+            "depths",
+            sizes_of(frame).column,
+            "val_top1",
+            "top1",
+            "total_flops",
+        ]
         frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
         frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
     rows = plain_rows(frame)

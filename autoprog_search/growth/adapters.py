@@ -198,7 +198,7 @@ def _prepare_cait(model: nn.Module) -> None:
 
 
 def _refuse_dropped_patches(model: nn.Module) -> str:
-    if not isinstance(getattr(model, "patch_drop", None) or nn.Identity(), nn.Identity):
+    if getattr(getattr(model, "patch_drop", None), "prob", 0.0) > 0:
         return "drops patches (patch_drop_rate); growth sets the patch count itself"
     return ""
 

@@ -22,7 +22,7 @@ from autoprog_search.growth.active_blocks import ActiveBlocks, Forward, containe
 from autoprog_search.growth.adapters import TrainOutput, adapter_of, family_of, patch_size_of, resampled_position
 from autoprog_search.growth.chain import ActiveSet, build_chain, levels_of, share_depths
 from autoprog_search.growth.create import check_size, create_timm_model, described
-from autoprog_search.growth.dropped_patches import keep_patches, make_droppable
+from autoprog_search.growth.dropped_patches import check_patches, check_whole, keep_patches, make_droppable
 from autoprog_search.growth.flops import cost_known_as
 from autoprog_search.growth.large_patches import KERNEL, grows_own_kernel, large_patches_of, write_kernels
 from autoprog_search.growth.operators import BlockTraits, GrowthOperator, Origin, new_blocks, operator_named
@@ -162,6 +162,7 @@ class ElasticModel(nn.Module):
 
     def check_resolution(self, patches: int) -> None:
         """Raise GrowthError where the family cannot run on so many patches."""
+        check_patches(self.patching, patches, self.full)
         if self.adapter.resolution == "fixed" and patches != self.full.patches:
             raise GrowthError(
                 f"patches: {type(self.model).__name__} has relative positions of one size, another would replace "
@@ -199,6 +200,7 @@ class ElasticModel(nn.Module):
             images: as `forward` takes them.
             args, kwargs: timm's: `indices`, `norm`, `intermediates_only`, ...
         """
+        check_whole(self.model)
         features = Forward(self.model, lambda model, resized: model.forward_intermediates(resized, *args, **kwargs))  # type: ignore[operator]
         return self._run_on(images, features)
 

@@ -26,7 +26,7 @@ from torch import nn
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.adapters import FamilyAdapter
 from autoprog_search.growth.patch_operators import patch_operator_named
-from autoprog_search.growth.patch_projection import PatchProjection
+from autoprog_search.growth.patch_projection import embeds_whole_patches
 from autoprog_search.patching import Patching
 from autoprog_search.schedule import SubNetwork
 
@@ -101,8 +101,7 @@ def large_patches_of(
     """
     if patching.by != "patch_size":
         return None
-    projection = getattr(getattr(model, "patch_embed", None), "proj", None)
-    if not adapter.larger_patches or not isinstance(projection, PatchProjection):
+    if not adapter.larger_patches or not embeds_whole_patches(model):
         raise GrowthError(
             f"patches_by: {type(model).__name__} takes no larger patches, its positions are of one grid or it embeds "
             "patches by more than one convolution; give resolution"

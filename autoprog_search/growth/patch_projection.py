@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from timm.layers import PatchEmbed
 from torch import nn
 
 FEW_CHANNELS = 4  # GPUs' fast convolutions take channels by the eight, and images have three
@@ -41,3 +42,9 @@ def project_by_products(model: nn.Module) -> None:
     )
     product.weight, product.bias = conv.weight, conv.bias
     embedding.proj = product.train(conv.training)
+
+
+def embeds_whole_patches(model: nn.Module) -> bool:
+    """Whether a timm model's patches are cut from its images by one convolution, and no backbone comes before it."""
+    embedding = getattr(model, "patch_embed", None)
+    return isinstance(embedding, PatchEmbed) and isinstance(embedding.proj, PatchProjection)

@@ -90,7 +90,7 @@ def efficienttrain(space: GrowthSpace) -> Program:
 
     The authors' list for DeiT, scaled to the space's full resolution. RandAugment's magnitude rises from 0 to 9, here
     as shares of the recipe's own augmentation. Their small images are the low frequencies of large ones; ours are
-    resized, as everywhere here. Source: Wang et al., TPAMI 2024.
+    what fewer patches are in the space. Source: Wang et al., TPAMI 2024.
     """
     grids = [max(1, int(space.full.grid * size / 224 + 0.5)) for size in EFFICIENTTRAIN_SIZES]
     phases = tuple(SubNetwork(space.depth, grid**2) for grid in grids)

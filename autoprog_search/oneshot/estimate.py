@@ -70,7 +70,7 @@ def affordable_images(
     What the stage will cost is open until the search has chosen: its mean candidate stands for it.
 
     Args:
-        networks: what is evaluated (`evaluated_as`).
+        networks: what is evaluated.
         stage_images: images that the stage trains on, counted with repetition.
 
     Returns:

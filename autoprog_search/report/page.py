@@ -52,13 +52,15 @@ def report_page(study: StudyFrames, margin: float = MARGIN) -> str:
 
 def _header(study: StudyFrames) -> str:
     config, space, trials = study.config, study.config.space, study.trials
-    resolutions = [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+    sides = [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+    kept = "resolution" if len({*sides}) == len(sides) else f"{_value([*space.patches])} patches of"
+    sizes = f"{kept} {_value([*dict.fromkeys(sides)])} px"
     states = trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {word}" for state, word in STATES.items() if state in states)
     return (
         f"<header><h1>Study {text(config.name)}</h1>"
         f'<p class="lead">Growth schedules for <b>{text(space.model)}</b> on <b>{text(config.data.name)}</b>: '
-        f"depth {_value([*space.depths])} of {space.depth} blocks, resolution {_value(resolutions)} px, {space.stages} "
+        f"depth {_value([*space.depths])} of {space.depth} blocks, {sizes}, {space.stages} "
         f"stages in {config.recipe.epochs} epochs. {len(config.methods)} methods, {len(trials)} trials: "
         f"{counts or 'none'}.</p></header>"
     )

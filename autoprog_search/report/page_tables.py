@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from autoprog_search.analysis.sizes import sizes_of
 from autoprog_search.report.colours import colour_of
 from autoprog_search.report.document import text
 from autoprog_search.report.texts import HEADERS, comparison_rows
@@ -54,14 +55,14 @@ def comparison_table(compared: pd.DataFrame) -> str:
 def trials_table(trials: pd.DataFrame, heads: pd.DataFrame) -> str:
     """All trials, a row each; `heads` are those that stand for their method and seed."""
     flops = unit_for(float(trials["total_flops"].max()), "FLOPs")
-    seconds = trials["train_seconds"] + trials["search_seconds"]
+    seconds, shown = trials["train_seconds"] + trials["search_seconds"], sizes_of(trials)
     columns = {
         "seed": trials["seed"].map(str),
         "trial": trials["trial"].map(str),
         "state": trials["state"].map(STATES),
         "stands": pd.Series("", index=trials.index).mask(_keys(trials).isin(_keys(heads)), "headline"),
         "blocks": trials["depths"].map(_steps),
-        "resolution, px": trials["resolutions"].map(_steps),
+        shown.title: trials[shown.column].map(_steps),
         "epochs": _numbers(trials["epochs"], "{:g}"),
         "validation top-1, %": _numbers(trials["val_top1"], "{:.2f}"),
         "test top-1, %": _numbers(trials["top1"], "{:.2f}"),

@@ -69,7 +69,8 @@ class SearchSettings(Settings):
     estimate_images: Whole = Field(default=4096, ge=1, le=10**9)
     """the most images to evaluate on, however much would be affordable."""
     estimate_at: Literal["own", "common"] = "own"
-    """every candidate at its `own` resolution (the paper), or all at the largest one (`common`)."""
+    """every candidate at its `own` resolution (the paper), or all at the largest one (`common`). Where stages drop
+    patches, an evaluation sees all of them."""
     estimate_weights: Literal["ema", "raw"] = "ema"
     """whose the estimates are: the estimation EMA's, or the supernet's own (`raw`)."""
     estimation_ema: Real = Field(default=0.004, gt=0, le=1)
@@ -133,7 +134,8 @@ class GrowthSettings(Settings):
 
     def decisive(self, space: GrowthSpace) -> dict[str, Any]:
         """Its fields, as far as they decide anything on that space."""
-        idle = {"search": ON_THE_CLOCK if space.clock == "stages" else set[str]()}
+        idle = {"search": set(ON_THE_CLOCK) if space.clock == "stages" else set[str]()}
+        idle["search"] |= {"estimate_at"} if space.patches_by == "dropout" else set()
         idle["blocks"] = {"patch_operator"} if space.patches_by != "patch_size" else set()
         return self.model_dump(mode="json", exclude=idle)
 

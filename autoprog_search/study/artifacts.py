@@ -97,13 +97,16 @@ class Artifacts:
             for old in [old for old in there if old < version][KEPT - 1 :]:
                 self._system.rm_file(f"{folder}/{old}")
 
-    def read(self, path: Path) -> bytes | None:
+    def read(self, path: Path, wanted: str | None = None) -> bytes | None:
         """The newest whole version of a file of the study's folder; None: there is none.
+
+        Args:
+            wanted: digest of the only version that will do.
 
         Raises:
             StudyError: it cannot be read.
         """
-        for version in self._newest(path):
+        for version in self._newest(path, wanted):
             with self._said("read"):
                 data: bytes = self._system.cat_file(f"{self._under(path.parent)}/{version}")
             if digest(data) == version.digest:
@@ -111,16 +114,19 @@ class Artifacts:
             logging.getLogger("autoprog_search").warning(f"artifacts: {self._shown}: {version} is damaged; left out")
         return None
 
-    def fetch(self, path: Path) -> None:
+    def fetch(self, path: Path, wanted: str | None = None) -> None:
         """Bring a file of the study's folder to its newest version there, if there is one.
+
+        Args:
+            wanted: as of `read`.
 
         Raises:
             StudyError: it cannot be read there, or written here.
         """
-        newest = next(self._newest(path), None)
+        newest = next(self._newest(path, wanted), None)
         if newest is None or (path.exists() and digest(path.read_bytes()) == newest.digest):
             return
-        if (data := self.read(path)) is not None:
+        if (data := self.read(path, wanted)) is not None:
             write_atomic(path, data)
 
     def drop(self, path: Path) -> None:
@@ -220,10 +226,10 @@ class Artifacts:
         found = [match for name in self._names(path.parent) if (match := VERSION.fullmatch(name))]
         return sorted((Version(int(m[1]), int(m[2]), m[3], m[4]) for m in found if m[4] == path.name), reverse=True)
 
-    def _newest(self, path: Path) -> Iterator[Version]:
+    def _newest(self, path: Path, wanted: str | None) -> Iterator[Version]:
         with self._said("read"):
             versions = self._versions(path)
-        yield from versions
+        yield from (version for version in versions if wanted in (None, version.digest))
 
     @contextmanager
     def _said(self, what: str) -> Iterator[None]:

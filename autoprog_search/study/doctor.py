@@ -254,10 +254,10 @@ def _weights(study: StoredStudy, trials: Trials) -> Iterator[Finding]:
 
 def _whole_weights(study: StoredStudy, path: Path, trial: FrozenTrial) -> tuple[str, Callable[[], object] | None]:
     """What to do about weights that are not whole here."""
+    artifacts, wanted = study.artifacts, trial.user_attrs.get(WEIGHTS_DIGEST)
     with suppress(StudyError):  # which is a finding of its own
-        data = None if study.artifacts is None else study.artifacts.read(path)
-        if study.artifacts is not None and data is not None and _is_stored(digest(data), trial):
-            return "is fetched from the artifacts", partial(study.artifacts.fetch, path)
+        if artifacts is not None and artifacts.read(path, wanted) is not None:
+            return "is fetched from the artifacts", partial(artifacts.fetch, path, wanted)
     if study.leases is not None:
         return "a machine that took the trial up may have them whole; its row is", None
     return "its row is whole; only a study of its own trains the weights again", None

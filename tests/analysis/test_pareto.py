@@ -60,4 +60,4 @@ def test_cost_is_training_and_search(study):
 
 
 def test_schedule_text_of_a_row_without_one():
-    assert schedule_text(None, float("nan")) == "schedule not stored"
+    assert schedule_text(None, float("nan"), "px") == "schedule not stored"

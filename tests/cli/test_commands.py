@@ -335,7 +335,7 @@ def test_devices_that_do_not_divide_the_batch_share_a_study():
     assert shown.exit_code == 0
     assert "6 share a study's trials; a step's 1,024 images do not divide among them" in shown.stdout
     (verdict,) = [line for line in shown.stdout.splitlines() if line.startswith("recipe.compile: ")]
-    assert "4 resolutions take about 16 s to compile" in verdict
+    assert "4 patch counts take about 16 s to compile" in verdict
     assert verdict.endswith("pays back")
     few = CliRunner().invoke(command_line, [*words, "--images", "2000"]).stdout
     assert "does not pay back; leave it off" in few

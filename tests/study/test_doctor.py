@@ -248,7 +248,14 @@ def later_weights(shared: Path) -> list[str]:
     return [f"{FULL}/{name}: of another attempt" for name in names]
 
 
+def later_weights_and_damaged_ones_here(shared: Path) -> list[str]:
+    """What is whole is neither the newest there nor here."""
+    told = a_bit_of_weights_here(shared)
+    return [*later_weights(shared), *told]
+
+
 COPIES = [
+    later_weights_and_damaged_ones_here,
     weights_of_another_attempt,
     later_weights,
     a_bit_of_weights,

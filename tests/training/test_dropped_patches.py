@@ -6,7 +6,10 @@ from functools import cache
 
 import pytest
 import timm
+import torch
 
+from autoprog_search.errors import GrowthError
+from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.state import RunResult
 from tests.tiny import FEW, SHORT, levels, run_interrupted, same_bits, tiny_config, tiny_run, tiny_trainer
@@ -15,7 +18,8 @@ DROPPED = (*SHORT, "space.patches_by=dropout", "recipe.mixup=0.2")
 CONFIG = tiny_config(*DROPPED)  # three stages of 10 steps, on 4, 9 and 16 patches
 SEARCHED = tiny_config(*DROPPED, *FEW, "growth.search.estimate_images=2")
 GROWING = levels(CONFIG, (0, 0), (1, 1), (2, 2))
-RUNS = {"grown": (CONFIG, GROWING), "searched": (SEARCHED, None)}
+CLOCKED = tiny_config(*DROPPED, *FEW, "space.clock=free", "recipe.epochs=15", "growth.search.probe_share=0.1")
+RUNS = {"grown": (CONFIG, GROWING), "searched": (SEARCHED, None), "clocked": (CLOCKED, None)}
 
 
 @cache
@@ -24,7 +28,9 @@ def ended(name: str) -> RunResult:
     return tiny_trainer(*RUNS[name]).train()
 
 
-@pytest.mark.parametrize(("name", "stops"), [("grown", (5, 9, 10, 21)), ("searched", (7, 12, 18, 21))])
+@pytest.mark.parametrize(
+    ("name", "stops"), [("grown", (5, 9, 10, 21)), ("searched", (7, 12, 18, 21)), ("clocked", (9, 20, 40))]
+)
 def test_a_resumed_run_is_bit_identical(name, stops, tmp_path):
     (config, method), undisturbed = RUNS[name], ended(name)
     resumed = run_interrupted(config, tmp_path / "checkpoint.pt", stops, method)
@@ -68,3 +74,39 @@ def test_every_candidate_is_evaluated_on_all_patches():
         if stage.candidates
     ]
     assert state.search_flops == SEARCHED.growth.search.points * 2 * sum(evaluated)
+
+
+def test_patches_that_were_dropped_cannot_be_features_of_a_grid():
+    elastic = tiny_run(CONFIG).elastic
+    images = torch.zeros(2, 1, elastic.resolution, elastic.resolution)
+    elastic.activate(CONFIG.space.at(0, 0))
+    elastic.train()
+    with pytest.raises(GrowthError, match=r"patches are dropped in train mode; call eval\(\)"):
+        elastic.forward_intermediates(images)
+    elastic.eval()
+    assert elastic.forward_intermediates(images, intermediates_only=True)[0].shape[-1] == elastic.full.grid
+
+
+def test_no_more_patches_are_kept_than_there_are():
+    elastic = tiny_run(CONFIG).elastic
+    with pytest.raises(GrowthError, match="patches: 25 are more than the 16"):
+        elastic.activate(SubNetwork(elastic.full.depth, 25))
+
+
+def test_a_model_in_eval_mode_drops_nothing_and_may_be_made_elastic_again():
+    model = timm.create_model(CONFIG.space.model, num_classes=10, dynamic_img_size=True, **CONFIG.space.model_args)
+    model.eval()
+    elastic = ElasticModel(model, patches=CONFIG.space.patches, patches_by="dropout")
+    images = torch.rand(2, 1, elastic.resolution, elastic.resolution)
+    elastic.activate(CONFIG.space.at(0, 0))
+    assert torch.equal(elastic(images), elastic(images))
+    elastic.activate(elastic.full)
+    assert ElasticModel(elastic.model).full == elastic.full
+
+
+@pytest.mark.parametrize("by", ["dropout", "patch_size"])
+def test_hybrids_of_convolutions_are_refused(by):
+    """Part of their cost is the backbone's, which sees all pixels."""
+    model = timm.create_model("vit_tiny_r_s16_p8_224", dynamic_img_size=True)
+    with pytest.raises(GrowthError, match="more than one convolution; give resolution"):
+        ElasticModel(model, patches=[16, 49], patches_by=by)
