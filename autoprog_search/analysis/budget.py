@@ -11,7 +11,7 @@ from autoprog_search.methods.registry import method_named
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.scheduling import to_run
 from autoprog_search.study.store import StoredStudy
-from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.profile import Profiles, StepProfile
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,32 @@ class Budget:
         )
 
 
-def budget(study: StoredStudy, profile: StepProfile, train_size: int) -> Budget:
+def budget(study: StoredStudy, profiles: Profiles, train_size: int) -> Budget:
     """Add up what the unfinished trials will train, as far as it is known now.
 
     A search's schedule is not: AutoProg (and full-short, which takes its budget) is taken to cost what `linear` does,
     a TPE trial what the mean of 200 uniform schedules does.
     """
     config = study.config
+    full = profiles[config.space.patches_by].seconds[config.space.full]
 
     def full_seconds(epochs: float) -> float:
-        return epochs * (train_size // config.recipe.batch_size) * profile.seconds[config.space.full]
+        return epochs * (train_size // config.recipe.batch_size) * full
 
     @cache  # once a method, not once a trial
     def mean_draw(method: str) -> float:
         space, rng = config.space_of(method), Random(0)
-        return sum(mean_cost(space, through(space, space.sample(rng)), profile) for _ in range(200)) / 200
+        return (
+            sum(mean_cost(space, through(space, space.sample(rng)), profiles[space.patches_by]) for _ in range(200))
+            / 200
+        )
 
     parts = []
     for job, trial in to_run(study).items():
         if not trial.state.is_finished():
             space = config.space_of(job.method)
             program = method_named(job.method).expected(space, trial.system_attrs.get("fixed_params", {}))
-            cost = mean_draw(job.method) if program is None else mean_cost(space, program, profile)
+            cost = mean_draw(job.method) if program is None else mean_cost(space, program, profiles[space.patches_by])
             parts.append(cost * full_seconds(config.epochs(job.method, job.trial)))
     return Budget(len(parts), sum(parts), sum(parts) / full_seconds(config.recipe.epochs))
 

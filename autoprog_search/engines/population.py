@@ -143,7 +143,7 @@ def _train(study: StoredStudy, member: Job, stage: int, turn: Turn, place: Workp
     spec, method = plan(study, replace(member, trial=0), trial, place.data, schedule)
     run = place.run(spec, checkpoint, method, stage)
     with place.logged(run, member, study) as book:
-        Trainer(run, method, profile=place.profile, hooks=book.hooks(hooks)).train_parts(stage)
+        Trainer(run, method, profile=place.profile(spec), hooks=book.hooks(hooks)).train_parts(stage)
         _after(study, member, stage, turn, trial, run, place, book)
 
 

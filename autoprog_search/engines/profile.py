@@ -12,6 +12,7 @@ from autoprog_search.errors import ScheduleError
 from autoprog_search.files import write_atomic
 from autoprog_search.interrupt import locked
 from autoprog_search.methods.registry import method_named
+from autoprog_search.patching import PatchesBy
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
 from autoprog_search.study.claims import Kept
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     import torch
 
     from autoprog_search.data.data_set import Data
-    from autoprog_search.training.profile import StepProfile
+    from autoprog_search.training.profile import Profiles, StepProfile
     from autoprog_search.training.world import World
 
 
-def shared_profile(
+def shared_profiles(
     study: StoredStudy,
     data: Data,
     device: torch.device,
@@ -34,11 +35,14 @@ def shared_profile(
     should_stop: Callable[[], bool],
     on_measuring: Callable[[str], None] = lambda device: None,
     world: World | None = None,
-) -> StepProfile:
-    """The study's step profile on this kind of device, measured by the first worker while the others wait.
+) -> Profiles:
+    """The study's step profiles on this kind of device, measured by the first worker while the others wait.
 
     Args:
         world: the processes that train together, default this one; rank 0 has them measure with it.
+
+    Returns:
+        One for each way in which its methods come by fewer patches.
 
     Raises:
         Interrupted: `should_stop` said so.
@@ -55,17 +59,23 @@ def shared_profile(
             _stored(path),
             sub_networks(study.config),
         )
-        if not world.decided(lambda: name in stored and set(wanted) <= set(stored[name].seconds)):
+        names = {by: name if by == study.config.space.patches_by else f"{name}, patches by {by}" for by in wanted}
+        if not world.decided(lambda: all(_covers(stored.get(names[by]), of) for by, of in wanted.items())):
             on_measuring(name)
-            stored[name] = measured(study.config, data, device, should_stop, world)
+            found = measured(study.config, data, device, should_stop, world)
+            stored |= {names[by]: profile for by, profile in found.items()}
             write_atomic(path, json.dumps({name: of.to_dict() for name, of in stored.items()}).encode())
             kept.put_if_possible(path)
-    return stored[name]
+    return {by: stored[name] for by, name in names.items()}
+
+
+def _covers(profile: StepProfile | None, sub_networks: list[SubNetwork]) -> bool:
+    return profile is not None and set(sub_networks) <= set(profile.seconds)
 
 
 def measured(
     config: StudyConfig, data: Data, device: torch.device, should_stop: Callable[[], bool], world: World
-) -> StepProfile:
+) -> Profiles:
     """Step times of every sub-network that a trial may train; all processes of the world measure together.
 
     Raises:
@@ -73,10 +83,12 @@ def measured(
     """
     from autoprog_search.training.profile import profile_steps
 
-    wanted = sub_networks(config)
-    return profile_steps(
-        _union(config), config.recipe, data, device, sub_networks=wanted, should_stop=should_stop, world=world
-    )
+    return {
+        by: profile_steps(
+            _union(config, by), config.recipe, data, device, sub_networks=wanted, should_stop=should_stop, world=world
+        )
+        for by, wanted in sub_networks(config).items()
+    }
 
 
 def _stored(path: Path) -> dict[str, StepProfile]:
@@ -94,15 +106,22 @@ def _stored(path: Path) -> dict[str, StepProfile]:
         return {}
 
 
-def sub_networks(config: StudyConfig) -> list[SubNetwork]:
-    """Every sub-network that a trial may train: those of each method's space, and of its fixed schedule."""
-    found = {config.space.full: None}  # a dictionary keeps their order
+def sub_networks(config: StudyConfig) -> dict[PatchesBy, list[SubNetwork]]:
+    """Every sub-network that a trial may train: those of each method's space, and of its fixed schedule.
+
+    Returns:
+        By how they come by fewer patches, the study's own way first.
+    """
+    found: dict[PatchesBy, dict[SubNetwork, None]] = {config.space.patches_by: {config.space.full: None}}
     for name in config.methods:
-        found |= dict.fromkeys(method_named(name).sub_networks(config.space_of(name)))
-    return list(found)
+        space = config.space_of(name)
+        own = found.setdefault(space.patches_by, {space.full: None})  # a dictionary keeps their order
+        own |= dict.fromkeys(method_named(name).sub_networks(space))
+    return {by: list(own) for by, own in found.items()}
 
 
-def _union(config: StudyConfig) -> GrowthSpace:
-    """The study's space with the depths of all its methods' spaces."""
+def _union(config: StudyConfig, by: PatchesBy) -> GrowthSpace:
+    """The study's space with the depths of all its methods' spaces, its patches by that."""
     depths = {depth for name in config.methods for depth in config.space_of(name).depths}
-    return config.space.model_copy(update={"depths": tuple(sorted({*config.space.depths, *depths}))})
+    changed = {"depths": tuple(sorted({*config.space.depths, *depths})), "patches_by": by}
+    return config.space.model_copy(update=changed)

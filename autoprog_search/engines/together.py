@@ -104,7 +104,7 @@ def _train(task: Task, place: Workplace, should_stop: Callable[[], bool]) -> Non
     run = Run(task.spec, place.data, device=place.device, world=place.world)
     hooks = Hooks(should_stop=should_stop)
     try:
-        Trainer(run, Told(task.needs_estimates), profile=place.profile, hooks=hooks).train_parts(task.last)
+        Trainer(run, Told(task.needs_estimates), profile=place.profile(task.spec), hooks=hooks).train_parts(task.last)
     except (StoppedEarly, RunFailedError):
         return
     if task.last == len(run.ends):

@@ -55,10 +55,10 @@ def run_trial(study: StoredStudy, job: Job, place: Workplace, hooks: Hooks, meth
         run = place.run(spec, checkpoint, method)
         hooks = replace(hooks, stops=partial(_stops, study, job, full_flops=_full_flops(study, run)))
         with place.logged(run, job, study) as book:
-            Trainer(run, method, profile=place.profile, hooks=book.hooks(hooks)).train_parts(len(run.ends))
+            Trainer(run, method, profile=place.profile(spec), hooks=book.hooks(hooks)).train_parts(len(run.ends))
             finish(study, job, trial, run, place, book)
     except StoppedEarly:
-        row = cost_row(spec, run.state, run.train_flops(), place.profile, run.epoch_steps, place.world.size)
+        row = cost_row(spec, run.state, run.train_flops(), place.profile(spec), run.epoch_steps, place.world.size)
         row["val_top1"] = row["curve"][-1]["val_top1"]
         _end(study, job, trial, run, place, row, TrialState.PRUNED)
         return TrialState.PRUNED
@@ -134,7 +134,7 @@ def finish(
     export_weights(weights, result.weights)
     trial.set_user_attr(WEIGHTS_DIGEST, digest(weights.read_bytes()))
     place.kept.put(weights)
-    row = result_row(run.spec, result, place.profile, run.epoch_steps, place.world.size)
+    row = result_row(run.spec, result, place.profile(run.spec), run.epoch_steps, place.world.size)
     if own_flops is not None:
         row["own_flops"] = own_flops
     _end(study, job, trial, run, place, row, TrialState.COMPLETE)

@@ -152,7 +152,7 @@ def run_trials(
             loggers=loggers,
         )
         if index == 0:
-            tell(Event("budget", message=budget(study, place.profile, place.data.train_size).text))
+            tell(Event("budget", message=budget(study, place.profiles, place.data.train_size).text))
         while not should_stop():
             trials = to_run(study)
             claimed = _claim(study, trials)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from autoprog_search.choosing import Method
 from autoprog_search.data.data_set import Data
-from autoprog_search.engines.profile import shared_profile
+from autoprog_search.engines.profile import shared_profiles
 from autoprog_search.loggers.logbook import NAMES, Logbook, logged
 from autoprog_search.loggers.registry import logger_named
 from autoprog_search.methods.registry import method_named
@@ -21,7 +21,7 @@ from autoprog_search.study.claims import UNSHARED, Kept
 from autoprog_search.study.opening import open_data
 from autoprog_search.study.store import Job, StoredStudy
 from autoprog_search.training.device import pick_device, use_threads
-from autoprog_search.training.profile import StepProfile
+from autoprog_search.training.profile import Profiles, StepProfile
 from autoprog_search.training.run import Run
 from autoprog_search.training.spec import RunSpec, check_search, planned_steps
 from autoprog_search.training.world import ALONE, World
@@ -45,10 +45,14 @@ class Workplace:
 
     data: Data
     device: torch.device
-    profile: StepProfile
+    profiles: Profiles
     world: World = ALONE
     kept: Kept = UNSHARED
     loggers: tuple[str, ...] = ()
+
+    def profile(self, spec: RunSpec) -> StepProfile:
+        """The step times of a run's sub-networks."""
+        return self.profiles[spec.space.patches_by]
 
     def run(self, spec: RunSpec, checkpoint: Path, method: Method, last: int | None = None) -> Run:
         """That run, here. Where several processes train together, the others begin to train it as well.
@@ -111,9 +115,9 @@ def open_workplace(
     data = open_data(study, device, should_stop)
     _check_stages(study, data)
     check_alike(world, data)
-    profile = shared_profile(study, data, device, should_stop=should_stop, on_measuring=on_measuring, world=world)
-    world.tell(profile)
-    return Workplace(data, device, profile, world, loggers=loggers)
+    profiles = shared_profiles(study, data, device, should_stop=should_stop, on_measuring=on_measuring, world=world)
+    world.tell(profiles)
+    return Workplace(data, device, profiles, world, loggers=loggers)
 
 
 def check_alike(world: World, data: Data) -> None:

@@ -7,7 +7,7 @@ all alike, and the median of the rounds is kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from statistics import median
@@ -18,6 +18,7 @@ import torch
 from autoprog_search.data.data_set import Data
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.interrupt import Interrupted
+from autoprog_search.patching import PatchesBy
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.settings.recipe import Recipe
 from autoprog_search.space import GrowthSpace
@@ -56,6 +57,10 @@ class StepProfile:
         if not all(isinstance(s, float) and 0 < s < inf for s in (*seconds.values(), data["profile_seconds"] or 1.0)):
             raise ValueError("a time that is no number of seconds")
         return cls(str(data["device"]), seconds, int(data["flops"]), data["profile_seconds"])
+
+
+Profiles = Mapping[PatchesBy, StepProfile]
+"""By how networks come by fewer patches; the same sub-networks take other times."""
 
 
 def profile_steps(

@@ -15,7 +15,7 @@ import pytest
 
 from autoprog_search.engines import profile
 from autoprog_search.engines.engine import Needs
-from autoprog_search.engines.profile import shared_profile, sub_networks
+from autoprog_search.engines.profile import shared_profiles, sub_networks
 from autoprog_search.engines.run import run_study
 from autoprog_search.errors import StudyError
 from autoprog_search.files import TEMPORARY, file_lock, sweep, write_atomic, write_yaml
@@ -129,27 +129,41 @@ def test_a_profile_that_is_damaged_is_measured_again(tmp_path, caplog, content):
     made_up = json.loads((study.folder / "profile.json").read_text())
     (study.folder / "profile.json").write_bytes(content)
     with caplog.at_level(logging.WARNING, "autoprog_search"):
-        measured = shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False)
+        measured = shared_profiles(study, tiny_data(config), CPU, should_stop=lambda: False)
     assert "step times are measured again" in caplog.text
-    assert list(measured.seconds) == sub_networks(config)
+    assert {by: list(profile.seconds) for by, profile in measured.items()} == sub_networks(config)
     assert json.loads((study.folder / "profile.json").read_text()) != made_up
     caplog.clear()
-    assert shared_profile(study, tiny_data(config), CPU, should_stop=lambda: False) == measured
+    assert shared_profiles(study, tiny_data(config), CPU, should_stop=lambda: False) == measured
     assert not caplog.records
+
+
+def test_a_method_that_comes_by_patches_in_another_way_has_step_times_of_its_own(tmp_path):
+    config = tiny_config("methods={full: {seeds: 1}, linear+dropped: {seeds: 1, space: {patches_by: dropout}}}", *SHORT)
+    study = create_study(tmp_path, config)
+    measured = shared_profiles(study, tiny_data(config), CPU, should_stop=lambda: False)
+    assert {by: list(profile.seconds) for by, profile in measured.items()} == sub_networks(config)
+    assert list(measured) == ["resolution", "dropout"]
+    assert list(json.loads((study.folder / "profile.json").read_text())) == [
+        "cpu, 1 thread(s)",
+        "cpu, 1 thread(s), patches by dropout",
+    ]
+    assert shared_profiles(study, tiny_data(config), CPU, should_stop=lambda: False) == measured
 
 
 def test_a_profile_lies_under_the_url_of_files_and_another_folder_does_not_measure_again(tmp_path, monkeypatch):
     config = tiny_config(FULL, "space.stages=2")
     config = config.model_copy(update={"artifacts": (tmp_path / "shared").as_uri()})
-    seconds, measuring, found = dict.fromkeys(sub_networks(config), 0.25), [], []
-    monkeypatch.setattr(profile, "measured", lambda *_: StepProfile("cpu, 1 thread(s)", seconds, 0, 0.0))
+    seconds, measuring, found = dict.fromkeys(sub_networks(config)["resolution"], 0.25), [], []
+    made_up = {"resolution": StepProfile("cpu, 1 thread(s)", seconds, 0, 0.0)}
+    monkeypatch.setattr(profile, "measured", lambda *_: made_up)
     folders = [tmp_path / machine / "tiny" for machine in ("here", "there")]
     for folder in folders:
         folder.mkdir(parents=True)
         study, data = StoredStudy(folder, config), tiny_data(config)
-        found.append(shared_profile(study, data, CPU, should_stop=lambda: False, on_measuring=measuring.append))
+        found.append(shared_profiles(study, data, CPU, should_stop=lambda: False, on_measuring=measuring.append))
     assert measuring == ["cpu, 1 thread(s)"]
-    assert found[0].seconds == found[1].seconds == seconds
+    assert found == [made_up] * 2
     (kept,) = tmp_path.glob("shared/tiny/*-profile.json")
     assert {(folder / "profile.json").read_bytes() for folder in folders} == {kept.read_bytes()}
 
