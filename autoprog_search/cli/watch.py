@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from autoprog_search.analysis.standing import Finished, Running, StudyStanding
-    from autoprog_search.patching import Patching
     from autoprog_search.study.store import Job
 
 
@@ -45,7 +44,6 @@ def watch(session: Session, name: str, once: bool, every: float, fmt: str) -> No
     if fmt == "json" and not once:
         raise click.UsageError("--json is one look, one document: give --once too")
     opened, heard = open_study(session.root, name), Watch()
-    patching = opened.config.space.patching
 
     def look() -> StudyStanding:
         return study_standing(opened, watch=heard)
@@ -54,31 +52,31 @@ def watch(session: Session, name: str, once: bool, every: float, fmt: str) -> No
         if fmt == "json":
             click.echo(json.dumps(document(look()), indent=1))
         elif once:
-            _print(picture(look(), patching))
+            _print(picture(look()))
         elif sys.stdout.isatty():
-            _watch_live(look, patching, every)
+            _watch_live(look, every)
         else:
-            _watch_lines(look, patching, every)
+            _watch_lines(look, every)
     except KeyboardInterrupt:
         click.echo("no longer watched; the study goes on", err=True)
 
 
-def _watch_live(look: Callable[[], StudyStanding], patching: Patching, every: float) -> None:
+def _watch_live(look: Callable[[], StudyStanding], every: float) -> None:
     from rich.live import Live
 
     standing = look()
-    with Live(picture(standing, patching), auto_refresh=False) as live:
+    with Live(picture(standing), auto_refresh=False) as live:
         while not standing.over:
             time.sleep(every)
             standing = look()
-            live.update(picture(standing, patching), refresh=True)
+            live.update(picture(standing), refresh=True)
 
 
-def _watch_lines(look: Callable[[], StudyStanding], patching: Patching, every: float) -> None:
+def _watch_lines(look: Callable[[], StudyStanding], every: float) -> None:
     told: dict[Job, float] = {}
     while True:
         standing = look()
-        for line in new_lines(standing, patching, told):
+        for line in new_lines(standing, told):
             click.echo(line)
         if standing.over:
             return
@@ -94,7 +92,7 @@ def _print(shown: RenderableType) -> None:
 # ── lines ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def new_lines(standing: StudyStanding, patching: Patching, told: dict[Job, float]) -> Iterator[str]:
+def new_lines(standing: StudyStanding, told: dict[Job, float]) -> Iterator[str]:
     """What has happened since the last look: trials that began, went on by a quarter, or ended.
 
     Args:
@@ -104,7 +102,7 @@ def new_lines(standing: StudyStanding, patching: Patching, told: dict[Job, float
         share = running.share
         if running.job not in told or share - told[running.job] >= PLAIN_EVERY:
             told[running.job] = share
-            yield f"{share:5.0%}  {running.job}: {described(running, patching)}"
+            yield f"{share:5.0%}  {running.job}: {described(running)}"
     for job, state in standing.ended.items():
         if told.get(job) != 2:
             told[job] = 2
@@ -113,15 +111,12 @@ def new_lines(standing: StudyStanding, patching: Patching, told: dict[Job, float
         yield summary(standing)
 
 
-def described(running: Running, patching: Patching) -> str:
+def described(running: Running) -> str:
     """Where a trial stands, in words."""
-    from autoprog_search.schedule import SubNetwork
-
     found = running.standing
     if found is None:
         return "silent" if running.silent else "starting"
-    side = patching.image_side(SubNetwork(found.depth, found.patches))
-    parts = [f"epoch {found.epoch:.1f}/{found.epochs:g}", f"{found.depth} blocks x {found.patches} patches, {side} px"]
+    parts = [f"epoch {found.epoch:.1f}/{found.epochs:g}", f"{found.depth} blocks x {found.patches} patches"]
     parts += ["searching"] if found.phase == "search" else []
     parts += [f"val {found.val_top1:.2f} %"] if found.val_top1 is not None else []
     parts += [flops_text(found.flops), f"{duration(found.seconds_left)} left", printable(found.worker)]
@@ -158,7 +153,7 @@ def document(standing: StudyStanding) -> dict[str, Any]:
 # ── a picture ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def picture(standing: StudyStanding, patching: Patching) -> RenderableType:
+def picture(standing: StudyStanding) -> RenderableType:
     """The study as it stands: a line of all, what runs, a row a method."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -167,7 +162,7 @@ def picture(standing: StudyStanding, patching: Patching) -> RenderableType:
 
     trials = Table.grid(padding=(0, 1))
     for running in standing.running:
-        words = Text(described(running, patching), style="yellow" if running.silent else "")
+        words = Text(described(running), style="yellow" if running.silent else "")
         trials.add_row(Text(str(running.job)), ProgressBar(total=1.0, completed=running.share, width=20), words)
     methods = Table("method", "ended", "failed", "best so far", box=None, padding=(0, 2, 0, 0))
     for method in standing.methods:

@@ -56,7 +56,7 @@ def draw_estimates(stages: Mapping[int, pd.DataFrame], cost_unit: Literal["FLOPs
 def _hover(s: Any, unit: str) -> str:
     w = "" if pd.isna(s.w) else f"<br>w {s.w:.3g}"
     return (
-        f"<b>{s.method}</b> seed {s.seed} trial {s.trial}<br>{s.depth} blocks x {s.patches} patches, {s.resolution} px"
+        f"<b>{s.method}</b> seed {s.seed} trial {s.trial}<br>{s.depth} blocks x {s.patches} patches"
         f"{' (chosen)' if s.chosen else ''}<br>loss {s.loss:.4f} ± {s.loss_se:.4f}"
         f"<br>{cost_text(s.cost, unit)} a step{w}"
     )

@@ -63,7 +63,7 @@ def estimates(study: StudyFrames, cost: CostKind) -> go.Figure:
     stored = study.config.growth.search.score_cost
     if cost != stored:
         raise ConfigError(f"cost: this study's estimates are stored against {stored} only, got {cost!r}; use {stored}")
-    stages = stage_estimates(study.estimates, study.config.space.patching)
+    stages = stage_estimates(study.estimates)
     if not stages:
         raise StudyError(f"study {study.config.name!r} has no one-shot estimates: no finished trial searched")
     return draw_estimates(stages, "FLOPs" if stored == "flops" else "s")

@@ -77,7 +77,7 @@ def test_a_trial_that_runs_is_read_by_another_process(study, tmp_path):
     assert found.seconds_left == pytest.approx(90 + 180)  # linear is taken to be as long as full
     done = cli_here("study", "watch", "tiny", "--once", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "epoch 3.0/6, 3 blocks x 9 patches, 12 px, val 61.50 %, 2.00 GFLOPs, 1:30 left" in done.stdout
+    assert "epoch 3.0/6, 3 blocks x 9 patches, val 61.50 %, 2.00 GFLOPs, 1:30 left" in done.stdout
     assert "about 4:30 left" in done.stdout
 
 
@@ -145,13 +145,13 @@ def test_notes_are_seldom_and_no_run_ends_for_one(study, monkeypatch):
 
 def test_lines_are_told_once(study):
     run_and_tell(study, FULL, halfway())
-    patching, told = study.config.space.patching, {}
-    (line,) = new_lines(study_standing(study), patching, told)
+    told: dict[Job, float] = {}
+    (line,) = new_lines(study_standing(study), told)
     assert line.startswith("  50%  full seed 0: epoch 3.0/6")
-    assert list(new_lines(study_standing(study), patching, told)) == []
+    assert list(new_lines(study_standing(study), told)) == []
     study.storage.set_trial_user_attr(study.trial(FULL)._trial_id, "error", "why")
     study.storage.set_trial_state_values(study.trial(FULL)._trial_id, TrialState.FAIL)
-    assert list(new_lines(study_standing(study), patching, told)) == ["ended  full seed 0: fail [1/2]"]
+    assert list(new_lines(study_standing(study), told)) == ["ended  full seed 0: fail [1/2]"]
 
 
 def test_it_watches_a_real_run_and_ends_with_it(tmp_path, monkeypatch):
