@@ -134,8 +134,7 @@ class GrowthSettings(Settings):
 
     def decisive(self, space: GrowthSpace) -> dict[str, Any]:
         """Its fields, as far as they decide anything on that space."""
-        idle = {"search": set(ON_THE_CLOCK) if space.clock == "stages" else set[str]()}
-        idle["search"] |= {"estimate_at"} if space.patches_by == "dropout" else set()
+        idle = {"search": ON_THE_CLOCK if space.clock == "stages" else set[str]()}
         idle["blocks"] = {"patch_operator"} if space.patches_by != "patch_size" else set()
         return self.model_dump(mode="json", exclude=idle)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from autoprog_search.analysis.sizes import PATCHES, sizes_of
 from autoprog_search.errors import AutoProgError
 from autoprog_search.study.checks import check_config
 from autoprog_search.study.creation import create_study
@@ -94,3 +95,17 @@ def test_stages_of_equal_compute_cost_what_full_does(frame):
 def test_a_wrong_plan_is_refused_in_words(methods, said):
     with pytest.raises(AutoProgError, match=said):
         check_config(tiny_config(f"methods={methods}"))
+
+
+def test_a_study_drops_patches_too(tmp_path):
+    methods = (
+        "methods={full: {seeds: 1}, linear: {seeds: 1}, linear+resized: {seeds: 1, space: {patches_by: resolution}}}"
+    )
+    study = without_measuring(create_study(tmp_path, tiny_config(*SHORT, "space.patches_by=dropout", methods)))
+    run_here(study)
+    trials = trials_frame(study).set_index("method")
+    assert (trials["state"] == "COMPLETE").all()
+    assert trials["patches"]["linear"] == trials["patches"]["linear+resized"] == [4, 9, 16]
+    assert trials["resolutions"]["linear"] == [16, 16, 16]
+    assert sizes_of(trials) == PATCHES
+    assert trials["top1"]["linear"] != trials["top1"]["linear+resized"]
