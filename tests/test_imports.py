@@ -93,6 +93,10 @@ def test_imports_point_down(path):
             assert RANK.get(name.split(".")[1], 0) <= RANK[layer_of(path)], f"{path.name} imports {name}"
 
 
+def test_no_file_holds_more_than_350_lines():
+    assert [path.name for path in modules() if len(path.read_text().splitlines()) > 350] == []
+
+
 def test_no_modules_import_each_other():
     """However long the circle, and also where only types are imported."""
     names = {

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from timm.models._features import FeatureGetterNet
 from timm.utils import ModelEmaV3
@@ -21,11 +20,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from autoprog_search.errors import GrowthError
-from autoprog_search.growth.adapters import DenseLogits, family_of
+from autoprog_search.growth.adapters import family_of
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.large_patches import KERNEL
 from autoprog_search.growth.operators import GROWTH_OPERATORS
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.testing.networks import cut_to, images, logits_of, loss_of, schedule, shaken, sub_networks
 
 equal = partial(torch.testing.assert_close, atol=0, rtol=0)
 """Assert that nested sequences of tensors are the same, bit for bit."""
@@ -299,63 +299,3 @@ class FamilyCase:
         assert len(list(networks[1].parameters())) == len(list(networks[0].parameters()))
         with pytest.raises(GrowthError, match=r"blocks are left"):
             elastic.activate(elastic.full)
-
-
-def cut_to(model: nn.Module, elastic: ElasticModel) -> nn.Module:
-    """A plain model's copy that has, of its blocks, those alone that run in the elastic one."""
-    plain, index = deepcopy(model), 0
-    for path in (path for stack in elastic.adapter.stacks for path in stack.paths):
-        container = plain.get_submodule(path)
-        blocks = [b for i, b in enumerate(container.children(), start=index) if i in elastic.active]
-        index += len(list(container.children()))
-        sequential = isinstance(container, nn.Sequential)
-        plain.set_submodule(path, nn.Sequential(*blocks) if sequential else nn.ModuleList(blocks))
-    return plain
-
-
-@torch.no_grad()
-def shaken(model: nn.Module) -> nn.Module:
-    """The model with every parameter moved a little, the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    return model
-
-
-def images(elastic: ElasticModel, batch: int = 4) -> torch.Tensor:
-    """Images at the side at which the model runs now."""
-    side = elastic.resolution
-    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(side))
-
-
-def sub_networks(elastic: ElasticModel) -> list[SubNetwork]:
-    """Every depth that the model knows of four, on every grid that it can run on of three."""
-    depths = sorted(elastic.chain)
-    chosen = sorted({depths[0], depths[len(depths) // 3], depths[2 * len(depths) // 3], depths[-1]})
-    fixed = elastic.adapter.resolution == "fixed"
-    grids = [elastic.full.grid] if fixed else sorted({elastic.full.grid - k for k in range(3)})
-    return [SubNetwork(depth, grid**2) for depth in chosen for grid in grids]
-
-
-def schedule(elastic: ElasticModel) -> list[SubNetwork]:
-    """Three stages up to full size."""
-    found = sub_networks(elastic)
-    return [found[0], found[len(found) // 2], elastic.full]
-
-
-def logits_of(out: object) -> torch.Tensor:
-    """Class logits, whatever else came with them."""
-    first = out if isinstance(out, torch.Tensor) else out[0]  # type: ignore[index]
-    assert isinstance(first, torch.Tensor)
-    return first
-
-
-def loss_of(out: object) -> torch.Tensor:
-    """A loss in which all outputs have a part."""
-    logits = logits_of(out)
-    labels = torch.arange(len(logits)) % logits.shape[1]
-    loss = F.cross_entropy(logits, labels)
-    if isinstance(out, DenseLogits):
-        tokens = out.token_logits.shape[1]
-        loss = loss + F.cross_entropy(out.token_logits.flatten(0, 1), labels.repeat_interleave(tokens))
-    return loss

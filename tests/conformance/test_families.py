@@ -18,7 +18,8 @@ from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.growth.space_cost import cost_of
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace
-from autoprog_search.testing.families import FamilyCase, images, shaken
+from autoprog_search.testing.families import FamilyCase
+from autoprog_search.testing.networks import images, shaken
 from tests.growth.volo import volo_tiny_for_tests
 
 SMALL = {"embed_dim": 16, "num_heads": 2, "depth": 4, "img_size": 24, "patch_size": 4, "num_classes": 5}
