@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,10 @@ class Patching:
     def patch_size(self, sub_network: SubNetwork) -> int:
         """Side of a sub-network's patches, px."""
         return -(-self.side // sub_network.grid) if self.by == "patch_size" else self.patch
+
+    def image_sides(self, levels: Iterable[int]) -> list[int]:
+        """Side of the images at each of these numbers of patches, px."""
+        return [self.image_side(SubNetwork(1, patches)) for patches in levels]
 
     def image_side(self, sub_network: SubNetwork) -> int:
         """Side of its images, px."""

@@ -52,10 +52,8 @@ def budget(study: StoredStudy, profiles: Profiles, train_size: int) -> Budget:
     @cache  # once a method, not once a trial
     def mean_draw(method: str) -> float:
         space, rng = config.space_of(method), Random(0)
-        return (
-            sum(mean_cost(space, through(space, space.sample(rng)), profiles[space.patches_by]) for _ in range(200))
-            / 200
-        )
+        profile = profiles[space.patches_by]
+        return sum(mean_cost(space, through(space, space.sample(rng)), profile) for _ in range(200)) / 200
 
     parts = []
     for job, trial in to_run(study).items():

@@ -231,7 +231,7 @@ def validate(files: tuple[str, ...], fmt: str) -> None:
 
 
 def _resolutions(space: GrowthSpace) -> list[int]:
-    sides = [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+    sides = space.patching.image_sides(space.patches)
     return sides[-1:] if space.patches_by == "dropout" else sides
 
 

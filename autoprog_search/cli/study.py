@@ -230,18 +230,9 @@ def show(session: Session, name: str, fmt: Format) -> None:
     trials = opened.trials()
     frame, clock = trials_frame(opened, trials), clock_frame(opened, trials)
     if fmt == "table":
-        columns = [
-            "method",
-            "seed",
-            "trial",
-            "state",
-            "depths",
-            sizes_of(frame).column,
-            "val_top1",
-            "top1",
-            "total_flops",
-        ]
-        frame = frame[[*columns, "speedup_flops", "speedup_seconds"]].copy()
+        sizes = ["depths", sizes_of(frame).column]
+        costs = ["total_flops", "speedup_flops", "speedup_seconds"]
+        frame = frame[["method", "seed", "trial", "state", *sizes, "val_top1", "top1", *costs]].copy()
         frame["total_flops"] = frame["total_flops"].map("{:.3e}".format)
     rows = plain_rows(frame)
     echo_table([{n: _cell(value) for n, value in row.items()} for row in rows] if fmt == "table" else rows, fmt)

@@ -52,7 +52,7 @@ def report_page(study: StudyFrames, margin: float = MARGIN) -> str:
 
 def _header(study: StudyFrames) -> str:
     config, space, trials = study.config, study.config.space, study.trials
-    sides = [space.patching.image_side(space.at(0, j)) for j in range(len(space.patches))]
+    sides = space.patching.image_sides(space.patches)
     kept = "resolution" if len({*sides}) == len(sides) else f"{_value([*space.patches])} patches of"
     sizes = f"{kept} {_value([*dict.fromkeys(sides)])} px"
     states = trials["state"].value_counts()
