@@ -37,6 +37,8 @@ class Moment:
         mixing: of each axis, how long a growth to full size takes to mix, in ticks; empty until it is measured.
         costs: of a tick of each sub-network.
         spent: so far, in the same unit, search included.
+        tick_steps: optimiser steps of a tick.
+        dropped: fewer patches are a random part of all.
     """
 
     tick: int
@@ -44,6 +46,8 @@ class Moment:
     mixing: Mapping[str, float]
     costs: Mapping[SubNetwork, float]
     spent: float
+    tick_steps: float
+    dropped: bool = False
 
     @property
     def ticks(self) -> int:

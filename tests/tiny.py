@@ -77,7 +77,8 @@ def steps_alone(run: Run, count: int, sub_networks: Sequence[SubNetwork]) -> Ite
 def tiny_trainer(
     config: StudyConfig, method: Method | None = None, seed: int = 0, checkpoint: Path | None = None, **hooks
 ) -> Trainer:
-    return Trainer(tiny_run(config, seed, checkpoint), method or OneShotMethod(), hooks=Hooks(**hooks))
+    method = method or OneShotMethod(config.growth.rule())
+    return Trainer(tiny_run(config, seed, checkpoint), method, hooks=Hooks(**hooks))
 
 
 def interrupted(config: StudyConfig, stop: int, method: Method | None = None, **options) -> Trainer:

@@ -109,7 +109,7 @@ METHODS: dict[str, Kind] = {  # colours go by this order, so new ones come last
         "autoprog_search.methods.oneshot:survey_paths",
     ),
     "hand-timed": Fixed(
-        "the smallest network for 33 % of the epochs, then full resolution, then, for the last 25 %, full depth",
+        "all blocks on the fewest patches for 75 % of the epochs, then on all: the best time found by hand, held",
         hand_timed,
     ),
 }

@@ -28,17 +28,21 @@ PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, 
 
 @dataclass(frozen=True, slots=True)
 class ClockRule:
-    """How many mixing times before its end a growth has to begin.
+    """How much of a run has to be left when an axis grows.
 
-    The end of resolution is where the learning rate begins to decay. Depth may grow inside the decay: there a step
-    counts as its learning rate over the largest. Defaults: docs/LOG.md.
+    Resolution, or patches that get smaller, grow so many mixing times before the learning rate begins to decay. Depth
+    may grow inside the decay: there a step counts as its learning rate over the largest. So do patches of which stages
+    dropped some: the loss as the full network is then there to be seen before and after, and what is left to mix took
+    as many steps wherever it was looked for. Defaults: docs/LOG.md.
 
     Attributes:
-        depth, patches: how many, of each axis.
+        depth, patches: how many mixing times, of each axis.
+        all_patches: how many steps on all patches, where stages dropped some.
     """
 
     depth: float = 12.0
     patches: float = 3.0
+    all_patches: float = 400.0
 
 
 def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
@@ -110,12 +114,18 @@ def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0, earlier: int 
         Per axis a tick: the one that begins now where it is too late, and before the last, where nobody is asked.
     """
     rates = np.asarray(moment.rates) / max(moment.rates)
-    plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
     left = np.cumsum(rates[::-1])[::-1]  # ticks of full learning rate from the beginning of each tick on
-    ends = {
-        "patches": plateau - scale * rule.patches * moment.mixing["patches"],
-        "depth": float((left >= max(LEAST, scale * rule.depth * moment.mixing["depth"])).nonzero()[0].max(initial=0)),
-    }
+
+    def last_with(ticks: float) -> float:
+        return float((left >= ticks).nonzero()[0].max(initial=0))
+
+    if moment.dropped:
+        patches = last_with(scale * rule.all_patches / moment.tick_steps)
+    else:
+        plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
+        patches = plateau - scale * rule.patches * moment.mixing.get("patches", 0.0)
+    depth = last_with(max(LEAST, scale * rule.depth * moment.mixing.get("depth", 0.0)))
+    ends = {"depth": depth, "patches": patches}
     return {axis: int(min(max(ends[axis] - earlier, moment.tick), moment.ticks - 2)) for axis in AXES}
 
 
@@ -124,14 +134,32 @@ def probe_tick(rates: Sequence[float]) -> int:
     return max(1, next(tick for tick, rate in enumerate(rates) if rate >= PLATEAU * max(rates)))
 
 
+def first_of(sub_networks: Sequence[SubNetwork]) -> SubNetwork:
+    """What a run starts as: the fewest patches on all blocks; fewer blocks only where every size has as many patches.
+
+    Few patches make blocks cheap, so that fewer of them save little more; and depth that is added late is not made up
+    for, however soon the loss is back (docs/evidence/when.md).
+
+    Args:
+        sub_networks: those that may be chosen, the least first, the full one last.
+    """
+    least, full = sub_networks[0], sub_networks[-1]
+    return SubNetwork(full.depth if least.patches < full.patches else least.depth, least.patches)
+
+
 def branches(small: SubNetwork, full: SubNetwork) -> dict[str, SubNetwork]:
     """What a probe trains: the network that stays small, and the one grown along each axis that has further to go."""
     grown = {"depth": SubNetwork(full.depth, small.patches), "patches": SubNetwork(small.depth, full.patches)}
     return {"stayed": small} | {axis: to for axis, to in grown.items() if to != small}
 
 
+def has_to_mix(small: SubNetwork, full: SubNetwork, dropped: bool) -> bool:
+    """Whether the growth to come raises the loss, so that its mixing has to be measured before it can be timed."""
+    return small != full and not (dropped and small.patches < full.patches)
+
+
 def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, target_speedup: float | None) -> Choice:
-    """The smallest network of an axis until its deadline, its largest from there on.
+    """The network that a run starts as until the deadline of what it lacks, the full one from there on.
 
     A smaller weight of cost, or a lower target, moves the deadlines to earlier ticks.
 
@@ -140,12 +168,12 @@ def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, targ
     """
     moment = context.clock
     assert moment is not None, "asked under a free clock"
-    smallest, full = context.candidates[0], context.candidates[-1]
+    smallest, full = first_of(context.candidates), context.candidates[-1]
     if smallest == full:
         return Choice(full, until=moment.ticks)
-    if moment.tick < probe_tick(moment.rates):
+    if has_to_mix(smallest, full, moment.dropped) and moment.tick < probe_tick(moment.rates):
         return Choice(smallest, until=probe_tick(moment.rates))
-    if set(moment.mixing) != set(AXES):
+    if has_to_mix(smallest, full, moment.dropped) and set(moment.mixing) != set(AXES):
         raise EstimateError(
             f"mixing: stage {context.stage} has that of {sorted(moment.mixing)}, each axis needs its own"
         )
@@ -165,7 +193,7 @@ def _grown(smallest: SubNetwork, full: SubNetwork, due: Mapping[str, int], tick:
 
 def _earlier_for(target_speedup: float, context: StageContext, rule: ClockRule, scale: float) -> int:
     """By how many ticks the deadlines have to move for the run to cost what it is to, search included."""
-    moment, smallest, full = context.clock, context.candidates[0], context.candidates[-1]
+    moment, smallest, full = context.clock, first_of(context.candidates), context.candidates[-1]
     assert moment is not None, "asked under a free clock"
 
     def cost(earlier: int) -> float:

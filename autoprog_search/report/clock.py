@@ -16,7 +16,7 @@ from autoprog_search.report.layout import styled
 from autoprog_search.report.units import MISSING
 from autoprog_search.space import TICKS
 
-AXES = {"patches": "resolution", "depth": "depth"}  # the one that has to be mixed earlier first
+AXES = ("patches", "depth")  # the one that grows first
 LANE, HEAD, AROUND = 26, 90, 150  # px: a run, the learning rate, titles and legend
 BESIDE = 0.3  # lanes, from a run's line to its mixing times
 GREY = "#777777"
@@ -28,7 +28,7 @@ def draw_clocks(clocks: Mapping[tuple[str, int, int], pd.DataFrame], rates: pd.D
     figure = make_subplots(
         rows=2,
         cols=2,
-        column_titles=[*AXES.values()],
+        column_titles=[*AXES],
         row_heights=[HEAD / height, 1 - HEAD / height],
         shared_xaxes=True,
         shared_yaxes=True,

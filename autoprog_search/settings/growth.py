@@ -16,7 +16,7 @@ from autoprog_search.settings.retired import what_became_of
 from autoprog_search.space import GrowthSpace
 
 RULE = ScoreRule()  # the one place of its fields' defaults
-ON_THE_CLOCK = {"probe_share", "depth_mixing", "patches_mixing"}
+ON_THE_CLOCK = {"probe_share", "depth_mixing", "patches_mixing", "all_patches_steps"}
 """Fields of `growth.search` that decide something under a free clock alone."""
 
 
@@ -81,11 +81,14 @@ class SearchSettings(Settings):
     score_cost: Literal["flops", "seconds"] = "flops"
     """what the search takes as a candidate's cost: FLOPs, or seconds of the step profile."""
     probe_share: Real = Field(default=0.03, gt=0, le=0.2)
-    """of the run's steps, how long each of a probe's three branches trains (`space.clock: free`)."""
+    """of the run's steps, how long each of a probe's branches trains (`space.clock: free`)."""
     depth_mixing: Real = Field(default=RULE.clock.depth, ge=0, le=1000)
     """how many of its mixing times before the run's end depth has grown, by learning rate (`space.clock: free`)."""
     patches_mixing: Real = Field(default=RULE.clock.patches, ge=0, le=1000)
     """how many of its mixing times before the learning rate decays resolution has grown (`space.clock: free`)."""
+    all_patches_steps: Real = Field(default=RULE.clock.all_patches, ge=0, le=1e9)
+    """how many steps a run ends with on all patches, each counted as its learning rate over the largest
+    (`space.clock: free`, `space.patches_by: dropout`)."""
     w_default: Real = Field(default=RULE.w_default, ge=0, le=100)
     """exponent of the cost where none can be fitted and none was before."""
 
@@ -134,14 +137,16 @@ class GrowthSettings(Settings):
 
     def decisive(self, space: GrowthSpace) -> dict[str, Any]:
         """Its fields, as far as they decide anything on that space."""
-        idle = {"search": ON_THE_CLOCK if space.clock == "stages" else set[str]()}
+        idle = {"search": set() if space.patches_by == "dropout" else {"all_patches_steps"}}
+        if space.clock == "stages":
+            idle["search"] = ON_THE_CLOCK
         idle["blocks"] = {"patch_operator"} if space.patches_by != "patch_size" else set()
         return self.model_dump(mode="json", exclude=idle)
 
     def rule(self, w_scale: float = 1.0) -> ScoreRule:
         """What decides a choice, as AutoProg's sampler and strategy take it."""
         search = self.search
-        clock = ClockRule(search.depth_mixing, search.patches_mixing)
+        clock = ClockRule(search.depth_mixing, search.patches_mixing, search.all_patches_steps)
         return ScoreRule(search.score, self.w, w_scale, search.w_default, self.target_speedup, self.tie_se, clock)
 
     @field_validator("adareg", mode="before")

@@ -11,7 +11,7 @@ from statistics import fmean
 from autoprog_search.choosing import Choice, Method, Moment, StageContext
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.oneshot.candidates import reachable
-from autoprog_search.oneshot.clock import branches, fit_mixing, probe_tick
+from autoprog_search.oneshot.clock import branches, fit_mixing, has_to_mix, probe_tick
 from autoprog_search.oneshot.estimate import supernet_of
 from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
@@ -89,7 +89,8 @@ class Trainer:
         run, state = self.run, self.run.state
         allowed = reachable(run.spec.space, state.previous)
         record = StageRecord(allowed[0])
-        if state.part >= probe_tick(run.rates) and not any(r.probe for r in state.stages):
+        mixes = state.previous is not None and has_to_mix(state.previous, run.elastic.full, self._dropped)
+        if mixes and state.part >= probe_tick(run.rates) and not any(r.probe for r in state.stages):
             assert state.previous is not None, "it never measures in the first tick"
             trained = branches(state.previous, run.elastic.full)
             record.probe = {name: probe(run, to) for name, to in trained.items()}
@@ -181,7 +182,13 @@ class Trainer:
             mixing={axis: steps / tick for axis, steps in measured.items()},
             costs={s: tick * run.step_flops(s) for s in run.spec.space.sub_networks},
             spent=run.train_flops() + state.search_flops,
+            tick_steps=tick,
+            dropped=self._dropped,
         )
+
+    @property
+    def _dropped(self) -> bool:
+        return self.run.spec.space.patches_by == "dropout"
 
     def _run_ends(self, allowed: tuple[SubNetwork, ...]) -> tuple[tuple[float, ...], ...]:
         """What the run may have cost at its end with each of these, as shares of the full run's."""

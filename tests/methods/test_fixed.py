@@ -58,12 +58,15 @@ def test_timm_progressive_gives_each_size_the_share_that_timm_draws_it():
 
 
 @pytest.mark.parametrize("clock", ["stages", "free"])
-def test_hand_timed_grows_resolution_first_and_depth_late(deit, clock):
+def test_hand_timed_grows_once_from_the_fewest_patches_on_all_blocks(deit, clock):
     program = hand_timed(deit.model_copy(update={"clock": clock}))
-    shallow = SubNetwork(deit.depths[0], deit.full.patches)
-    assert program.sub_networks == (deit.at(0, 0), shallow, deit.full)
-    assert sum(program.shares) == pytest.approx(1)
-    assert program.shares[-1] == 0.25
+    assert program.sub_networks == (SubNetwork(12, deit.patches[0]), deit.full)
+    assert program.shares == (0.75, 0.25)
+
+
+def test_hand_timed_grows_deeper_where_there_are_no_more_patches(deit):
+    program = hand_timed(deit.model_copy(update={"patches": (196,)}))
+    assert program.sub_networks == (SubNetwork(deit.depths[0], 196), deit.full)
 
 
 def test_one_layer_expands_once_and_late(deit):

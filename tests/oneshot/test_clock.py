@@ -30,19 +30,22 @@ from autoprog_search.schedule import SubNetwork
 WARM, PLATEAU, TICKS = 4, 25, 36  # the learning rate rises over 4 ticks, stays to the 25th, and falls to 0
 RATES = (*(k / WARM for k in range(WARM)), *[1.0] * (PLATEAU - WARM), *(1 - k / 11 for k in range(TICKS - PLATEAU)))
 SIZES = tuple(SubNetwork(d, n) for d in (2, 4) for n in (9, 25))
+DEEPER = SIZES[1::2]  # all of them on 25 patches
 COSTS = {s: float(s.depth * s.patches) for s in SIZES}
-MOMENT = Moment(0, RATES, {"depth": 1.0, "patches": 1.0}, COSTS, 0.0)
+MOMENT = Moment(0, RATES, {"depth": 1.0, "patches": 1.0}, COSTS, 0.0, tick_steps=10)
 
 
-def context(moment: Moment, previous: SubNetwork | None = None) -> StageContext:
-    return StageContext(2, SIZES, previous, None, (), (2, 4), (9, 25), clock=moment)
+def context(moment: Moment, previous: SubNetwork | None = None, sizes: Sequence[SubNetwork] = SIZES) -> StageContext:
+    patches = tuple(sorted({s.patches for s in sizes}))
+    return StageContext(2, tuple(sizes), previous, None, (), (2, 4), patches, clock=moment)
 
 
-def played(moment: Moment, rule: ScoreRule) -> list[tuple[int, Choice]]:
+def played(moment: Moment, rule: ScoreRule, sizes: Sequence[SubNetwork] = SIZES) -> list[tuple[int, Choice]]:
     """A whole run's choices, with the ticks at which they were made."""
     found, tick, spent, before = [], 0, 0.0, None
     while tick < TICKS - 1:
-        choice = choose(context(replace(moment, tick=tick, spent=spent), before), rule)
+        allowed = [s for s in sizes if before is None or (s.depth >= before.depth and s.patches >= before.patches)]
+        choice = choose(context(replace(moment, tick=tick, spent=spent), before, allowed), rule)
         found.append((tick, choice))
         assert choice.until is not None
         spent += (choice.until - tick) * COSTS[choice.sub_network]
@@ -111,40 +114,53 @@ def test_a_loss_that_is_not_back_says_so():
     depth=st.floats(0, 20),
     patches=st.floats(0, 20),
     tick=st.integers(0, TICKS - 2),
-    rule=st.builds(ClockRule, st.floats(0, 30), st.floats(0, 30)),
+    rule=st.builds(ClockRule, st.floats(0, 30), st.floats(0, 30), st.floats(0, 400)),
+    dropped=st.booleans(),
 )
-def test_deadlines_leave_the_mixing_times_they_promise(depth, patches, tick, rule):
-    due = deadlines(replace(MOMENT, tick=tick, mixing={"depth": depth, "patches": patches}), rule)
+def test_deadlines_leave_what_they_promise(depth, patches, tick, rule, dropped):
+    moment = replace(MOMENT, tick=tick, mixing={"depth": depth, "patches": patches}, dropped=dropped)
+    due = deadlines(moment, rule)
     assert all(tick <= due[axis] <= TICKS - 2 for axis in due)
-    if due["patches"] > tick:
+    if due["patches"] > tick and dropped:
+        assert 10 * sum(RATES[due["patches"] :]) >= rule.all_patches
+    if due["patches"] > tick and not dropped:
         assert due["patches"] + rule.patches * patches <= PLATEAU + 1
     if due["depth"] > tick:
         assert sum(RATES[due["depth"] :]) >= rule.depth * depth
 
 
+def test_patches_that_were_dropped_grow_inside_the_decay_of_a_long_run():
+    """A tick of it is more steps, of which as many are enough."""
+    due = [deadlines(replace(MOMENT, dropped=True, tick_steps=n, mixing={}), ClockRule())["patches"] for n in (10, 80)]
+    assert due[0] < WARM
+    assert PLATEAU < due[1] < TICKS - 2
+
+
 @given(
-    depth=st.floats(0, 5),
-    patches=st.floats(0, 5),
-    rule=st.builds(ClockRule, st.floats(0, 8), st.floats(0, 8)),
+    mixing=st.floats(0, 5),
+    rule=st.builds(ClockRule, st.floats(0, 8), st.floats(0, 8), st.floats(0, 300)),
     w_scale=st.sampled_from([0.25, 0.5, 1.0, 2.0]),
+    dropped=st.booleans(),
+    sizes=st.sampled_from([SIZES, DEEPER]),
 )
-def test_a_run_grows_to_full_size_and_no_axis_after_its_deadline(depth, patches, rule, w_scale):
-    moment = replace(MOMENT, mixing={"depth": depth, "patches": patches})
-    choices = played(moment, ScoreRule(clock=rule, w_scale=w_scale))
-    assert choices[0] == (0, Choice(SIZES[0], until=WARM))
-    due = deadlines(replace(moment, tick=WARM), rule, 1 / w_scale)
-    grown = {"depth": TICKS - 1, "patches": TICKS - 1}
-    for tick, choice in reversed(choices):
-        grown |= {"depth": tick} if choice.sub_network.depth == 4 else {}
-        grown |= {"patches": tick} if choice.sub_network.patches == 25 else {}
-    assert grown == dict(due)
-    for (tick, choice), (_, last) in itertools.pairwise(choices):
-        left = {axis for axis, grown_at in grown.items() if grown_at >= choice.until}
-        assert tick == 0 or left <= set(choice.deadlines)  # of what has still to grow, known at each decision
-        assert all(due >= tick for due in choice.deadlines.values())
-        assert last.sub_network != SIZES[-1] or set(last.deadlines)
-    sizes = [choice.sub_network for _, choice in choices]
-    assert all(a.depth <= b.depth and a.patches <= b.patches for a, b in itertools.pairwise(sizes))
+def test_a_run_grows_once_to_full_size_and_not_after_its_deadline(mixing, rule, w_scale, dropped, sizes):
+    """In patches where it can, on all blocks; else in depth."""
+    axis, first = ("depth", sizes[0]) if sizes == DEEPER else ("patches", SubNetwork(4, 9))
+    timed = dropped and axis == "patches"  # without a measurement, so from the first tick on
+    moment = replace(MOMENT, mixing={} if timed else {"depth": mixing, "patches": mixing}, dropped=dropped)
+    choices = played(moment, ScoreRule(clock=rule, w_scale=w_scale), sizes)
+    begin = 0 if timed else WARM
+    due = deadlines(replace(moment, tick=begin), rule, 1 / w_scale)[axis]
+    measured = Choice(first, until=due, deadlines={axis: due}) if due > begin else None
+    expected = [] if timed else [(0, Choice(first, until=WARM))]
+    assert choices[: len(expected)] == expected
+    rest = choices[len(expected) :]
+    if measured is not None:
+        assert rest[0] == (begin, measured)
+        assert rest[1][0] == due
+    assert rest[-1][1].sub_network == sizes[-1]
+    assert len(rest) == 1 + (measured is not None)
+    assert all(tick <= due for tick, _ in rest)
 
 
 def test_longer_runs_stay_small_for_longer():
@@ -167,8 +183,13 @@ def test_a_target_moves_the_deadlines(target):
 def test_mixing_has_to_be_there_once_it_can_be_measured():
     assert probe_tick(RATES) == WARM
     assert choose_on_clock(context(replace(MOMENT, mixing={})), ClockRule(), 1.0, None).until == WARM
+    unmeasured = replace(MOMENT, tick=WARM, mixing={})
     with pytest.raises(EstimateError, match="mixing"):
-        choose_on_clock(context(replace(MOMENT, tick=WARM, mixing={})), ClockRule(), 1.0, None)
+        choose_on_clock(context(unmeasured), ClockRule(), 1.0, None)
+    dropped = replace(unmeasured, dropped=True)
+    assert choose_on_clock(context(dropped), ClockRule(), 1.0, None).deadlines == {"patches": WARM}
+    with pytest.raises(EstimateError, match="mixing"):  # blocks have to mix whatever becomes of patches
+        choose_on_clock(context(dropped, sizes=DEEPER), ClockRule(), 1.0, None)
 
 
 def test_many_moments_have_one_choice_each():

@@ -17,11 +17,10 @@ from autoprog_search.errors import ConfigError, SpaceError
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.methods.fixed import through
 from autoprog_search.methods.oneshot import OneShotMethod
-from autoprog_search.oneshot.clock import came_back, fit_mixing
+from autoprog_search.oneshot.clock import came_back, first_of, fit_mixing
 from autoprog_search.oneshot.score import ScoreRule
 from autoprog_search.runs.program import spec_under
 from autoprog_search.runs.row import clock_rows
-from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import TICKS
 from autoprog_search.training.probe import probe
 from autoprog_search.training.run import Run
@@ -44,9 +43,11 @@ CONFIG = tiny_config(
     "growth.search.depth_mixing=0.5",
     "growth.search.patches_mixing=1",
 )
+DEEPER = CONFIG.model_copy(update={"space": CONFIG.space.model_copy(update={"patches": (16,)})})
 FREE = ("space.clock=free", "recipe.epochs=8.2", "recipe.warmup_share=0.1")
 ONTO_TARGET = OneShotMethod(ScoreRule(target_speedup=1.4))
 SPEC = RunSpec(CONFIG.space, CONFIG.recipe, CONFIG.growth, planned_steps(CONFIG.space, CONFIG.recipe, 200), 0)
+SMALL = first_of(CONFIG.space.sub_networks)
 PROBE_AT = 8  # the fifth tick is the first with the full learning rate
 
 
@@ -78,24 +79,21 @@ def growths(undisturbed) -> list[int]:
 def test_it_starts_small_measures_once_and_ends_full(undisturbed):
     state = undisturbed.state
     chosen = [record.chosen for record in state.stages]
-    assert chosen[0] == CONFIG.space.at(0, 0)
+    assert chosen[0] == SMALL
     assert chosen[-1] == CONFIG.space.full
     assert all(a.depth <= b.depth and a.patches <= b.patches for a, b in pairwise(chosen))
     untils = [record.until for record in state.stages]
     assert untils == sorted(set(untils))
     assert untils[-1] == TICKS
     (measured,) = [record for record in state.stages if record.probe]
-    assert {name: len(losses) for name, losses in measured.probe.items()} == dict.fromkeys(
-        ("stayed", "depth", "patches"), 8
-    )
+    assert {name: len(losses) for name, losses in measured.probe.items()} == {"stayed": 8, "patches": 8}
     assert state.step == sum(state.steps.values()) == 75
 
 
 def test_the_probe_is_charged(undisturbed):
     run = tiny_trainer(CONFIG).run
-    small, full = CONFIG.space.at(0, 0), CONFIG.space.full
-    branches = (small, CONFIG.space.at(1, 0), CONFIG.space.at(0, 1))
-    assert undisturbed.state.search_flops == 8 * sum(map(run.step_flops, branches))
+    full = CONFIG.space.full
+    assert undisturbed.state.search_flops == 8 * (run.step_flops(SMALL) + run.step_flops(full))
     assert undisturbed.train_flops == sum(n * run.step_flops(s) for s, n in undisturbed.state.steps.items())
     assert full in undisturbed.state.steps
 
@@ -105,7 +103,7 @@ def test_what_was_expected_is_kept_beside_what_came(told, growths):
     stages = result.state.stages
     (measured,) = [record for record in stages if record.probe]
     stayed = measured.probe["stayed"]
-    assert measured.mixing == {axis: fit_mixing(measured.probe[axis], stayed) for axis in ("depth", "patches")}
+    assert measured.mixing == {"depth": 0.0, "patches": fit_mixing(measured.probe["patches"], stayed)}
     assert len(losses) == 75
     grown = [record for record in stages if record.level is not None]
     for record, begin, end in zip(grown, growths, [*growths[1:], 75], strict=True):
@@ -126,14 +124,16 @@ def test_what_was_expected_is_kept_beside_what_came(told, growths):
         assert row["mixed"] == (came_back(record.level, record.spans, record.watched) if row["grew"] else None)
 
 
-def test_no_axis_grows_after_its_deadline(undisturbed):
-    """As it was known when the axis grew, and at every decision before."""
-    rows = clock_rows(SPEC, undisturbed.state.stages)
-    for axis in ("depth", "patches"):
-        (grew,) = [row for row in rows if row["axis"] == axis and row["grew"]]
-        known = [row["deadline"] for row in rows if row["axis"] == axis and row["deadline"] is not None]
-        assert known
-        assert set(known) == {grew["tick"]}
+@pytest.mark.parametrize("axis", ["patches", "depth"])
+def test_no_axis_grows_after_its_deadline(axis, undisturbed):
+    """As it was known when the axis grew, and at every decision before; depth grows where patches cannot."""
+    result = undisturbed if axis == "patches" else tiny_trainer(DEEPER).train()
+    rows = clock_rows(SPEC, result.state.stages)
+    (grew,) = [row for row in rows if row["grew"]]
+    known = [row["deadline"] for row in rows if row["axis"] == axis and row["deadline"] is not None]
+    assert known
+    assert grew["axis"] == axis
+    assert set(known) == {grew["tick"]}
 
 
 def test_what_a_probe_did_is_undone(undisturbed):
@@ -165,7 +165,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(stops, undisturbed, tmp_path
     assert resumed.state.search_flops == undisturbed.state.search_flops
 
 
-@pytest.mark.parametrize("asked", [1, 20])  # of three branches of eight steps; one that is killed is below
+@pytest.mark.parametrize("asked", [1, 15])  # of two branches of eight steps; one that is killed is below
 def test_interrupted_inside_the_probe(asked, undisturbed, tmp_path):
     path, looks = tmp_path / "checkpoint.pt", []
 
@@ -222,11 +222,11 @@ def test_a_run_that_is_too_short_says_so():
         tiny_trainer(tiny_config(*SHORT, *FEW, "space.clock=free", "recipe.epochs=7"), OneShotMethod())
 
 
-@pytest.mark.parametrize("space", ["space.resolutions=[16]", "space.depths=[4]"])
-def test_an_axis_of_one_size_is_not_probed(space):
+@pytest.mark.parametrize(("space", "axis"), [("space.resolutions=[16]", "depth"), ("space.depths=[4]", "patches")])
+def test_an_axis_of_one_size_is_not_probed(space, axis):
     state = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, space)).train().state
     (probed,) = [record.probe for record in state.stages if record.probe]
-    assert len(probed) == 2
+    assert set(probed) == {"stayed", axis}
     chosen = [record.chosen for record in state.stages[1:]]  # those after the one that ends where the probe begins
     assert len(set(chosen)) == len(chosen) <= 2
 
@@ -253,10 +253,10 @@ def test_a_probe_leaves_the_larger_patches_as_they_were():
     """Fitted ones, too: the kernels, the EMAs', and what the optimiser keeps of them."""
     fitted = ("space.patches_by=patch_size", "growth.blocks.patch_operator=least_squares")
     run = tiny_trainer(tiny_config(*SHORT, *FEW, *FREE, *fitted)).run
-    small, full = run.spec.space.at(0, 0), run.elastic.full
     Trainer(run, OneShotMethod()).train_parts(1)
+    small = run.standing
     before = deepcopy((run.networks.to_dict(), run.step.optimizer.state_dict()))
-    grown = probe(run, SubNetwork(small.depth, full.patches))
+    grown = probe(run, run.elastic.full)
     assert grown != probe(run, small)
     assert run.elastic.sub_network == small
     torch.testing.assert_close((run.networks.to_dict(), run.step.optimizer.state_dict()), before, rtol=0, atol=0)

@@ -11,6 +11,7 @@ import torch
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.elastic import ElasticModel
 from autoprog_search.schedule import SubNetwork
+from autoprog_search.space import TICKS
 from autoprog_search.training.state import RunResult
 from tests.tiny import FEW, SHORT, levels, run_interrupted, same_bits, tiny_config, tiny_run, tiny_trainer
 
@@ -18,7 +19,15 @@ DROPPED = (*SHORT, "space.patches_by=dropout", "recipe.mixup=0.2")
 CONFIG = tiny_config(*DROPPED)  # three stages of 10 steps, on 4, 9 and 16 patches
 SEARCHED = tiny_config(*DROPPED, *FEW, "growth.search.estimate_images=2")
 GROWING = levels(CONFIG, (0, 0), (1, 1), (2, 2))
-CLOCKED = tiny_config(*DROPPED, *FEW, "space.clock=free", "recipe.epochs=15", "growth.search.probe_share=0.1")
+ON_ALL = 20  # steps at the full learning rate, of 75
+CLOCKED = tiny_config(
+    *DROPPED,
+    *FEW,
+    "space.clock=free",
+    "recipe.epochs=15",
+    "recipe.sched=wsd",
+    f"growth.search.all_patches_steps={ON_ALL}",
+)
 RUNS = {"grown": (CONFIG, GROWING), "searched": (SEARCHED, None), "clocked": (CLOCKED, None)}
 
 
@@ -74,6 +83,17 @@ def test_every_candidate_is_evaluated_on_all_patches():
         if stage.candidates
     ]
     assert state.search_flops == SEARCHED.growth.search.points * 2 * sum(evaluated)
+
+
+def test_a_clock_has_nothing_to_measure_and_leaves_the_steps_on_all_patches_that_it_promises():
+    state, space, rates = ended("clocked").state, CLOCKED.space, tiny_run(CLOCKED).rates
+    assert [record.chosen for record in state.stages] == [SubNetwork(4, 4), space.full]
+    assert not any(record.probe for record in state.stages)
+    assert state.search_flops == 0
+    grew, tick_steps = state.stages[0].until, state.step / TICKS
+    left = [tick_steps * sum(rates[tick:]) / max(rates) for tick in (grew, grew + 1)]
+    assert left[0] >= ON_ALL > left[1]
+    assert state.stages[0].deadlines == {"patches": grew}
 
 
 def test_patches_that_were_dropped_cannot_be_features_of_a_grid():
