@@ -138,7 +138,7 @@ def first_of(sub_networks: Sequence[SubNetwork]) -> SubNetwork:
     """What a run starts as: the fewest patches on all blocks; fewer blocks only where every size has as many patches.
 
     Few patches make blocks cheap, so that fewer of them save little more; and depth that is added late is not made up
-    for, however soon the loss is back (docs/evidence/when.md).
+    for, however soon the loss is back (docs/LOG.md).
 
     Args:
         sub_networks: those that may be chosen, the least first, the full one last.
