@@ -148,7 +148,8 @@ def _bounds(space: GrowthSpace, cost: ModelCost, epochs: float) -> str:
     most = planning.most_speedup(share, planning.cheapest_cost(space, cost))
     search = GrowthSettings().search
     if space.clock == "free":
-        last, added = "tick", f"its probe adds {100 * planning.probe_cost(search.probe_share, space, cost):.3g} %"
+        probe = planning.probe_cost(search.probe_share, space, cost)
+        last, added = "tick", f"its probe adds {100 * probe:.3g} %" if probe else "it measures nothing, and adds 0 %"
     else:
         estimates = planning.most_estimate_share(search.estimate_share, share)
         last = "stage"

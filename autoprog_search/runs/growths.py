@@ -10,6 +10,7 @@ from typing import Any
 from autoprog_search.space import TICKS
 
 NAMES = {"depth": "blocks", "patches": "patches"}
+TOO_SHORT = "at full size from the first step: too short to grow, see growth.search.all_patches_steps"
 
 
 def growth_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -21,10 +22,12 @@ def growth_text(rows: Sequence[Mapping[str, Any]]) -> str:
         rows: of one run (`runs.row.ClockRow`).
 
     Returns:
-        An empty text where it did not grow.
+        An empty text where it did not grow and was not to.
     """
     texts = [_growth_text(row) for row in rows if row["grew"]]
-    return f"grew {'; '.join(texts)}" if texts else ""
+    if not texts:
+        return TOO_SHORT if any(row.get("deadline") is not None for row in rows) else ""
+    return f"grew {'; '.join(texts)}"
 
 
 def growth_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
-from autoprog_search.runs.growths import growth_text
+from autoprog_search.runs.growths import TOO_SHORT, growth_text
 from autoprog_search.space import PRESETS, TICKS
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
@@ -217,6 +217,20 @@ def test_train_under_a_free_clock_says_when_it_grew(tmp_path):
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("grew to ")]
     assert growth_text(json.loads((tmp_path / "out/result.json").read_text())["clock"]) == line
     assert line.count("mixing expected") == 1
+
+
+def test_train_says_that_a_run_is_too_short_to_grow(tmp_path):
+    short = (
+        "space.clock=free",
+        "space.patches_by=dropout",
+        "data.train_share=0.1",
+        "recipe.batch_size=20",
+        "recipe.epochs=8",
+    )
+    (tmp_path / "tiny.yaml").write_text(yaml.dump(yaml.safe_load(TINY.read_text())["space"]))
+    done = cli_here("train", "--space", "tiny.yaml", *set_to(*short), "--device", "cpu", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"\n{TOO_SHORT}\n" in done.stdout
 
 
 def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_alike(tmp_path):

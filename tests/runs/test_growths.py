@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprog_search.runs.growths import growth_text
+from autoprog_search.runs.growths import TOO_SHORT, growth_text
 
 STAYED = {"axis": "depth", "grew": False}
 
@@ -26,3 +26,7 @@ def test_growths_in_words():
 
 def test_a_run_that_did_not_grow_has_no_line():
     assert growth_text([]) == growth_text([STAYED]) == ""
+
+
+def test_a_run_whose_deadline_had_passed_before_it_began_says_so():
+    assert growth_text([STAYED, {"axis": "patches", "grew": False, "deadline": 0}]) == TOO_SHORT
