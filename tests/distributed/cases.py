@@ -47,6 +47,7 @@ CASES: dict[str, tuple[str, ...]] = {
         "space.patches_by=patch_size",
         *(f"recipe.{field}" for field in ("augment=0.3", "hflip=0.5", "mixup=0.4", "cutmix=1.0", "grad_accum=3")),
     ),
+    "dropped patches": (*RUN, "space.patches_by=dropout"),
     "batch norm, drop-path": (VOLO, *RUN[3:], "recipe.drop_path=0.2", "recipe.eval_weights=raw"),
 }
 

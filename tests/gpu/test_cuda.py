@@ -52,9 +52,9 @@ def test_steps_do_not_wait_for_the_device(cuda, graphs, mixed):
     assert all(bool(loss.isfinite()) for loss in losses)
 
 
-@pytest.mark.parametrize(("accumulated", "patches_by"), [("1", "patch_size"), ("2", "resolution")])
+@pytest.mark.parametrize(("accumulated", "patches_by"), [("1", "patch_size"), ("2", "resolution"), ("1", "dropout")])
 def test_recorded_steps_are_the_steps_that_they_stand_for(cuda, accumulated, patches_by):
-    """With the random draws of stochastic depth, the same sub-networks in turn, and two growths of the optimiser."""
+    """With the random draws of stochastic depth and dropped patches, the same sub-networks in turn, two growths."""
     ends, losses = [], []
     for graphs in ("true", "false"):
         settings = (*PRECISE, f"recipe.cuda_graphs={graphs}", f"recipe.grad_accum={accumulated}")

@@ -26,7 +26,7 @@ def compilations(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize(("weights", "patches_by"), [("ema", "resolution"), ("raw", "patch_size")])
+@pytest.mark.parametrize(("weights", "patches_by"), [("ema", "resolution"), ("raw", "patch_size"), ("raw", "dropout")])
 def test_a_run_with_a_search_compiles_once_a_grid_whatever_its_depths(compilations, weights, patches_by):
     """With weights as they are, the network that trains is also the one that is evaluated and estimated."""
     settings = (
