@@ -5,16 +5,17 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from autoprog_search.analysis.importance import Importance
+from autoprog_search.analysis.sizes import Sizes
 from autoprog_search.report.layout import styled
 
-NAMES = {"depth": "depth", "patches": "resolution"}
 INKS = {"validation accuracy": "#222222", "FLOPs": "#BBBBBB"}  # no method's colours
 
 
-def draw_importance(found: Importance) -> go.Figure:
-    """Bars from the left, the most important for accuracy on top."""
+def draw_importance(found: Importance, sizes: Sizes) -> go.Figure:
+    """Bars from the left, the most important for accuracy on top. `sizes`: what is said of patches."""
     figure = go.Figure()
-    names = [f"{NAMES[axis]}, stage {stage}" for stage, axis in found.parameters]
+    named = {"depth": "depth", "patches": sizes.name}
+    names = [f"{named[axis]}, stage {stage}" for stage, axis in found.parameters]
     shares = (found.accuracy, found.cost)
     for (name, ink), share in reversed([*zip(INKS.items(), shares, strict=True)]):  # the first on top
         figure.add_bar(

@@ -90,11 +90,12 @@ def ranks(study: StudyFrames, cost: CostKind) -> go.Figure:
 
 def importance(study: StudyFrames, cost: CostKind) -> go.Figure:
     from autoprog_search.analysis.importance import importance as found_by
+    from autoprog_search.analysis.sizes import sizes_of
     from autoprog_search.report.importance import draw_importance
 
     if not (study.trials["state"] == "COMPLETE").any():
         raise nothing_finished(study)
-    return draw_importance(found_by(study))
+    return draw_importance(found_by(study), sizes_of(study.trials))
 
 
 def parallel(study: StudyFrames, cost: CostKind) -> go.Figure:

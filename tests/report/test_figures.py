@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from autoprog_search.analysis.importance import Importance
 from autoprog_search.analysis.ranks import ENDS
+from autoprog_search.analysis.sizes import PATCHES, RESOLUTION
 from autoprog_search.errors import ConfigError, StudyError
 from autoprog_search.report.colours import DASHES
 from autoprog_search.report.figures import FIGURES
+from autoprog_search.report.importance import draw_importance
 from autoprog_search.report.ranks import draw_ranks
 from autoprog_search.study.results import StudyFrames, published_frames, stored_frames
 from tests.swept import publish, swept_trials
@@ -34,6 +38,13 @@ def test_every_figure_draws_a_study(key, study):
 def test_every_figure_says_that_nothing_has_finished(key, study):
     with pytest.raises(StudyError, match="no finished trial"):
         FIGURES[key].draw(stored_frames(SyntheticStudy(study.config, {})), "flops")
+
+
+@pytest.mark.parametrize(("sizes", "name"), [(RESOLUTION, "resolution"), (PATCHES, "patches")])
+def test_importance_is_said_of_what_tells_stages_apart(sizes, name):
+    shares = np.array([0.7, 0.3])
+    figure = draw_importance(Importance(((1, "patches"), (2, "depth")), shares, shares, 24), sizes)
+    assert list(figure.data[0].y) == ["depth, stage 2", f"{name}, stage 1"]  # from below
 
 
 def test_a_study_without_searches_has_no_estimates():
