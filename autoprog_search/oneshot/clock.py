@@ -22,6 +22,7 @@ ONSET = 2.0  # steps, in which the loss begins to fall; fits of 76, 152 and 300 
 POWERS = np.linspace(0.05, 4.0, 160)
 SLOWEST = 100.0
 LEAST = 1.0  # ticks of the full learning rate that full depth trains: some operators leave the loss as it was
+LEAST_SHARE = 0.045  # of a run, by learning rate, on all patches: what 12 epochs leave, the longest run that was tried
 SPAN = 8  # steps, of which the first mean of the losses after a growth is
 PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
 
@@ -120,7 +121,7 @@ def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0, earlier: int 
         return float((left >= ticks).nonzero()[0].max(initial=0))
 
     if moment.dropped:
-        patches = last_with(scale * rule.all_patches / moment.tick_steps)
+        patches = last_with(scale * max(rule.all_patches / moment.tick_steps, LEAST_SHARE * float(left[0])))
     else:
         plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
         patches = plateau - scale * rule.patches * moment.mixing.get("patches", 0.0)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from autoprog_search.choosing import Choice, Moment, StageContext
 from autoprog_search.errors import EstimateError
 from autoprog_search.oneshot.clock import (
+    LEAST_SHARE,
     SPAN,
     ClockRule,
     came_back,
@@ -134,6 +135,14 @@ def test_patches_that_were_dropped_grow_inside_the_decay_of_a_long_run():
     due = [deadlines(replace(MOMENT, dropped=True, tick_steps=n, mixing={}), ClockRule())["patches"] for n in (10, 80)]
     assert due[0] < WARM
     assert PLATEAU < due[1] < TICKS - 2
+
+
+def test_however_long_a_run_is_a_share_of_it_sees_all_patches():
+    steps = [10**k for k in range(1, 9)]
+    due = [deadlines(replace(MOMENT, dropped=True, tick_steps=n, mixing={}), ClockRule())["patches"] for n in steps]
+    assert due == sorted(due)
+    assert due[-1] == due[-2] < TICKS - 2
+    assert sum(RATES[due[-1] :]) >= LEAST_SHARE * sum(RATES) > sum(RATES[due[-1] + 1 :])
 
 
 @given(
