@@ -31,12 +31,33 @@ def target_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def _target_cell(row: Mapping[Hashable, Any] | None) -> str:
+def length_rows(tables: Mapping[float, tuple[pd.DataFrame, pd.DataFrame]]) -> list[dict[str, str]]:
+    """One row a method, a column a length of full: how many times cheaper it meets two targets in FLOPs, on test.
+
+    Args:
+        tables: per length those of `analysis.targets.cost_to_target` with a wide and a narrow margin.
+    """
+    columns: dict[str, dict[str, str]] = {}
+    for epochs, (wide, narrow) in tables.items():
+        own, nearer = (
+            {str(row["method"]): row for row in of.query("split == 'test' and cost == 'flops'").to_dict("records")}
+            for of in (wide, narrow)
+        )
+        cells = {name: f"{_target_cell(row)}; {_target_cell(nearer[name], False)}" for name, row in own.items()}
+        columns[f"{epochs:g} epochs"] = cells
+    methods = dict.fromkeys(name for cells in columns.values() for name in cells)
+    return [
+        {"method": name} | {header: cells.get(name, MISSING) for header, cells in columns.items()} for name in methods
+    ]
+
+
+def _target_cell(row: Mapping[Hashable, Any] | None, with_interval: bool = True) -> str:
     """For example `2.10× [1.85, 2.40]`; 0 as an end says that some resamples do not reach the target at all."""
     if row is None:
         return MISSING
     low, high = row["speedup_low"], row["speedup_high"]
-    interval = f" [{low:.2f}, {high:.2f}]" if row["bound"] != "more than" and math.isfinite(low) else ""
+    known = with_interval and row["bound"] != "more than" and math.isfinite(low)
+    interval = f" [{low:.2f}, {high:.2f}]" if known else ""
     return target_text(row["bound"], row["share"], row["speedup"]) + interval
 
 

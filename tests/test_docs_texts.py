@@ -7,7 +7,7 @@ import pandas as pd
 from autoprog_search.analysis.ablations import ablations
 from autoprog_search.analysis.targets import cost_to_target
 from autoprog_search.runs.row import CurveRow, columns_of
-from docs.texts import ablation_rows, described, markdown, target_rows
+from docs.texts import ablation_rows, described, length_rows, markdown, target_rows
 from tests.swept import EPOCHS, METHODS, swept_trials
 
 
@@ -24,6 +24,19 @@ def test_cost_to_target_in_words():
     assert rows["random"]["FLOPs without search"].startswith("≥ ")
     assert rows["random"]["lengths"] == "1"
     assert "[" not in target_rows(cost_to_target(swept_trials(seeds=1), EPOCHS))[0]["seconds"]
+
+
+def test_cost_to_the_targets_of_several_lengths_in_words():
+    """A column a length of full; the nearer target is never met more cheaply."""
+    trials = swept_trials()
+    tables = {n: (cost_to_target(trials, n, 0.5), cost_to_target(trials, n)) for n in (8, 20)}
+    rows = {row["method"]: row for row in length_rows(tables)}
+    assert list(rows["full"]) == ["method", "8 epochs", "20 epochs"]
+    wide, near = rows["full"]["20 epochs"].split("; ")
+    plain = target_rows(tables[20][1])[0]["FLOPs [95 % interval]"]
+    assert plain.startswith(f"{near} [")
+    assert float(wide.split("×")[0]) > float(near.rstrip("×"))
+    assert rows["full"]["8 epochs"].startswith("≥ 1.00×")  # its shortest run is the target's own
 
 
 def test_ablations_in_words():
