@@ -34,7 +34,8 @@ class Moment:
     Attributes:
         tick: that begins, from 0.
         rates: learning rate at the beginning of each tick of the run.
-        mixing: of each axis, how long a growth to full size takes to mix, in ticks; empty until it is measured.
+        mixing: of the axis that grows, how long its growth to full size takes to mix, in ticks; empty until it is
+            measured, and where nothing has to mix.
         costs: of a tick of each sub-network.
         spent: so far, in the same unit, search included.
         tick_steps: optimiser steps of a tick.

@@ -12,7 +12,7 @@ from typing import Literal
 from autoprog_search.cost import ModelCost
 from autoprog_search.errors import ConfigError, shown
 from autoprog_search.methods.fixed import full, linear
-from autoprog_search.oneshot.clock import branches, first_of, has_to_mix
+from autoprog_search.oneshot.clock import axis_of, branches, first_of, has_to_mix
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import GrowthSpace, Levels
 
@@ -217,7 +217,7 @@ def most_estimate_share(estimate_share: float, full_share: float) -> float:
 def probe_cost(probe_share: float, space: GrowthSpace, cost: ModelCost) -> float:
     """What AutoProg's probe adds to a run under a free clock, over the FLOPs of `full`."""
     small = first_of(space.sub_networks)
-    if not has_to_mix(small, space.full, space.patches_by == "dropout"):
+    if small == space.full or not has_to_mix(axis_of(small, space.full), space.patches_by == "dropout"):
         return 0.0
     trained = branches(small, space.full).values()
     return probe_share * sum(map(cost.forward_flops, trained)) / cost.forward_flops(space.full)

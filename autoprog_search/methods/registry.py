@@ -109,7 +109,7 @@ METHODS: dict[str, Kind] = {  # colours go by this order, so new ones come last
         "autoprog_search.methods.oneshot:survey_paths",
     ),
     "hand-timed": Fixed(
-        "all blocks on the fewest patches for 75 % of the epochs, then on all: the best time found by hand, held",
+        "what the clock starts with for 75 % of the epochs, then the full network: the best time found by hand, held",
         hand_timed,
     ),
 }

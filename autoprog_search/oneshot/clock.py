@@ -7,14 +7,13 @@ their time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from autoprog_search.choosing import Choice, Moment, StageContext
 from autoprog_search.errors import EstimateError
-from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
 
 TOLERANCE = 0.05  # of the loss: a growth whose loss is nearer to the trend has mixed
@@ -22,7 +21,7 @@ ONSET = 2.0  # steps, in which the loss begins to fall; fits of 76, 152 and 300 
 POWERS = np.linspace(0.05, 4.0, 160)
 SLOWEST = 100.0
 LEAST = 1.0  # ticks of the full learning rate that full depth trains: some operators leave the loss as it was
-LEAST_SHARE = 0.045  # of a run, by learning rate, on all patches: what 12 epochs leave, the longest run that was tried
+LEAST_SHARE = 0.05  # of a run, by learning rate, on all patches: what the longest run leaves that was tried
 SPAN = 8  # steps, of which the first mean of the losses after a growth is
 PLATEAU = 0.999  # of the largest learning rate: before this the rate warms up, after it it decays
 
@@ -38,12 +37,12 @@ class ClockRule:
 
     Attributes:
         depth, patches: how many mixing times, of each axis.
-        all_patches: how many steps on all patches, where stages dropped some.
+        all_patches: how many steps on all patches, where stages dropped some; at least `LEAST_SHARE` of the run.
     """
 
     depth: float = 12.0
     patches: float = 3.0
-    all_patches: float = 400.0
+    all_patches: float = 350.0
 
 
 def fit_mixing(grown: Sequence[float], stayed: Sequence[float]) -> float:
@@ -104,30 +103,29 @@ def came_back(level: float, spans: Sequence[float], watched: int) -> float | Non
     return None
 
 
-def deadlines(moment: Moment, rule: ClockRule, scale: float = 1.0, earlier: int = 0) -> Mapping[str, int]:
-    """The last tick of each axis at which its growth to full size may begin.
+def deadline(moment: Moment, rule: ClockRule, axis: str, scale: float = 1.0, earlier: int = 0) -> int:
+    """The last tick at which the growth of an axis to full size may begin.
 
     Args:
-        scale: multiplies the mixing times.
-        earlier: ticks by which both are moved to the front.
+        scale: multiplies what has to be left.
+        earlier: ticks by which it is moved to the front.
 
     Returns:
-        Per axis a tick: the one that begins now where it is too late, and before the last, where nobody is asked.
+        The tick that begins now where it is too late, and one before the last, where nobody is asked.
     """
     rates = np.asarray(moment.rates) / max(moment.rates)
-    left = np.cumsum(rates[::-1])[::-1]  # ticks of full learning rate from the beginning of each tick on
-
-    def last_with(ticks: float) -> float:
-        return float((left >= ticks).nonzero()[0].max(initial=0))
-
-    if moment.dropped:
-        patches = last_with(scale * max(rule.all_patches / moment.tick_steps, LEAST_SHARE * float(left[0])))
-    else:
+    during = (rates + np.append(rates[1:], rates[-1])) / 2  # a tick begins and ends at these rates
+    left = np.cumsum(during[::-1])[::-1]  # ticks of full learning rate from the beginning of each tick on
+    if axis == "patches" and not moment.dropped:
         plateau = int(np.flatnonzero(rates >= PLATEAU)[-1]) + 1
-        patches = plateau - scale * rule.patches * moment.mixing.get("patches", 0.0)
-    depth = last_with(max(LEAST, scale * rule.depth * moment.mixing.get("depth", 0.0)))
-    ends = {"depth": depth, "patches": patches}
-    return {axis: int(min(max(ends[axis] - earlier, moment.tick), moment.ticks - 2)) for axis in AXES}
+        latest = plateau - scale * rule.patches * moment.mixing["patches"]
+    else:
+        if axis == "patches":
+            needed = scale * max(rule.all_patches / moment.tick_steps, LEAST_SHARE * float(left[0]))
+        else:
+            needed = max(LEAST, scale * rule.depth * moment.mixing["depth"])
+        latest = float((left >= needed).nonzero()[0].max(initial=0))
+    return int(min(max(latest - earlier, moment.tick), moment.ticks - 2))
 
 
 def probe_tick(rates: Sequence[float]) -> int:
@@ -148,59 +146,55 @@ def first_of(sub_networks: Sequence[SubNetwork]) -> SubNetwork:
     return SubNetwork(full.depth if least.patches < full.patches else least.depth, least.patches)
 
 
+def axis_of(small: SubNetwork, full: SubNetwork) -> str:
+    """The one axis along which a run grows that starts as `first_of` says."""
+    return "patches" if small.patches < full.patches else "depth"
+
+
 def branches(small: SubNetwork, full: SubNetwork) -> dict[str, SubNetwork]:
-    """What a probe trains: the network that stays small, and the one grown along each axis that has further to go."""
-    grown = {"depth": SubNetwork(full.depth, small.patches), "patches": SubNetwork(small.depth, full.patches)}
-    return {"stayed": small} | {axis: to for axis, to in grown.items() if to != small}
+    """What a probe trains: the network that stays small, and the full one, under the name of the axis that grows."""
+    return {"stayed": small, axis_of(small, full): full}
 
 
-def has_to_mix(small: SubNetwork, full: SubNetwork, dropped: bool) -> bool:
-    """Whether the growth to come raises the loss, so that its mixing has to be measured before it can be timed."""
-    return small != full and not (dropped and small.patches < full.patches)
+def has_to_mix(axis: str, dropped: bool) -> bool:
+    """Whether a growth of that axis raises the loss, so that its mixing has to be measured before it can be timed."""
+    return not (dropped and axis == "patches")
 
 
 def choose_on_clock(context: StageContext, rule: ClockRule, w_scale: float, target_speedup: float | None) -> Choice:
     """The network that a run starts as until the deadline of what it lacks, the full one from there on.
 
-    A smaller weight of cost, or a lower target, moves the deadlines to earlier ticks.
+    A smaller weight of cost, or a lower target, moves the deadline to an earlier tick.
 
     Raises:
-        EstimateError: the context knows no mixing times, once they have to be there.
+        EstimateError: the context knows no mixing time where one has to be there.
     """
-    moment = context.clock
+    moment, small, full = context.clock, first_of(context.candidates), context.candidates[-1]
     assert moment is not None, "asked under a free clock"
-    smallest, full = first_of(context.candidates), context.candidates[-1]
-    if smallest == full:
+    if small == full:
         return Choice(full, until=moment.ticks)
-    if has_to_mix(smallest, full, moment.dropped) and moment.tick < probe_tick(moment.rates):
-        return Choice(smallest, until=probe_tick(moment.rates))
-    if has_to_mix(smallest, full, moment.dropped) and set(moment.mixing) != set(AXES):
-        raise EstimateError(
-            f"mixing: stage {context.stage} has that of {sorted(moment.mixing)}, each axis needs its own"
-        )
+    axis = axis_of(small, full)
+    if has_to_mix(axis, moment.dropped):
+        if moment.tick < probe_tick(moment.rates):
+            return Choice(small, until=probe_tick(moment.rates))
+        if axis not in moment.mixing:
+            raise EstimateError(f"mixing: stage {context.stage} has that of {sorted(moment.mixing)}, and grows {axis}")
     earlier = 0 if target_speedup is None else _earlier_for(target_speedup, context, rule, 1 / w_scale)
-    due = deadlines(moment, rule, 1 / w_scale, earlier)
-    chosen = _grown(smallest, full, due, moment.tick)
-    until = min((due[axis] for axis in branches(chosen, full) if axis in due), default=moment.ticks)
-    return Choice(chosen, until=until, deadlines={axis: due[axis] for axis in branches(smallest, full) if axis in due})
-
-
-def _grown(smallest: SubNetwork, full: SubNetwork, due: Mapping[str, int], tick: int) -> SubNetwork:
-    """What trains at a tick: each axis at full size from its deadline on."""
-    depth = full.depth if tick >= due["depth"] else smallest.depth
-    patches = full.patches if tick >= due["patches"] else smallest.patches
-    return SubNetwork(depth, patches)
+    due = deadline(moment, rule, axis, 1 / w_scale, earlier)
+    if moment.tick < due:
+        return Choice(small, until=due, deadlines={axis: due})
+    return Choice(full, until=moment.ticks, deadlines={axis: due})
 
 
 def _earlier_for(target_speedup: float, context: StageContext, rule: ClockRule, scale: float) -> int:
-    """By how many ticks the deadlines have to move for the run to cost what it is to, search included."""
-    moment, smallest, full = context.clock, first_of(context.candidates), context.candidates[-1]
+    """By how many ticks the deadline has to move for the run to cost what it is to, search included."""
+    moment, small, full = context.clock, first_of(context.candidates), context.candidates[-1]
     assert moment is not None, "asked under a free clock"
+    axis = axis_of(small, full)
 
     def cost(earlier: int) -> float:
-        due = deadlines(moment, rule, scale, earlier)
-        ahead = range(moment.tick, moment.ticks)
-        return moment.spent + sum(moment.costs[_grown(smallest, full, due, tick)] for tick in ahead)
+        due = deadline(moment, rule, axis, scale, earlier)
+        return moment.spent + (due - moment.tick) * moment.costs[small] + (moment.ticks - due) * moment.costs[full]
 
     wanted = moment.ticks * moment.costs[full] / target_speedup
     return min(range(-moment.ticks, moment.ticks + 1), key=lambda earlier: (abs(cost(earlier) - wanted), abs(earlier)))

@@ -120,4 +120,5 @@ def _marks(ticks: pd.Series, y: int, symbol: str, colour: str, size: int) -> dic
 def _steps_text(row: Mapping[Any, Any]) -> str:
     """For example `200 → 419`; `> 90` where the loss was not back for so many steps."""
     expected = f"{row['mixing']:,.0f}" if np.isfinite(row["mixing"]) else MISSING
-    return f"{expected} → " + (f"{row['mixed']:,.0f}" if np.isfinite(row["mixed"]) else f"> {row['watched']:,}")
+    late = f"> {row['watched']:,}" if row["watched"] else MISSING
+    return f"{expected} → " + (f"{row['mixed']:,.0f}" if np.isfinite(row["mixed"]) else late)

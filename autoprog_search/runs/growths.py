@@ -10,13 +10,13 @@ from typing import Any
 from autoprog_search.space import TICKS
 
 NAMES = {"depth": "blocks", "patches": "patches"}
-TOO_SHORT = "at full size from the first step: too short to grow, see growth.search.all_patches_steps"
+AT_ONCE = "at full size from the first step, its deadline by growth.search.all_patches_steps"
 
 
 def growth_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """When a run grew, and how long that took to mix.
 
-    For example `grew to 25 patches at step 1,194 (0.47): mixing expected 200 steps, came 419; to 6 blocks at ...`.
+    For example `grew to 25 patches at step 1,194 (0.47): mixing expected 200 steps, came 419`.
 
     Args:
         rows: of one run (`runs.row.ClockRow`).
@@ -26,7 +26,7 @@ def growth_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     texts = [_growth_text(row) for row in rows if row["grew"]]
     if not texts:
-        return TOO_SHORT if any(row.get("deadline") is not None for row in rows) else ""
+        return AT_ONCE if any(row.get("deadline") is not None for row in rows) else ""
     return f"grew {'; '.join(texts)}"
 
 
@@ -39,7 +39,8 @@ def growth_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 def _growth_text(row: Mapping[str, Any]) -> str:
     size, share = f"{row['size']} {NAMES[row['axis']]}", row["tick"] / TICKS
-    return f"to {size} at step {row['step']:,} ({share:.2f}): {_mixing_text(row)}"
+    mixing = f": {_mixing_text(row)}" if row["watched"] else ""
+    return f"to {size} at step {row['step']:,} ({share:.2f}){mixing}"
 
 
 def _mixing_text(row: Mapping[str, Any]) -> str:

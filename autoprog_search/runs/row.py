@@ -70,7 +70,7 @@ class ClockRow(TypedDict, total=False):
     mixed: Annotated[
         float | None, "steps", "after which the training loss was back, where it grew; null: not while it was watched"
     ]
-    watched: Annotated[int, "steps", "for which it was watched: until the next growth, or the run's end"]
+    watched: Annotated[int, "steps", "for which it was: until the next growth or the end; 0 where patches were dropped"]
 
 
 class ResultRow(TypedDict, total=False):
@@ -230,16 +230,22 @@ def stage_steps(part_steps: Sequence[int], stages: Sequence[StageRecord]) -> lis
 
 
 def clock_rows(spec: RunSpec, stages: Sequence[StageRecord]) -> list[ClockRow]:
-    """What is stored of a free clock, a row an axis of a stage. Where both axes grow at once, they mix as one."""
+    """What is stored of a free clock, a row an axis of a stage. Where both axes grow at once, they mix as one.
+
+    Where patches were dropped before and none are now, the loss falls by that alone: it is not said when it was back.
+    """
     rows: list[ClockRow] = []
     begins = accumulate(stage_steps(spec.part_steps, stages), initial=0)
     mixing: Mapping[str, float] = {}
+    dropped = spec.space.patches_by == "dropout"
     for k, (step, record, before) in enumerate(zip(begins, stages, (None, *stages), strict=False), start=1):
         mixing = record.mixing or mixing
         for axis in AXES:
             size = getattr(record.chosen, axis)
             grew = before is not None and size > getattr(before.chosen, axis)
-            came = came_back(record.level, record.spans, record.watched) if grew and record.level is not None else None
+            easier = dropped and before is not None and record.chosen.patches > before.chosen.patches
+            watched = record.watched if grew and not easier else 0
+            came = came_back(record.level, record.spans, watched) if watched and record.level is not None else None
             rows.append(
                 {
                     "stage": k,
@@ -252,7 +258,7 @@ def clock_rows(spec: RunSpec, stages: Sequence[StageRecord]) -> list[ClockRow]:
                     "mixing": mixing.get(axis),
                     "deadline": record.deadlines.get(axis),
                     "mixed": came,
-                    "watched": record.watched if grew else 0,
+                    "watched": watched,
                 }
             )
     return rows

@@ -20,6 +20,15 @@ ON_THE_CLOCK = {"probe_share", "depth_mixing", "patches_mixing", "all_patches_st
 """Fields of `growth.search` that decide something under a free clock alone."""
 
 
+def timed_by(space: GrowthSpace) -> set[str]:
+    """Which of them time a growth on that space (`oneshot/clock.py`)."""
+    if space.clock == "stages":
+        return set()
+    if len(space.patches) == 1:
+        return {"probe_share", "depth_mixing"}
+    return {"all_patches_steps"} if space.patches_by == "dropout" else {"probe_share", "patches_mixing"}
+
+
 class AdaReg(Settings):
     """Adaptive regularisation (section 4 of the paper): it grows with the network.
 
@@ -81,11 +90,14 @@ class SearchSettings(Settings):
     score_cost: Literal["flops", "seconds"] = "flops"
     """what the search takes as a candidate's cost: FLOPs, or seconds of the step profile."""
     probe_share: Real = Field(default=0.03, gt=0, le=0.2)
-    """of the run's steps, how long each of a probe's branches trains (`space.clock: free`)."""
+    """of the run's steps, how long each of a probe's two branches trains (`space.clock: free`, where what grows has to
+    mix)."""
     depth_mixing: Real = Field(default=RULE.clock.depth, ge=0, le=1000)
-    """how many of its mixing times before the run's end depth has grown, by learning rate (`space.clock: free`)."""
+    """how many mixing times before the run's end depth grows, by learning rate (`space.clock: free`, where all sizes
+    have as many patches)."""
     patches_mixing: Real = Field(default=RULE.clock.patches, ge=0, le=1000)
-    """how many of its mixing times before the learning rate decays resolution has grown (`space.clock: free`)."""
+    """how many mixing times before the learning rate decays patches grow (`space.clock: free`, unless they were
+    dropped)."""
     all_patches_steps: Real = Field(default=RULE.clock.all_patches, ge=0, le=1e9)
     """how many steps a run ends with on all patches, each counted as its learning rate over the largest
     (`space.clock: free`, `space.patches_by: dropout`)."""
@@ -137,9 +149,7 @@ class GrowthSettings(Settings):
 
     def decisive(self, space: GrowthSpace) -> dict[str, Any]:
         """Its fields, as far as they decide anything on that space."""
-        idle = {"search": set() if space.patches_by == "dropout" else {"all_patches_steps"}}
-        if space.clock == "stages":
-            idle["search"] = ON_THE_CLOCK
+        idle = {"search": ON_THE_CLOCK - timed_by(space)}
         idle["blocks"] = {"patch_operator"} if space.patches_by != "patch_size" else set()
         return self.model_dump(mode="json", exclude=idle)
 

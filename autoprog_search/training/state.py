@@ -30,7 +30,7 @@ class StageRecord:
         searched_steps: supernet steps.
         until: the part of the run before which the stage ends.
         probe: training losses of the branches by which mixing was measured here, by axis, and of the one that stayed.
-        mixing: of each axis, the steps that a growth to full size takes to mix, as fitted to the probe.
+        mixing: of the axis that grows, the steps that its growth takes to mix, as fitted to the probe.
         deadlines: of each axis that had still to grow, the tick by which it was to begin, as known here.
         level: training loss just before a growth, mean over the last steps; None where nothing grew.
         watched: steps since the growth, up to the next one or the run's end.

@@ -11,9 +11,8 @@ from statistics import fmean
 from autoprog_search.choosing import Choice, Method, Moment, StageContext
 from autoprog_search.interrupt import Interrupted
 from autoprog_search.oneshot.candidates import reachable
-from autoprog_search.oneshot.clock import branches, fit_mixing, has_to_mix, probe_tick
+from autoprog_search.oneshot.clock import axis_of, branches, fit_mixing, has_to_mix, probe_tick
 from autoprog_search.oneshot.estimate import supernet_of
-from autoprog_search.parameters import AXES
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.training.probe import probe
 from autoprog_search.training.profile import StepProfile
@@ -89,17 +88,28 @@ class Trainer:
         run, state = self.run, self.run.state
         allowed = reachable(run.spec.space, state.previous)
         record = StageRecord(allowed[0])
-        mixes = state.previous is not None and has_to_mix(state.previous, run.elastic.full, self._dropped)
-        if mixes and state.part >= probe_tick(run.rates) and not any(r.probe for r in state.stages):
+        if self._probe_is_due():
             assert state.previous is not None, "it never measures in the first tick"
             trained = branches(state.previous, run.elastic.full)
             record.probe = {name: probe(run, to) for name, to in trained.items()}
-            stayed = record.probe["stayed"]  # as an axis of one size does
-            record.mixing = {axis: fit_mixing(record.probe.get(axis, stayed), stayed) for axis in AXES}
+            axis = axis_of(state.previous, run.elastic.full)
+            record.mixing = {axis: fit_mixing(record.probe[axis], record.probe["stayed"])}
         choice = self._choose(allowed, record)
         run.grow(choice.sub_network)
         state.count_search(record)
         self._enter(choice, record)
+
+    def _probe_is_due(self) -> bool:
+        """Once, as soon as it can be measured, where what grows has to mix."""
+        run, previous, full = self.run, self.run.state.previous, self.run.elastic.full
+        if previous in (None, full) or any(record.probe for record in run.state.stages):
+            return False
+        assert previous is not None
+        return has_to_mix(axis_of(previous, full), self._dropped) and run.state.part >= probe_tick(run.rates)
+
+    @property
+    def _dropped(self) -> bool:
+        return self.run.spec.space.patches_by == "dropout"
 
     def _search_stage(self) -> None:
         """Train the supernet, one drawn candidate a step; evaluate all at several points; ask the method."""
@@ -185,10 +195,6 @@ class Trainer:
             tick_steps=tick,
             dropped=self._dropped,
         )
-
-    @property
-    def _dropped(self) -> bool:
-        return self.run.spec.space.patches_by == "dropout"
 
     def _run_ends(self, allowed: tuple[SubNetwork, ...]) -> tuple[tuple[float, ...], ...]:
         """What the run may have cost at its end with each of these, as shares of the full run's."""

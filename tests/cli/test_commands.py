@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from timm.data import create_dataset, create_transform, resolve_data_config
 
 from autoprog_search.cli.main import cli as command_line
-from autoprog_search.runs.growths import TOO_SHORT, growth_text
+from autoprog_search.runs.growths import AT_ONCE, growth_text
 from autoprog_search.space import PRESETS, TICKS
 from autoprog_search.study.store import open_study
 from tests.data.files import make_fashion_mnist, make_images
@@ -230,7 +230,7 @@ def test_train_says_that_a_run_is_too_short_to_grow(tmp_path):
     (tmp_path / "tiny.yaml").write_text(yaml.dump(yaml.safe_load(TINY.read_text())["space"]))
     done = cli_here("train", "--space", "tiny.yaml", *set_to(*short), "--device", "cpu", "-o", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"\n{TOO_SHORT}\n" in done.stdout
+    assert f"\n{AT_ONCE}\n" in done.stdout
 
 
 def test_a_folder_of_jpegs_is_trained_to_weights_that_timm_loads_and_evaluates_alike(tmp_path):

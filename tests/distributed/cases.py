@@ -47,9 +47,11 @@ CASES: dict[str, tuple[str, ...]] = {
         "space.patches_by=patch_size",
         *(f"recipe.{field}" for field in ("augment=0.3", "hflip=0.5", "mixup=0.4", "cutmix=1.0", "grad_accum=3")),
     ),
-    "dropped patches": (*RUN, "space.patches_by=dropout"),
+    "dropped patches": (*RUN, *WITHOUT_POSITIONS, "space.patches_by=dropout"),
     "batch norm, drop-path": (VOLO, *RUN[3:], "recipe.drop_path=0.2", "recipe.eval_weights=raw"),
 }
+
+IN_DOUBLES = ("doubles", "dropped patches")
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def data_in_doubles(*of: Any) -> TensorData:
 def trained(name: str, world: World = ALONE) -> tuple[Run, dict[str, Any]]:
     """That case, trained: where it stands at its end, and what it came to."""
     config = tiny_config(*CASES[name])
-    doubles = name == "doubles"
+    doubles = name in IN_DOUBLES
     with precision(torch.float64 if doubles else torch.float32):
         data = (data_in_doubles if doubles else load_data)(config.data, config.space, config.recipe, CPU)
         steps = planned_steps(config.space, config.recipe, data.train_size)

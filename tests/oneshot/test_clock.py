@@ -20,7 +20,7 @@ from autoprog_search.oneshot.clock import (
     ClockRule,
     came_back,
     choose_on_clock,
-    deadlines,
+    deadline,
     fit_mixing,
     probe_tick,
     span_of,
@@ -112,37 +112,46 @@ def test_a_loss_that_is_not_back_says_so():
 
 
 @given(
-    depth=st.floats(0, 20),
-    patches=st.floats(0, 20),
+    axis=st.sampled_from(["depth", "patches"]),
+    mixing=st.floats(0, 20),
     tick=st.integers(0, TICKS - 2),
     rule=st.builds(ClockRule, st.floats(0, 30), st.floats(0, 30), st.floats(0, 400)),
     dropped=st.booleans(),
 )
-def test_deadlines_leave_what_they_promise(depth, patches, tick, rule, dropped):
-    moment = replace(MOMENT, tick=tick, mixing={"depth": depth, "patches": patches}, dropped=dropped)
-    due = deadlines(moment, rule)
-    assert all(tick <= due[axis] <= TICKS - 2 for axis in due)
-    if due["patches"] > tick and dropped:
-        assert 10 * sum(RATES[due["patches"] :]) >= rule.all_patches
-    if due["patches"] > tick and not dropped:
-        assert due["patches"] + rule.patches * patches <= PLATEAU + 1
-    if due["depth"] > tick:
-        assert sum(RATES[due["depth"] :]) >= rule.depth * depth
+def test_a_deadline_leaves_what_it_promises(axis, mixing, tick, rule, dropped):
+    due = deadline(replace(MOMENT, tick=tick, mixing={axis: mixing}, dropped=dropped), rule, axis)
+    assert tick <= due <= TICKS - 2
+    if due == tick:
+        return
+    if axis == "depth":
+        assert left_from(due) >= rule.depth * mixing
+    elif dropped:
+        assert 10 * left_from(due) >= rule.all_patches
+    else:
+        assert due + rule.patches * mixing <= PLATEAU + 1
+
+
+def left_from(tick: int) -> float:
+    """Ticks of the full learning rate from there on; the rates are straight between ticks, and constant in the last."""
+    return float(np.trapezoid([*RATES[tick:], RATES[-1]]))
+
+
+def dropped_in(tick_steps: float) -> int:
+    """When a run grows whose ticks have so many steps."""
+    return deadline(replace(MOMENT, dropped=True, tick_steps=tick_steps, mixing={}), ClockRule(), "patches")
 
 
 def test_patches_that_were_dropped_grow_inside_the_decay_of_a_long_run():
     """A tick of it is more steps, of which as many are enough."""
-    due = [deadlines(replace(MOMENT, dropped=True, tick_steps=n, mixing={}), ClockRule())["patches"] for n in (10, 80)]
-    assert due[0] < WARM
-    assert PLATEAU < due[1] < TICKS - 2
+    assert dropped_in(10) < WARM
+    assert PLATEAU < dropped_in(80) < TICKS - 2
 
 
 def test_however_long_a_run_is_a_share_of_it_sees_all_patches():
-    steps = [10**k for k in range(1, 9)]
-    due = [deadlines(replace(MOMENT, dropped=True, tick_steps=n, mixing={}), ClockRule())["patches"] for n in steps]
+    due = [dropped_in(10**k) for k in range(1, 9)]
     assert due == sorted(due)
     assert due[-1] == due[-2] < TICKS - 2
-    assert sum(RATES[due[-1] :]) >= LEAST_SHARE * sum(RATES) > sum(RATES[due[-1] + 1 :])
+    assert left_from(due[-1]) >= LEAST_SHARE * left_from(0) > left_from(due[-1] + 1)
 
 
 @given(
@@ -156,32 +165,37 @@ def test_a_run_grows_once_to_full_size_and_not_after_its_deadline(mixing, rule, 
     """In patches where it can, on all blocks; else in depth."""
     axis, first = ("depth", sizes[0]) if sizes == DEEPER else ("patches", SubNetwork(4, 9))
     timed = dropped and axis == "patches"  # without a measurement, so from the first tick on
-    moment = replace(MOMENT, mixing={} if timed else {"depth": mixing, "patches": mixing}, dropped=dropped)
+    moment = replace(MOMENT, mixing={} if timed else {axis: mixing}, dropped=dropped)
     choices = played(moment, ScoreRule(clock=rule, w_scale=w_scale), sizes)
     begin = 0 if timed else WARM
-    due = deadlines(replace(moment, tick=begin), rule, 1 / w_scale)[axis]
-    measured = Choice(first, until=due, deadlines={axis: due}) if due > begin else None
-    expected = [] if timed else [(0, Choice(first, until=WARM))]
-    assert choices[: len(expected)] == expected
-    rest = choices[len(expected) :]
-    if measured is not None:
-        assert rest[0] == (begin, measured)
-        assert rest[1][0] == due
-    assert rest[-1][1].sub_network == sizes[-1]
-    assert len(rest) == 1 + (measured is not None)
-    assert all(tick <= due for tick, _ in rest)
+    due = deadline(replace(moment, tick=begin), rule, axis, 1 / w_scale)
+    small = [] if timed else [(0, Choice(first, until=WARM))]
+    if due > begin:
+        small.append((begin, Choice(first, until=due, deadlines={axis: due})))
+    assert choices == [*small, (due, Choice(sizes[-1], until=TICKS, deadlines={axis: due}))]
 
 
-def test_longer_runs_stay_small_for_longer():
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_heavier_cost_grows_later(dropped):
+    moment = replace(MOMENT, tick=WARM, mixing={"patches": 3.0}, dropped=dropped, tick_steps=30)
+    due = [
+        choose_on_clock(context(moment), ClockRule(), w_scale, None).deadlines["patches"] for w_scale in (0.7, 1.0, 2.0)
+    ]
+    assert due == sorted(set(due))
+
+
+@pytest.mark.parametrize("axis", ["depth", "patches"])
+def test_longer_runs_stay_small_for_longer(axis):
     """The same steps to mix are fewer ticks of a longer run."""
-    short, long = (deadlines(replace(MOMENT, mixing={"depth": t, "patches": t}), ClockRule()) for t in (1.0, 0.25))
-    assert all(long[axis] > short[axis] for axis in short)
+    short, long = (deadline(replace(MOMENT, mixing={axis: mixing}), ClockRule(), axis) for mixing in (1.0, 0.25))
+    assert long > short
 
 
+@pytest.mark.parametrize("dropped", [False, True])
 @pytest.mark.parametrize("target", [1.2, 1.6, 2.0])
-def test_a_target_moves_the_deadlines(target):
+def test_a_target_moves_the_deadline(target, dropped):
     def cost(rule: ScoreRule) -> float:
-        choices = [*played(MOMENT, rule), (TICKS, None)]
+        choices = [*played(replace(MOMENT, dropped=dropped), rule), (TICKS, None)]
         spans = itertools.pairwise(choices)
         until_last = sum((min(end, TICKS - 1) - begin) * COSTS[c.sub_network] for (begin, c), (end, _) in spans)
         return until_last + COSTS[SIZES[-1]]
@@ -193,11 +207,11 @@ def test_mixing_has_to_be_there_once_it_can_be_measured():
     assert probe_tick(RATES) == WARM
     assert choose_on_clock(context(replace(MOMENT, mixing={})), ClockRule(), 1.0, None).until == WARM
     unmeasured = replace(MOMENT, tick=WARM, mixing={})
-    with pytest.raises(EstimateError, match="mixing"):
+    with pytest.raises(EstimateError, match=r"mixing: stage 2 has that of \[\], and grows patches"):
         choose_on_clock(context(unmeasured), ClockRule(), 1.0, None)
     dropped = replace(unmeasured, dropped=True)
     assert choose_on_clock(context(dropped), ClockRule(), 1.0, None).deadlines == {"patches": WARM}
-    with pytest.raises(EstimateError, match="mixing"):  # blocks have to mix whatever becomes of patches
+    with pytest.raises(EstimateError, match="grows depth"):  # blocks have to mix whatever becomes of patches
         choose_on_clock(context(dropped, sizes=DEEPER), ClockRule(), 1.0, None)
 
 

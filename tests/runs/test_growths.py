@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoprog_search.runs.growths import TOO_SHORT, growth_text
+from autoprog_search.runs.growths import AT_ONCE, growth_text
 
 STAYED = {"axis": "depth", "grew": False}
 
@@ -29,4 +29,4 @@ def test_a_run_that_did_not_grow_has_no_line():
 
 
 def test_a_run_whose_deadline_had_passed_before_it_began_says_so():
-    assert growth_text([STAYED, {"axis": "patches", "grew": False, "deadline": 0}]) == TOO_SHORT
+    assert growth_text([STAYED, {"axis": "patches", "grew": False, "deadline": 0}]) == AT_ONCE

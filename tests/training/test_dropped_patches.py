@@ -10,6 +10,8 @@ import torch
 
 from autoprog_search.errors import GrowthError
 from autoprog_search.growth.elastic import ElasticModel
+from autoprog_search.runs.growths import growth_text
+from autoprog_search.runs.row import clock_rows
 from autoprog_search.schedule import SubNetwork
 from autoprog_search.space import TICKS
 from autoprog_search.training.state import RunResult
@@ -86,14 +88,22 @@ def test_every_candidate_is_evaluated_on_all_patches():
 
 
 def test_a_clock_has_nothing_to_measure_and_leaves_the_steps_on_all_patches_that_it_promises():
-    state, space, rates = ended("clocked").state, CLOCKED.space, tiny_run(CLOCKED).rates
+    state, space, run = ended("clocked").state, CLOCKED.space, tiny_run(CLOCKED)
     assert [record.chosen for record in state.stages] == [SubNetwork(4, 4), space.full]
     assert not any(record.probe for record in state.stages)
     assert state.search_flops == 0
-    grew, tick_steps = state.stages[0].until, state.step / TICKS
-    left = [tick_steps * sum(rates[tick:]) / max(rates) for tick in (grew, grew + 1)]
-    assert left[0] >= ON_ALL > left[1]
+    grew = state.stages[0].until
     assert state.stages[0].deadlines == {"patches": grew}
+    rates = [run.step.rate_at(step) / CLOCKED.recipe.lr for step in range(state.step)]
+    on_all = state.steps[space.full]
+    assert ON_ALL - 1 < sum(rates[-on_all:]) < ON_ALL + 1 + state.step / TICKS  # a tick is two steps
+
+
+def test_it_is_not_said_when_the_loss_was_back():
+    """It falls as soon as all patches are seen."""
+    (row,) = [row for row in clock_rows(tiny_run(CLOCKED).spec, ended("clocked").state.stages) if row["grew"]]
+    assert (row["axis"], row["mixing"], row["mixed"], row["watched"]) == ("patches", None, None, 0)
+    assert growth_text([row]) == f"grew to 16 patches at step {row['step']} ({row['tick'] / TICKS:.2f})"
 
 
 def test_patches_that_were_dropped_cannot_be_features_of_a_grid():
