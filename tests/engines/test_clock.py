@@ -111,6 +111,23 @@ def test_a_heavier_cost_moves_the_growths_to_later_ticks(ran):
     assert all(second[name] >= first[name] for name in first)
 
 
+def test_where_patches_are_dropped_nothing_is_measured_and_a_heavier_cost_grows_later(tmp_path):
+    methods = "methods={full: {seeds: 1}, autoprog: {seeds: 1, trials: 2}, replay: {seeds: 1}, hand-timed: {seeds: 1}}"
+    dropped = ("space.patches_by=dropout", "growth.search.all_patches_steps=20")
+    study = without_measuring(create_study(tmp_path, check_config(tiny_config(*CLOCK, *dropped, methods))))
+    run_here(study)
+    trials, clock = trials_frame(study).set_index(["method", "trial"]), clock_frame(study)
+    assert set(trials["state"]) == {"COMPLETE"}
+    assert (trials["search_flops"] == 0).all()
+    assert trials.loc[("autoprog", 0), "depths"] == [study.config.space.depth] * 2
+    assert trials.loc[("autoprog", 0), "train_flops"] == trials.loc[("replay", 0), "train_flops"]
+    assert trials.loc[("autoprog", 1), "train_flops"] != trials.loc[("autoprog", 0), "train_flops"]
+    grew = clock[clock["grew"]]
+    assert set(grew["method"]) == {"autoprog", "replay", "hand-timed"}
+    assert grew["mixed"].isna().all()
+    assert 'id="figure-clock-flops"' in report_page(stored_frames(study))
+
+
 def test_fixed_schedules_keep_their_stages(ran):
     _, trials = ran
     linear = trials[trials["method"] == "linear"].iloc[0]
